@@ -1,0 +1,65 @@
+//! The one error type of the core. A message is in sentence case, has no final period, and quotes the offending value.
+
+use std::path::PathBuf;
+
+/// What went wrong, in the classes that a caller would treat differently.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// An argument that the caller can correct: a shape, a range, an unknown name.
+    #[error("{0}")]
+    Input(String),
+    /// A file that does not hold what its format promises.
+    #[error("\"{}\": {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: String,
+    },
+    /// The operating system refused to read or write.
+    #[error("Cannot {action} \"{}\": {reason}", path.display())]
+    Io {
+        /// "read", "write", …
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's own words.
+        reason: String,
+    },
+    /// A handle that was never given out or has been closed.
+    #[error("Unknown or closed handle {0}")]
+    Handle(usize),
+    /// The caller asked to stop.
+    #[error("Cancelled")]
+    Cancelled,
+    /// A fault of this library: a panic caught at the door.
+    #[error("Internal error: {0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// A stable name of the class, for callers across the C ABI.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Input(_) => "input",
+            Error::Format { .. } => "format",
+            Error::Io { .. } => "io",
+            Error::Handle(_) => "handle",
+            Error::Cancelled => "cancelled",
+            Error::Internal(_) => "internal",
+        }
+    }
+
+    /// Shorthand for [`Error::Format`].
+    pub fn format(path: impl Into<PathBuf>, reason: impl Into<String>) -> Self {
+        Error::Format { path: path.into(), reason: reason.into() }
+    }
+
+    /// Shorthand for [`Error::Io`].
+    pub fn io(action: &'static str, path: impl Into<PathBuf>, error: &std::io::Error) -> Self {
+        Error::Io { action, path: path.into(), reason: error.to_string() }
+    }
+}
+
+/// A result of the core.
+pub type Result<T> = std::result::Result<T, Error>;

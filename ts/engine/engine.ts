@@ -1,0 +1,210 @@
+/**
+ * The one seam between the learning (TypeScript) and the linear algebra (the core, or a remote server).
+ * Any judge runs on any {@link Engine}; training needs a {@link TrainableEngine}.
+ *
+ * @module
+ */
+
+/** One message of a conversation, in the roles that chat templates know. */
+export interface Message {
+  readonly role: "system" | "user" | "assistant";
+  readonly content: string;
+}
+
+/**
+ * A batch as a forest of token segments. Each segment attends to its ancestors and, causally, to itself;
+ * positions run along the path from the root. A flat batch is a forest of roots.
+ */
+export interface Forest {
+  /** Token ids of all segments, in segment order; `sum(lengths)` entries. */
+  readonly tokens: Uint32Array;
+  /** Tokens of each segment. */
+  readonly lengths: Uint32Array;
+  /** Index of each segment's parent, −1 for a root; a parent stands before its children. */
+  readonly parents: Int32Array;
+}
+
+/** How one rollout is sampled. */
+export interface SamplingOptions {
+  /** Most tokens to generate. */
+  readonly maxTokens: number;
+  /** 0 takes the most likely token (ties: the lowest id). Default 1. */
+  readonly temperature?: number;
+  /** Keep the k most likely tokens; 0 keeps all. Default 0. */
+  readonly topK?: number;
+  /** Keep the smallest set of tokens whose mass reaches p; 1 keeps all. Default 1. */
+  readonly topP?: number;
+  /** End as soon as the text contains one of these; the text is cut before it, the tokens are kept. */
+  readonly stop?: readonly string[];
+  /** Never sample an end-of-sequence token. Default false. */
+  readonly ignoreEos?: boolean;
+  /** The counter of the random draws; position is added by the core. Default all 0. */
+  readonly key?: DrawKey;
+}
+
+/** Names a stream of random draws: the same key gives the same draws whatever else is in the batch. */
+export interface DrawKey {
+  readonly seed: number;
+  readonly step: number;
+  readonly prompt: number;
+  readonly rollout: number;
+}
+
+/** One rollout to generate. Requests that share a prefix of tokens share its computation. */
+export interface GenerateRequest extends SamplingOptions {
+  /** Token ids, or messages that the engine renders by the model's own chat template. */
+  readonly prompt: Uint32Array | readonly Message[];
+}
+
+/** A token as it was sampled. */
+export interface TokenEvent {
+  readonly type: "token";
+  /** Index of the request. */
+  readonly request: number;
+  readonly token: number;
+  /**
+   * Log-probability of the token under the whole vocabulary at the request's temperature (at 1 when greedy):
+   * bit for bit what {@link TrainableEngine.forward} gives at that temperature.
+   */
+  readonly logprob: number;
+}
+
+/** Why a rollout ended: an end-of-sequence token, a stop string, `maxTokens`, or the model's context. */
+export type FinishReason = "eos" | "stop" | "length" | "context";
+
+/** A finished rollout. */
+export interface DoneEvent {
+  readonly type: "done";
+  readonly request: number;
+  /** All generated tokens, the end-of-sequence token included. */
+  readonly tokens: Uint32Array;
+  /** Of each generated token, as {@link TokenEvent.logprob}. */
+  readonly logprobs: Float32Array;
+  /** Decoded text without special tokens, cut before a stop string; "" for a model with no tokenizer. */
+  readonly text: string;
+  readonly finish: FinishReason;
+  /** Tokens of the prompt. */
+  readonly promptTokens: number;
+}
+
+/** What an engine says of its model. */
+export interface ModelInfo {
+  /** Where it was loaded from, or the remote model's name. */
+  readonly name: string;
+  /** "cpu (2 threads, avx512)", "http://…", …: never silent about the device. */
+  readonly backend: string;
+  readonly parameters: number;
+  readonly vocabSize: number;
+  /** Longest context in tokens. */
+  readonly contextLength: number;
+  readonly eosTokenIds: readonly number[];
+  readonly bosToken: string | null;
+  readonly eosToken: string | null;
+  /** Jinja source of the chat template, where the model has one. */
+  readonly chatTemplate: string | null;
+  readonly hasTokenizer: boolean;
+  readonly hasScoreHead: boolean;
+}
+
+/** Options of {@link Engine.generate}. */
+export interface GenerateOptions {
+  /** Also yield every token as it is sampled. Default false: only finished rollouts. */
+  readonly stream?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** A language model that writes and scores text. */
+export interface Engine extends AsyncDisposable {
+  readonly info: ModelInfo;
+  /** Token ids of each text; special tokens written in the text are recognised, none are added. */
+  encode(texts: readonly string[]): Promise<Uint32Array[]>;
+  /** Text of each token list, special tokens left out unless asked for. */
+  decode(tokens: readonly Uint32Array[], options?: { readonly keepSpecial?: boolean }): Promise<string[]>;
+  /** Renders a conversation by the model's chat template. Throws when the model has none. */
+  renderChat(messages: readonly Message[], options?: { readonly addGenerationPrompt?: boolean }): string;
+  generate(
+    requests: readonly GenerateRequest[],
+    options?: GenerateOptions,
+  ): AsyncIterable<TokenEvent | DoneEvent>;
+  /**
+   * Log-probability of each token given its path, `sum(lengths)` entries; NaN for the first token of a root and
+   * for tokens that `select` leaves out.
+   */
+  logprobs(forest: Forest, options?: LogprobOptions): Promise<Float32Array>;
+}
+
+/** Options of {@link Engine.logprobs}. */
+export interface LogprobOptions {
+  /** Divides the logits. Default 1. */
+  readonly temperature?: number;
+  /** One byte a token: nonzero for the tokens whose log-probability is wanted. Default all. */
+  readonly select?: Uint8Array;
+}
+
+/** Options of {@link TrainableEngine.forward}. */
+export interface ForwardOptions extends LogprobOptions {
+  /** Also compute the entropy of each selected token's distribution, in nats. Default false. */
+  readonly entropy?: boolean;
+  /** Indexes of the tokens whose final hidden state the score head reads. Default none. */
+  readonly scores?: Uint32Array;
+  /** Keep only each layer's input and recompute the rest in backward: less memory, a third more work. Default false. */
+  readonly recompute?: boolean;
+}
+
+/** dL/dx for what a {@link Tape} holds; each array is as long as the one it belongs to, NaN entries are refused. */
+export interface Coefficients {
+  /** dL/dlogprob of each token; must be 0 where the log-probability is NaN. */
+  readonly dLogprobs?: Float32Array;
+  /** dL/dentropy of each token. */
+  readonly dEntropies?: Float32Array;
+  /** dL/dscore of each score. */
+  readonly dScores?: Float32Array;
+}
+
+/** A forward pass and all that its backward needs. Free it with `using` or {@link Tape.close}. */
+export interface Tape extends Disposable {
+  /** As {@link Engine.logprobs}. */
+  readonly logprobs: Float32Array;
+  /** As long as `logprobs`; empty when not asked for. */
+  readonly entropies: Float32Array;
+  /** One a requested score. */
+  readonly scores: Float32Array;
+  /** Adds this pass's gradients to the engine's. */
+  backward(coefficients: Coefficients): Promise<void>;
+  close(): void;
+}
+
+/** Options of {@link TrainableEngine.step}: AdamW with decoupled weight decay and clipping by the global norm. */
+export interface StepOptions {
+  readonly learningRate: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Applied to matrices only, as learningRate · weightDecay · w. */
+  readonly weightDecay: number;
+  /** Gradients are scaled so that their global norm is at most this; 0 does not clip. */
+  readonly maxGradNorm: number;
+}
+
+/** Options of {@link TrainableEngine.save}. */
+export interface SaveOptions {
+  /** Type of the stored weights. Default "f32", which loses nothing. */
+  readonly dtype?: "f32" | "f16" | "bf16";
+  /** Also store the optimizer's state, so that training goes on bit for bit. Default false. */
+  readonly optimizer?: boolean;
+}
+
+/** An engine whose weights can be trained. */
+export interface TrainableEngine extends Engine {
+  forward(forest: Forest, options?: ForwardOptions): Promise<Tape>;
+  /** Applies the accumulated gradients and clears them. Gives the global norm before clipping. */
+  step(options: StepOptions): Promise<{ readonly gradNorm: number }>;
+  /** Throws accumulated gradients away. */
+  discardGradients(): Promise<void>;
+  /** A frozen copy of the weights as they are now. */
+  reference(): Promise<Engine>;
+  /** Writes a Hugging Face folder: config.json, model.safetensors, tokenizer files, and `optimizer.safetensors` if asked. */
+  save(directory: string, options?: SaveOptions): Promise<void>;
+  /** Replaces weights, and the optimizer's state if the folder has one, by what {@link save} wrote. */
+  load(directory: string): Promise<void>;
+}
