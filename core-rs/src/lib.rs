@@ -3,7 +3,14 @@
 //! The crate knows nothing of judges, rewards or benchmarks. Losses reach it only as coefficients on
 //! per-token log-probabilities, entropies and scores (see `docs/design.md`).
 
+pub mod backend;
+pub mod cancel;
 pub mod config;
 pub mod error;
+pub mod forest;
+pub mod generate;
+pub mod model;
+pub mod tokenizer;
+pub mod weights;
 
 pub use error::{Error, Result};

@@ -1,0 +1,258 @@
+//! Causal attention over a forest, and the same for one new token a sequence.
+//!
+//! A row of scores is computed whole, over all keys of the token's path in path order, before the softmax: the
+//! largest score is exact, the exponentials are added in lanes by absolute position, and the values in ascending
+//! position. So the bits of a row do not depend on how the path is cut into segments, and a decode step gives
+//! what the whole pass gives. Memory is one row of scores a query of the tile, never rows × rows.
+
+use super::gemm::{Packed, Right, Store, View, gemm};
+use super::isa::simd_fn;
+use super::real::{Real, lane_max, lane_sum};
+use super::rowwise::regroup;
+use crate::backend::{Backend, DecodeGroup, Heads, chunks};
+use crate::forest::Layout;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Tokens of one tile of queries. With the heads of a group they share each panel of keys.
+pub const QUERY_TILE: usize = 32;
+/// Sequences of a group that one decode task takes.
+const DECODE_TILE: usize = 8;
+
+/// Keys and values of one key head over a run of tokens.
+#[derive(Debug, Clone)]
+pub struct HeadCache<F> {
+    /// Keys as columns: head_dim × tokens.
+    keys: Packed<F>,
+    /// Values as rows: tokens × head_dim.
+    values: Packed<F>,
+}
+
+/// Keys and values of all key heads over a run of tokens.
+pub type Cache<F> = Vec<HeadCache<F>>;
+
+/// See [`Backend::empty_cache`].
+pub fn empty_cache<F: Real>(heads: Heads) -> Cache<F> {
+    let head = HeadCache { keys: Packed::empty(heads.head_dim, 0), values: Packed::empty(0, heads.head_dim) };
+    vec![head; heads.kv_heads]
+}
+
+/// See [`Backend::append`].
+pub fn append<F: Real>(k: &[F], v: &[F], row: usize, heads: Heads, cache: &mut Cache<F>) {
+    let d = heads.head_dim;
+    for (h, head) in cache.iter_mut().enumerate() {
+        let at = (row * heads.kv_heads + h) * d;
+        head.keys.push_column(&k[at..at + d]);
+        head.values.push_row(&v[at..at + d]);
+    }
+}
+
+/// Queries are multiplied by this before the product with the keys.
+pub fn scale<F: Real>(heads: Heads) -> F {
+    F::from_f64(1.0 / (heads.head_dim as f64).sqrt())
+}
+
+/// A mutable buffer whose tasks write disjoint parts.
+#[derive(Clone, Copy)]
+pub struct Disjoint<F> {
+    data: *mut F,
+    len: usize,
+}
+// SAFETY: only `slice` gives access, whose callers keep their parts apart.
+unsafe impl<F: Send> Send for Disjoint<F> {}
+// SAFETY: as above.
+unsafe impl<F: Send> Sync for Disjoint<F> {}
+
+impl<F> Disjoint<F> {
+    /// Of a whole buffer.
+    pub fn new(buffer: &mut [F]) -> Self {
+        Self { data: buffer.as_mut_ptr(), len: buffer.len() }
+    }
+
+    /// A part of it.
+    ///
+    /// # Safety
+    /// The buffer is alive, and no other task holds an overlapping part.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn slice<'a>(&self, start: usize, len: usize) -> &'a mut [F] {
+        assert!(start + len <= self.len);
+        // SAFETY: inside the buffer, and the caller keeps the parts apart.
+        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
+    }
+}
+
+simd_fn! {
+    /// Turns scores into exponentials relative to the row's largest, zero behind `valid`. Gives (largest, sum).
+    fn softmax_row<F>(row: &mut [F], valid: usize) -> (F, F) {
+        let largest = lane_max(valid, |i| row[i]);
+        for x in &mut row[..valid] {
+            *x = (*x - largest).exp::<FMA>();
+        }
+        row[valid..].fill(F::ZERO);
+        (largest, lane_sum(valid, |i| row[i]))
+    }
+}
+
+simd_fn! {
+    fn scaled_copy<F>(from: &[F], factor: F, to: &mut [F]) {
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = from * factor;
+        }
+        let _ = FMA;
+    }
+}
+
+/// Keys and values that some rows of a tile see.
+struct Part<'a, F> {
+    rows: Range<usize>,
+    head: &'a HeadCache<F>,
+    /// Tokens of the cache that are seen, from its first.
+    tokens: usize,
+    /// Their first position on the path.
+    position: usize,
+}
+
+/// Attention of the rows of `queries` (already scaled) over parts in ascending position. `valid` says how many
+/// positions each row sees. Leaves unnormalised sums of values in `sums` and gives each row's (largest, sum).
+fn attend<F: Real>(
+    queries: &[F],
+    head_dim: usize,
+    parts: &[Part<F>],
+    valid: impl Fn(usize) -> usize,
+    scores: &mut Vec<F>,
+    sums: &mut Vec<F>,
+) -> Vec<(F, F)> {
+    let rows = queries.len() / head_dim;
+    let width = parts.iter().map(|p| p.position + p.tokens).max().unwrap_or(0);
+    scores.resize(rows * width, F::ZERO);
+    for part in parts {
+        let n = part.rows.len();
+        let a = View::rows(&queries[part.rows.start * head_dim..], head_dim);
+        let c = &mut scores[part.rows.start * width + part.position..];
+        gemm((n, part.tokens, head_dim), a, Right::Packed(&part.head.keys, 0), c, width, Store::Replace);
+    }
+    let stats = scores[..rows * width]
+        .chunks_exact_mut(width)
+        .enumerate()
+        .map(|(r, row)| softmax_row(row, valid(r)))
+        .collect();
+    sums.clear();
+    sums.resize(rows * head_dim, F::ZERO);
+    for part in parts {
+        let n = part.rows.len();
+        let a = View::rows(&scores[part.rows.start * width + part.position..], width);
+        let c = &mut sums[part.rows.start * head_dim..];
+        gemm((n, head_dim, part.tokens), a, Right::Packed(&part.head.values, 0), c, head_dim, Store::Add);
+    }
+    stats
+}
+
+/// See [`Backend::attention`].
+pub fn forward<F: Real>(
+    [q, k, v]: [&[F]; 3],
+    layout: &Layout,
+    heads: Heads,
+    out: &mut [F],
+    log_sums: &mut [F],
+) -> Vec<Cache<F>> {
+    let Heads { heads: all, kv_heads, head_dim: d } = heads;
+    let group = heads.group();
+    let n = layout.positions.len();
+    let row = kv_heads * d;
+    let caches: Vec<Cache<F>> = layout
+        .segments
+        .par_iter()
+        .map(|s| {
+            let tokens = s.tokens.len();
+            (0..kv_heads)
+                .map(|h| {
+                    let at = s.tokens.start * row + h * d;
+                    HeadCache {
+                        keys: Packed::new(View::columns(&k[at..], row), d, tokens),
+                        values: Packed::new(View::rows(&v[at..], row), tokens, d),
+                    }
+                })
+                .collect()
+        })
+        .collect();
+    let queries = regroup(q, n, kv_heads, group * d, scale::<F>(heads));
+    let tiles: Vec<(usize, Range<usize>)> = layout
+        .segments
+        .iter()
+        .enumerate()
+        .flat_map(|(s, segment)| chunks(segment.tokens.len(), QUERY_TILE).map(move |t| (s, t)))
+        .collect();
+    let (out, log_sums) = (Disjoint::new(out), Disjoint::new(log_sums));
+    (0..tiles.len() * kv_heads).into_par_iter().for_each(|task| {
+        let (s, tile) = &tiles[task / kv_heads];
+        let h = task % kv_heads;
+        let segment = &layout.segments[*s];
+        let first = segment.tokens.start + tile.start;
+        let rows = tile.len() * group;
+        let part = |seg: usize, tokens: usize| Part {
+            rows: 0..rows,
+            head: &caches[seg][h],
+            tokens,
+            position: layout.segments[seg].position,
+        };
+        let mut parts: Vec<_> =
+            segment.ancestors.iter().map(|&a| part(a, layout.segments[a].tokens.len())).collect();
+        parts.push(part(*s, tile.end));
+        F::tile_memory().with_borrow_mut(|[scores, sums, _]| {
+            let queries = &queries[(h * n + first) * group * d..][..rows * d];
+            let valid = |r: usize| segment.position + tile.start + r / group + 1;
+            let stats = attend(queries, d, &parts, valid, scores, sums);
+            for (r, (largest, sum)) in stats.into_iter().enumerate() {
+                let head = (first + r / group) * all + h * group + r % group;
+                // SAFETY: each task has tokens and heads of its own.
+                let (o, l) = unsafe { (out.slice(head * d, d), log_sums.slice(head, 1)) };
+                scaled_copy(&sums[r * d..][..d], F::ONE / sum, o);
+                l[0] = largest + sum.ln();
+            }
+        });
+    });
+    caches
+}
+
+/// See [`Backend::attention_decode`].
+pub fn decode<F: Real, B>(q: &[F], groups: &[DecodeGroup<B>], heads: Heads, out: &mut [F])
+where
+    B: Backend<Cache = Cache<F>>,
+{
+    let Heads { heads: all, kv_heads, head_dim: d } = heads;
+    let group = heads.group();
+    let tiles: Vec<_> =
+        groups.iter().flat_map(|g| chunks(g.own.len(), DECODE_TILE).map(move |t| (g, t))).collect();
+    let out = Disjoint::new(out);
+    (0..tiles.len() * kv_heads).into_par_iter().for_each(|task| {
+        let (sequences, tile) = &tiles[task / kv_heads];
+        let h = task % kv_heads;
+        let own = &sequences.own[tile.clone()];
+        let rows = own.len() * group;
+        let mut position = 0;
+        let mut parts = Vec::with_capacity(sequences.shared.len() + own.len());
+        for shared in &sequences.shared {
+            let head = &shared[h];
+            parts.push(Part { rows: 0..rows, head, tokens: head.keys.n, position });
+            position += head.keys.n;
+        }
+        for (i, (_, cache)) in own.iter().enumerate() {
+            let head = &cache[h];
+            parts.push(Part { rows: i * group..(i + 1) * group, head, tokens: head.keys.n, position });
+        }
+        F::tile_memory().with_borrow_mut(|[scores, sums, queries]| {
+            queries.resize(rows * d, F::ZERO);
+            for ((row, _), to) in own.iter().zip(queries.chunks_exact_mut(group * d)) {
+                scaled_copy(&q[(row * all + h * group) * d..][..group * d], scale::<F>(heads), to);
+            }
+            let valid = |r: usize| position + own[r / group].1[h].keys.n;
+            let stats = attend(&queries[..rows * d], d, &parts, valid, scores, sums);
+            for (r, (_, sum)) in stats.into_iter().enumerate() {
+                let head = own[r / group].0 * all + h * group + r % group;
+                // SAFETY: each task has sequences and heads of its own.
+                let o = unsafe { out.slice(head * d, d) };
+                scaled_copy(&sums[r * d..][..d], F::ONE / sum, o);
+            }
+        });
+    });
+}

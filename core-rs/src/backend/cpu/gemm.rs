@@ -1,0 +1,687 @@
+//! Matrix products with one fixed summation order.
+//!
+//! Every element of the result is a single chain of multiply–adds over k in ascending order: vectors run over
+//! the columns, never over k. So the bits of an element do not depend on the tile it fell into, on how many rows
+//! the product has, or on the threads, and a sampler that decodes one row gives exactly what the trainer gives
+//! for a thousand. Blocking over k only spills and reloads the running value, which is exact.
+
+use super::isa::Isa;
+use super::real::Real;
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::thread::LocalKey;
+
+/// Columns of one packed panel of the right-hand matrix.
+pub const PANEL: usize = 32;
+/// Rows of k kept in a block: a panel of the block stays in the first-level cache.
+const K_BLOCK: usize = 256;
+/// Panels that a task goes through while its rows of the left-hand matrix are in the cache.
+const GROUP: usize = 4;
+/// Rows of one task of a parallel product.
+const ROW_CHUNK: usize = 384;
+/// Multiply–adds below which threads cost more than they bring.
+const PARALLEL_FROM: usize = 1 << 16;
+
+/// A matrix by address: element (i, j) stands at `i * row + j * column`.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a, F> {
+    data: &'a [F],
+    row: usize,
+    column: usize,
+}
+
+impl<'a, F: Real> View<'a, F> {
+    /// Rows of `width` elements, one after another.
+    pub fn rows(data: &'a [F], width: usize) -> Self {
+        Self { data, row: width, column: 1 }
+    }
+
+    /// The transpose of rows of `width` elements.
+    pub fn columns(data: &'a [F], width: usize) -> Self {
+        Self { data, row: 1, column: width }
+    }
+
+    fn check(&self, rows: usize, columns: usize) {
+        assert!(
+            rows > 0 && columns > 0 && (rows - 1) * self.row + (columns - 1) * self.column < self.data.len()
+        );
+    }
+
+    /// The view that starts at element (i, j).
+    fn at(&self, i: usize, j: usize) -> Self {
+        Self { data: &self.data[i * self.row + j * self.column..], ..*self }
+    }
+}
+
+/// A right-hand matrix (k × n) laid out as panels of [`PANEL`] columns: `[n / PANEL][k][PANEL]`, zero-padded.
+#[derive(Debug, Clone)]
+pub struct Packed<F> {
+    data: Vec<F>,
+    /// Rows that each panel has room for.
+    capacity: usize,
+    /// Rows.
+    pub k: usize,
+    /// Columns.
+    pub n: usize,
+}
+
+impl<F: Real> Packed<F> {
+    /// Packs a k × n view.
+    pub fn new(b: View<F>, k: usize, n: usize) -> Self {
+        b.check(k, n);
+        let mut data = vec![F::ZERO; n.div_ceil(PANEL) * k * PANEL];
+        for (panel, out) in data.chunks_exact_mut(k * PANEL).enumerate() {
+            let j = panel * PANEL;
+            pack_panel(b.at(0, j), k, PANEL.min(n - j), out);
+        }
+        Self { data, capacity: k, k, n }
+    }
+
+    /// As [`Packed::new`], panels in parallel.
+    pub fn new_parallel(b: View<F>, k: usize, n: usize) -> Self {
+        b.check(k, n);
+        let mut data = vec![F::ZERO; n.div_ceil(PANEL) * k * PANEL];
+        data.par_chunks_exact_mut(k * PANEL).enumerate().for_each(|(panel, out)| {
+            let j = panel * PANEL;
+            pack_panel(b.at(0, j), k, PANEL.min(n - j), out);
+        });
+        Self { data, capacity: k, k, n }
+    }
+
+    /// An empty matrix that grows by rows ([`Packed::push_row`], `k` = 0) or by columns (`n` = 0).
+    pub fn empty(k: usize, n: usize) -> Self {
+        Self { data: Vec::new(), capacity: k, k, n }
+    }
+
+    /// Appends a row of n elements.
+    pub fn push_row(&mut self, row: &[F]) {
+        assert_eq!(row.len(), self.n);
+        if self.k == self.capacity {
+            let capacity = (self.capacity * 2).max(32);
+            let mut data = vec![F::ZERO; self.n.div_ceil(PANEL) * capacity * PANEL];
+            if self.capacity > 0 {
+                let old = self.data.chunks_exact(self.capacity * PANEL);
+                for (new, old) in data.chunks_exact_mut(capacity * PANEL).zip(old) {
+                    new[..old.len()].copy_from_slice(old);
+                }
+            }
+            (self.data, self.capacity) = (data, capacity);
+        }
+        for (panel, part) in row.chunks(PANEL).enumerate() {
+            let at = (panel * self.capacity + self.k) * PANEL;
+            self.data[at..at + part.len()].copy_from_slice(part);
+        }
+        self.k += 1;
+    }
+
+    /// Appends a column of k elements.
+    pub fn push_column(&mut self, column: &[F]) {
+        assert_eq!(column.len(), self.k);
+        let lane = self.n % PANEL;
+        if lane == 0 {
+            self.data.resize(self.data.len() + self.k * PANEL, F::ZERO);
+        }
+        let panel = self.n / PANEL * self.k * PANEL;
+        for (p, &x) in column.iter().enumerate() {
+            self.data[panel + p * PANEL + lane] = x;
+        }
+        self.n += 1;
+    }
+}
+
+/// Copies columns 0 … `columns` of `b` into `[k][PANEL]`.
+fn pack_panel<F: Real>(b: View<F>, k: usize, columns: usize, out: &mut [F]) {
+    if b.column == 1 {
+        for (p, out) in out.chunks_exact_mut(PANEL).take(k).enumerate() {
+            let row = &b.data[p * b.row..][..columns];
+            out[..columns].copy_from_slice(row);
+        }
+        return;
+    }
+    /// Elements of k that are read from each column at a time: one cache line.
+    const STRIP: usize = 16;
+    for p0 in (0..k).step_by(STRIP) {
+        let strip = STRIP.min(k - p0);
+        for j in 0..columns {
+            let source = &b.data[j * b.column + p0 * b.row..];
+            for p in 0..strip {
+                out[(p0 + p) * PANEL + j] = source[p * b.row];
+            }
+        }
+    }
+}
+
+/// The right-hand side of a product.
+#[derive(Clone, Copy)]
+pub enum Right<'a, F> {
+    /// Packed as the product goes.
+    View(View<'a, F>),
+    /// Packed before; the product starts at this column, a multiple of [`PANEL`].
+    Packed(&'a Packed<F>, usize),
+}
+
+/// What a product does with the result's former content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// Replaces it.
+    Replace,
+    /// Adds to it; the former content starts each chain.
+    Add,
+}
+
+/// A result by address, so that tasks can write disjoint tiles of one buffer.
+#[derive(Clone, Copy)]
+struct Target<F> {
+    data: *mut F,
+    row: usize,
+}
+// SAFETY: tasks write disjoint rectangles, and the buffer is borrowed mutably for the whole product.
+unsafe impl<F: Send> Send for Target<F> {}
+// SAFETY: as above.
+unsafe impl<F: Send> Sync for Target<F> {}
+
+/// C (m × n, rows `stride` apart) = or += A (m × k) · B (k × n), on this thread.
+pub fn gemm<F: Real>(
+    (m, n, k): (usize, usize, usize),
+    a: View<F>,
+    b: Right<F>,
+    c: &mut [F],
+    stride: usize,
+    into: Store,
+) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    check(m, n, k, &a, &b, c.len(), stride);
+    let target = Target { data: c.as_mut_ptr(), row: stride };
+    // SAFETY: `check` holds the rectangle inside `c`.
+    unsafe { block(m, n, k, a, b, target, into) }
+}
+
+/// As [`gemm`], spread over the current thread pool; the same bits.
+pub fn gemm_parallel<F: Real>(
+    (m, n, k): (usize, usize, usize),
+    a: View<F>,
+    b: Right<F>,
+    c: &mut [F],
+    stride: usize,
+    into: Store,
+) {
+    let threads = rayon::current_num_threads();
+    if threads == 1 || m * n * k < PARALLEL_FROM {
+        return gemm((m, n, k), a, b, c, stride, into);
+    }
+    check(m, n, k, &a, &b, c.len(), stride);
+    let target = Target { data: c.as_mut_ptr(), row: stride };
+    let row_chunks = m.div_ceil(ROW_CHUNK);
+    let panels = n.div_ceil(PANEL);
+    // Enough tasks that a slow core does not hold up the rest.
+    let group = panels.div_ceil((4 * threads).div_ceil(row_chunks)).clamp(1, GROUP * 4);
+    let groups = panels.div_ceil(group);
+    (0..groups * row_chunks).into_par_iter().for_each(|task| {
+        let target = target;
+        let (g, r) = (task / row_chunks, task % row_chunks);
+        let (i, j) = (r * m / row_chunks, g * group * PANEL);
+        let (rows, columns) = ((r + 1) * m / row_chunks - i, (group * PANEL).min(n - j));
+        let right = match b {
+            Right::View(v) => Right::View(v.at(0, j)),
+            Right::Packed(p, first) => Right::Packed(p, first + j),
+        };
+        // SAFETY: the rectangles of the tasks are disjoint and inside `c`.
+        unsafe {
+            let data = target.data.add(i * target.row + j);
+            block(rows, columns, k, a.at(i, 0), right, Target { data, row: target.row }, into);
+        }
+    });
+}
+
+fn check<F: Real>(m: usize, n: usize, k: usize, a: &View<F>, b: &Right<F>, c: usize, stride: usize) {
+    assert!(k > 0 && stride >= n && (m - 1) * stride + n <= c);
+    a.check(m, k);
+    match b {
+        Right::View(v) => v.check(k, n),
+        Right::Packed(p, j) => assert!(j % PANEL == 0 && p.k >= k && p.n >= j + n),
+    }
+}
+
+/// One task's rectangle.
+///
+/// # Safety
+/// The rectangle lies inside the target's buffer, and nobody else touches it.
+unsafe fn block<F: Real>(m: usize, n: usize, k: usize, a: View<F>, b: Right<F>, c: Target<F>, into: Store) {
+    F::scratch().with_borrow_mut(|scratch| {
+        let (left, right) = scratch;
+        for p0 in (0..k).step_by(K_BLOCK) {
+            let depth = K_BLOCK.min(k - p0);
+            let load = p0 > 0 || into == Store::Add;
+            // A left-hand side whose rows are not contiguous is copied tile by tile, once a block.
+            let a_block = a.at(0, p0);
+            let gather = a.column != 1;
+            if gather {
+                left.resize(m.next_multiple_of(F::ROWS) * depth, F::ZERO);
+                for i0 in (0..m).step_by(F::ROWS) {
+                    let rows = F::ROWS.min(m - i0);
+                    let tile = &mut left[i0 * depth..][..F::ROWS * depth];
+                    for (p, out) in tile.chunks_exact_mut(F::ROWS).enumerate() {
+                        for (i, x) in out[..rows].iter_mut().enumerate() {
+                            *x = a_block.data[(i0 + i) * a.row + p * a.column];
+                        }
+                    }
+                }
+            }
+            for g0 in (0..n).step_by(GROUP * PANEL) {
+                let columns = (GROUP * PANEL).min(n - g0);
+                let (panels, panel_stride) = match b {
+                    Right::Packed(packed, j0) => {
+                        let stride = packed.capacity * PANEL;
+                        let first = (j0 + g0) / PANEL * stride + p0 * PANEL;
+                        (packed.data[first..].as_ptr(), stride)
+                    }
+                    Right::View(view) => {
+                        let stride = depth * PANEL;
+                        right.resize(GROUP * K_BLOCK * PANEL, F::ZERO);
+                        for j in (0..columns).step_by(PANEL) {
+                            let out = &mut right[j / PANEL * stride..][..stride];
+                            pack_panel(view.at(p0, g0 + j), depth, PANEL.min(columns - j), out);
+                        }
+                        (right.as_ptr(), stride)
+                    }
+                };
+                let mut i0 = 0;
+                while i0 < m {
+                    let rows = tile_rows::<F>(m, i0, gather);
+                    let (a_tile, row, column) = if gather {
+                        (left[i0 * depth..].as_ptr(), 1, F::ROWS)
+                    } else {
+                        (a_block.data[i0 * a.row..].as_ptr(), a.row, 1)
+                    };
+                    for j in (0..columns).step_by(PANEL) {
+                        // SAFETY: the tile lies inside the target, and the panels hold `depth` rows.
+                        unsafe {
+                            F::kernel(&Tile {
+                                rows,
+                                columns: PANEL.min(columns - j),
+                                depth,
+                                a: a_tile,
+                                a_row: row,
+                                a_column: column,
+                                b: panels.add(j / PANEL * panel_stride),
+                                c: c.data.add(i0 * c.row + g0 + j),
+                                c_row: c.row,
+                                load,
+                            });
+                        }
+                    }
+                    i0 += rows;
+                }
+            }
+        }
+    });
+}
+
+/// Rows of the tile that starts at row `i0`: tiles of nearly equal height, because a last tile of one row would
+/// use a twelfth of the kernel. Gathered rows stand in whole tiles.
+fn tile_rows<F: Real>(m: usize, i0: usize, gather: bool) -> usize {
+    let left = m - i0;
+    if gather || left >= 2 * F::ROWS { F::ROWS.min(left) } else { left.div_ceil(left.div_ceil(F::ROWS)) }
+}
+
+/// One call of a kernel: at most `ROWS` × [`PANEL`] elements of the result.
+pub struct Tile<F> {
+    rows: usize,
+    columns: usize,
+    depth: usize,
+    a: *const F,
+    a_row: usize,
+    a_column: usize,
+    b: *const F,
+    c: *mut F,
+    c_row: usize,
+    load: bool,
+}
+
+/// The kernel of a scalar type.
+pub trait Micro: Sized {
+    /// Most rows of a tile.
+    const ROWS: usize;
+
+    /// Runs one tile.
+    ///
+    /// # Safety
+    /// The tile's addresses are valid for its extents.
+    unsafe fn kernel(tile: &Tile<Self>);
+
+    /// Memory that a thread packs into: the left-hand tiles and the right-hand panels.
+    fn scratch() -> &'static LocalKey<RefCell<(Vec<Self>, Vec<Self>)>>;
+
+    /// Memory that a thread keeps between the tiles of an attention kernel.
+    fn tile_memory() -> &'static LocalKey<RefCell<[Vec<Self>; 3]>>;
+}
+
+impl Micro for f32 {
+    const ROWS: usize = 12;
+
+    unsafe fn kernel(tile: &Tile<f32>) {
+        // SAFETY: the caller's promise, and `current` has seen the features.
+        unsafe {
+            match Isa::current() {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => x86::avx512(tile),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => x86::avx2(tile),
+                _ => portable(tile),
+            }
+        }
+    }
+
+    fn scratch() -> &'static LocalKey<RefCell<(Vec<Self>, Vec<Self>)>> {
+        thread_local!(static SCRATCH: RefCell<(Vec<f32>, Vec<f32>)> = const { RefCell::new((Vec::new(), Vec::new())) });
+        &SCRATCH
+    }
+
+    fn tile_memory() -> &'static LocalKey<RefCell<[Vec<Self>; 3]>> {
+        thread_local!(static TILES: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) });
+        &TILES
+    }
+}
+
+impl Micro for f64 {
+    const ROWS: usize = 12;
+
+    unsafe fn kernel(tile: &Tile<f64>) {
+        // SAFETY: the caller's promise.
+        unsafe { portable(tile) }
+    }
+
+    fn scratch() -> &'static LocalKey<RefCell<(Vec<Self>, Vec<Self>)>> {
+        thread_local!(static SCRATCH: RefCell<(Vec<f64>, Vec<f64>)> = const { RefCell::new((Vec::new(), Vec::new())) });
+        &SCRATCH
+    }
+
+    fn tile_memory() -> &'static LocalKey<RefCell<[Vec<Self>; 3]>> {
+        thread_local!(static TILES: RefCell<[Vec<f64>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) });
+        &TILES
+    }
+}
+
+/// Row by row, with products rounded before they are added.
+///
+/// # Safety
+/// As [`Micro::kernel`].
+unsafe fn portable<F: Real>(t: &Tile<F>) {
+    for i in 0..t.rows {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let c = std::slice::from_raw_parts_mut(t.c.add(i * t.c_row), t.columns);
+            let mut sum = [F::ZERO; PANEL];
+            if t.load {
+                sum[..t.columns].copy_from_slice(c);
+            }
+            for p in 0..t.depth {
+                let x = *t.a.add(i * t.a_row + p * t.a_column);
+                let b = &*t.b.add(p * PANEL).cast::<[F; PANEL]>();
+                for (s, &b) in sum.iter_mut().zip(b) {
+                    *s += x * b;
+                }
+            }
+            c.copy_from_slice(&sum[..t.columns]);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{PANEL, Tile};
+    use std::arch::x86_64::*;
+
+    /// Picks the kernel of this height.
+    ///
+    /// # Safety
+    /// AVX-512F, and as [`super::Micro::kernel`].
+    #[target_feature(enable = "avx512f")]
+    pub unsafe fn avx512(t: &Tile<f32>) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match t.rows {
+                1 => rows512::<1>(t),
+                2 => rows512::<2>(t),
+                3 => rows512::<3>(t),
+                4 => rows512::<4>(t),
+                5 => rows512::<5>(t),
+                6 => rows512::<6>(t),
+                7 => rows512::<7>(t),
+                8 => rows512::<8>(t),
+                9 => rows512::<9>(t),
+                10 => rows512::<10>(t),
+                11 => rows512::<11>(t),
+                _ => rows512::<12>(t),
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    unsafe fn rows512<const M: usize>(t: &Tile<f32>) {
+        let mask = |from: usize| ((1_u32 << t.columns.saturating_sub(from).min(16)) - 1) as __mmask16;
+        let masks = [mask(0), mask(16)];
+        let mut sum = [[_mm512_setzero_ps(); 2]; M];
+        // SAFETY: masked-off lanes are not read or written; the rest is the caller's promise.
+        unsafe {
+            if t.load {
+                for (i, row) in sum.iter_mut().enumerate() {
+                    for (h, s) in row.iter_mut().enumerate() {
+                        *s = _mm512_maskz_loadu_ps(masks[h], t.c.wrapping_add(i * t.c_row + h * 16));
+                    }
+                }
+            }
+            let (mut a, mut b) = (t.a, t.b);
+            for _ in 0..t.depth {
+                let b0 = _mm512_loadu_ps(b);
+                let b1 = _mm512_loadu_ps(b.add(16));
+                for (i, row) in sum.iter_mut().enumerate() {
+                    let x = _mm512_set1_ps(*a.add(i * t.a_row));
+                    row[0] = _mm512_fmadd_ps(x, b0, row[0]);
+                    row[1] = _mm512_fmadd_ps(x, b1, row[1]);
+                }
+                a = a.wrapping_add(t.a_column);
+                b = b.wrapping_add(PANEL);
+            }
+            for (i, row) in sum.iter().enumerate() {
+                for (h, &s) in row.iter().enumerate() {
+                    _mm512_mask_storeu_ps(t.c.wrapping_add(i * t.c_row + h * 16), masks[h], s);
+                }
+            }
+        }
+    }
+
+    /// Rows of one AVX2 tile: 6 × 16 elements fill the 16 registers.
+    const ROWS_AVX2: usize = 6;
+
+    /// # Safety
+    /// AVX2 and FMA, and as [`super::Micro::kernel`].
+    #[target_feature(enable = "avx2,fma")]
+    pub unsafe fn avx2(t: &Tile<f32>) {
+        for i in (0..t.rows).step_by(ROWS_AVX2) {
+            for half in [0, 16] {
+                if half >= t.columns {
+                    continue;
+                }
+                // SAFETY: the caller's promise.
+                unsafe {
+                    match ROWS_AVX2.min(t.rows - i) {
+                        1 => rows256::<1>(t, i, half),
+                        2 => rows256::<2>(t, i, half),
+                        3 => rows256::<3>(t, i, half),
+                        4 => rows256::<4>(t, i, half),
+                        5 => rows256::<5>(t, i, half),
+                        _ => rows256::<6>(t, i, half),
+                    }
+                }
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn rows256<const M: usize>(t: &Tile<f32>, i0: usize, half: usize) {
+        let columns = (t.columns - half).min(16);
+        let mut sum = [[_mm256_setzero_ps(); 2]; M];
+        // SAFETY: partial rows go through a whole buffer; the rest is the caller's promise.
+        unsafe {
+            let mut row = [0.0_f32; 16];
+            if t.load {
+                for (i, s) in sum.iter_mut().enumerate() {
+                    let c = t.c.add((i0 + i) * t.c_row + half);
+                    std::ptr::copy_nonoverlapping(c, row.as_mut_ptr(), columns);
+                    *s = [_mm256_loadu_ps(row.as_ptr()), _mm256_loadu_ps(row.as_ptr().add(8))];
+                }
+            }
+            for p in 0..t.depth {
+                let b0 = _mm256_loadu_ps(t.b.add(p * PANEL + half));
+                let b1 = _mm256_loadu_ps(t.b.add(p * PANEL + half + 8));
+                for (i, s) in sum.iter_mut().enumerate() {
+                    let x = _mm256_set1_ps(*t.a.add((i0 + i) * t.a_row + p * t.a_column));
+                    s[0] = _mm256_fmadd_ps(x, b0, s[0]);
+                    s[1] = _mm256_fmadd_ps(x, b1, s[1]);
+                }
+            }
+            for (i, s) in sum.iter().enumerate() {
+                _mm256_storeu_ps(row.as_mut_ptr(), s[0]);
+                _mm256_storeu_ps(row.as_mut_ptr().add(8), s[1]);
+                let c = t.c.add((i0 + i) * t.c_row + half);
+                std::ptr::copy_nonoverlapping(row.as_ptr(), c, columns);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn avx2_and_avx512_agree_bit_for_bit() {
+            if !is_x86_feature_detected!("avx512f") {
+                eprintln!("SKIPPED: this processor has no AVX-512");
+                return;
+            }
+            let a: Vec<f32> = (0..12 * 70).map(|i| (i as f32 * 0.71).sin()).collect();
+            let b: Vec<f32> = (0..70 * PANEL).map(|i| (i as f32 * 1.31).cos()).collect();
+            for rows in 1..=12 {
+                for columns in [1, 7, 8, 15, 16, 17, 31, 32] {
+                    for load in [false, true] {
+                        let mut c = [vec![0.5_f32; 12 * 40], vec![0.5_f32; 12 * 40]];
+                        for (wide, c) in c.iter_mut().enumerate() {
+                            let tile = Tile {
+                                rows,
+                                columns,
+                                depth: 70,
+                                a: a.as_ptr(),
+                                a_row: 70,
+                                a_column: 1,
+                                b: b.as_ptr(),
+                                c: c.as_mut_ptr(),
+                                c_row: 40,
+                                load,
+                            };
+                            // SAFETY: the buffers hold the tile, and the features were seen above.
+                            unsafe { if wide == 1 { avx512(&tile) } else { avx2(&tile) } }
+                        }
+                        assert_eq!(c[0], c[1], "{rows} rows, {columns} columns");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(n: usize, seed: f64) -> Vec<f32> {
+        (0..n).map(|i| ((i as f64 + 1.0) * seed).sin() as f32).collect()
+    }
+
+    /// The definition, in f64.
+    fn slow(m: usize, n: usize, k: usize, a: View<f32>, b: View<f32>) -> Vec<f64> {
+        let mut c = vec![0.0; m * n];
+        for i in 0..m {
+            for j in 0..n {
+                for p in 0..k {
+                    let x = a.data[i * a.row + p * a.column];
+                    let y = b.data[p * b.row + j * b.column];
+                    c[i * n + j] += f64::from(x) * f64::from(y);
+                }
+            }
+        }
+        c
+    }
+
+    #[test]
+    fn every_layout_agrees_with_the_definition() {
+        for (m, n, k) in [(1, 1, 1), (3, 5, 7), (13, 33, 300), (29, 130, 513), (400, 70, 20)] {
+            let (a, b) = (filled(m * k, 0.7), filled(k * n, 1.3));
+            for (va, vb) in [
+                (View::rows(&a, k), View::rows(&b, n)),
+                (View::rows(&a, k), View::columns(&b, k)),
+                (View::columns(&a, m), View::rows(&b, n)),
+            ] {
+                let expected = slow(m, n, k, va, vb);
+                let packed = Packed::new(vb, k, n);
+                for right in [Right::View(vb), Right::Packed(&packed, 0)] {
+                    let mut c = vec![0.0; m * n];
+                    gemm((m, n, k), va, right, &mut c, n, Store::Replace);
+                    let mut twice = c.clone();
+                    gemm((m, n, k), va, right, &mut twice, n, Store::Add);
+                    let mut parallel = vec![0.0; m * n];
+                    gemm_parallel((m, n, k), va, right, &mut parallel, n, Store::Replace);
+                    assert_eq!(c, parallel);
+                    for ((&x, &y), &e) in c.iter().zip(&twice).zip(&expected) {
+                        assert!((f64::from(x) - e).abs() < 1e-4, "{x} against {e}");
+                        assert!((f64::from(y) - 2.0 * e).abs() < 2e-4);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_in_any_batch() {
+        let (k, n) = (600, 100);
+        let (a, b) = (filled(40 * k, 0.3), filled(k * n, 0.9));
+        let packed = Packed::new(View::columns(&b, k), k, n);
+        let mut all = vec![0.0; 40 * n];
+        gemm_parallel(
+            (40, n, k),
+            View::rows(&a, k),
+            Right::View(View::columns(&b, k)),
+            &mut all,
+            n,
+            Store::Replace,
+        );
+        for rows in [1, 3, 16, 39] {
+            let mut some = vec![0.0; rows * n];
+            gemm((rows, n, k), View::rows(&a, k), Right::Packed(&packed, 0), &mut some, n, Store::Replace);
+            assert_eq!(some, all[..rows * n]);
+        }
+    }
+
+    #[test]
+    fn a_grown_matrix_equals_a_packed_one() {
+        let (k, n) = (70, 50);
+        let b = filled(k * n, 0.4);
+        let a = filled(3 * k, 0.8);
+        let whole = Packed::new(View::rows(&b, n), k, n);
+        let mut by_row = Packed::empty(0, n);
+        b.chunks(n).for_each(|row| by_row.push_row(row));
+        let mut by_column = Packed::empty(k, 0);
+        for j in 0..n {
+            by_column.push_column(&(0..k).map(|p| b[p * n + j]).collect::<Vec<_>>());
+        }
+        let product = |p: &Packed<f32>| {
+            let mut c = vec![0.0; 3 * n];
+            gemm((3, n, k), View::rows(&a, k), Right::Packed(p, 0), &mut c, n, Store::Replace);
+            c
+        };
+        assert_eq!(product(&whole), product(&by_row));
+        assert_eq!(product(&whole), product(&by_column));
+    }
+}

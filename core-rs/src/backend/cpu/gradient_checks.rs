@@ -1,0 +1,236 @@
+//! Every backward against central differences in f64.
+
+use super::Cpu;
+use crate::backend::{AdamWStep, Backend, Heads, Store, VocabHead};
+use crate::forest::{Forest, Layout};
+
+const B: fn() -> Cpu<f64> = Cpu::<f64>::new;
+
+/// Deterministic values in (−1, 1).
+fn values(n: usize, seed: u32) -> Vec<f64> {
+    (0..n).map(|i| (f64::from(seed) * 12.9898 + i as f64 * 78.233).sin() * 0.99).collect()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Holds `gradient` against the central difference of `loss` in each element of `x`.
+fn check(what: &str, x: &[f64], gradient: &[f64], mut loss: impl FnMut(&Vec<f64>) -> f64) {
+    const H: f64 = 1e-5;
+    assert_eq!(x.len(), gradient.len(), "{what}");
+    let mut moved = x.to_vec();
+    for i in 0..x.len() {
+        moved[i] = x[i] + H;
+        let up = loss(&moved);
+        moved[i] = x[i] - H;
+        let down = loss(&moved);
+        moved[i] = x[i];
+        let slope = (up - down) / (2.0 * H);
+        let error = (slope - gradient[i]).abs() / (1.0 + slope.abs());
+        assert!(error < 1e-8, "{what}[{i}]: {} against {slope} by differences", gradient[i]);
+    }
+}
+
+#[test]
+fn gather_and_scatter() {
+    let (width, rows) = (3, [2_u32, 0, 2]);
+    let (table, c) = (values(12, 1), values(9, 2));
+    let mut d = vec![0.0; 12];
+    B().scatter_add(&c, &rows, width, &mut d);
+    check("table", &table, &d, |table| {
+        let mut out = vec![0.0; 9];
+        B().gather(table, &rows, width, &mut out);
+        dot(&out, &c)
+    });
+}
+
+#[test]
+fn rms_norm() {
+    let (rows, width, epsilon) = (3, 5, 1e-3);
+    let (x, w, c) = (values(rows * width, 1), values(width, 2), values(rows * width, 3));
+    let run = |x: &Vec<f64>, w: &Vec<f64>| {
+        let (mut y, mut rstd) = (vec![0.0; rows * width], vec![0.0; rows]);
+        B().rms_norm(x, w, epsilon, &mut y, &mut rstd);
+        (y, rstd)
+    };
+    let (mut d_x, mut d_w) = (vec![0.0; rows * width], vec![0.0; width]);
+    B().rms_norm_backward(&x, &w, &run(&x, &w).1, &c, &mut d_x, &mut d_w);
+    check("x", &x, &d_x, |x| dot(&run(x, &w).0, &c));
+    check("weight", &w, &d_w, |w| dot(&run(&x, w).0, &c));
+}
+
+#[test]
+fn linear() {
+    let (rows, inputs, outputs) = (4, 5, 3);
+    let (x, w, c) = (values(rows * inputs, 1), values(outputs * inputs, 2), values(rows * outputs, 3));
+    let run = |x: &Vec<f64>, w: &Vec<f64>| {
+        let mut y = vec![0.0; rows * outputs];
+        B().linear(x, w, inputs, &mut y, Store::Replace);
+        y
+    };
+    let (mut d_x, mut d_w) = (vec![0.0; rows * inputs], vec![0.0; outputs * inputs]);
+    B().linear_dx(&c, &w, inputs, &mut d_x, Store::Replace);
+    B().linear_dw(&x, &c, inputs, &mut d_w);
+    check("x", &x, &d_x, |x| dot(&run(x, &w), &c));
+    check("weight", &w, &d_w, |w| dot(&run(&x, w), &c));
+    let mut packed = vec![0.0; rows * outputs];
+    B().linear_packed(&x, &B().pack(&w, inputs), inputs, &mut packed, Store::Replace);
+    assert_eq!(packed, run(&x, &w));
+}
+
+#[test]
+fn rope() {
+    let (heads, head_dim, positions) = (2, 4, [0_u32, 3, 11]);
+    let n = positions.len() * heads * head_dim;
+    let (x, c) = (values(n, 1), values(n, 2));
+    let mut d = c.clone();
+    B().rope(&mut d, &positions, heads, head_dim, 100.0, true);
+    check("x", &x, &d, |x| {
+        let mut y = x.clone();
+        B().rope(&mut y, &positions, heads, head_dim, 100.0, false);
+        dot(&y, &c)
+    });
+}
+
+#[test]
+fn swiglu() {
+    let n = 9;
+    let (gate, up, c) = (values(n, 1), values(n, 2), values(n, 3));
+    let run = |gate: &Vec<f64>, up: &Vec<f64>| {
+        let mut out = vec![0.0; n];
+        B().swiglu(gate, up, &mut out);
+        dot(&out, &c)
+    };
+    let (mut d_gate, mut d_up) = (gate.clone(), up.clone());
+    B().swiglu_backward(&mut d_gate, &mut d_up, &c);
+    check("gate", &gate, &d_gate, |gate| run(gate, &up));
+    check("up", &up, &d_up, |up| run(&gate, up));
+}
+
+/// A shared prompt, two rollouts, a child of the second, and a root of its own; one segment is longer than a tile.
+fn forest() -> Layout {
+    let lengths = vec![5, 3, 40, 2, 4];
+    let n: u32 = lengths.iter().sum();
+    Layout::new(&Forest::new(vec![0; n as usize], lengths, vec![-1, 0, 0, 2, -1]).unwrap())
+}
+
+const HEADS: Heads = Heads { heads: 4, kv_heads: 2, head_dim: 3 };
+
+fn attend(q: &Vec<f64>, k: &Vec<f64>, v: &Vec<f64>) -> (Vec<f64>, Vec<f64>) {
+    let n = q.len() / (HEADS.heads * HEADS.head_dim);
+    let (mut out, mut log_sums) = (vec![0.0; q.len()], vec![0.0; n * HEADS.heads]);
+    B().attention([q, k, v], &forest(), HEADS, &mut out, &mut log_sums);
+    (out, log_sums)
+}
+
+/// The definition, one query and one key at a time.
+#[test]
+fn attention_is_its_definition() {
+    let layout = forest();
+    let n = layout.positions.len();
+    let Heads { heads, kv_heads, head_dim } = HEADS;
+    let q = values(n * heads * head_dim, 1);
+    let (k, v) = (values(n * kv_heads * head_dim, 2), values(n * kv_heads * head_dim, 3));
+    let (out, log_sums) = attend(&q, &k, &v);
+    for t in 0..n {
+        let mut path = vec![t];
+        while let Some(before) = layout.previous[*path.last().unwrap()] {
+            path.push(before as usize);
+        }
+        for h in 0..heads {
+            let query = &q[(t * heads + h) * head_dim..][..head_dim];
+            let at = |j: usize| (j * kv_heads + h / HEADS.group()) * head_dim;
+            let score = |j: usize| dot(query, &k[at(j)..at(j) + head_dim]) / (head_dim as f64).sqrt();
+            let sum: f64 = path.iter().map(|&j| score(j).exp()).sum();
+            assert!((log_sums[t * heads + h] - sum.ln()).abs() < 1e-12);
+            for i in 0..head_dim {
+                let expected: f64 = path.iter().map(|&j| score(j).exp() / sum * v[at(j) + i]).sum();
+                assert!((out[(t * heads + h) * head_dim + i] - expected).abs() < 1e-12);
+            }
+        }
+    }
+}
+
+#[test]
+fn attention() {
+    let layout = forest();
+    let n = layout.positions.len();
+    let Heads { heads, kv_heads, head_dim } = HEADS;
+    let q = values(n * heads * head_dim, 1);
+    let (k, v) = (values(n * kv_heads * head_dim, 2), values(n * kv_heads * head_dim, 3));
+    let c = values(q.len(), 4);
+    let (out, log_sums) = attend(&q, &k, &v);
+    let (mut d_q, mut d_k, mut d_v) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
+    B().attention_backward([&q, &k, &v], &out, &log_sums, &c, &layout, HEADS, [&mut d_q, &mut d_k, &mut d_v]);
+    check("q", &q, &d_q, |q| dot(&attend(q, &k, &v).0, &c));
+    check("k", &k, &d_k, |k| dot(&attend(&q, k, &v).0, &c));
+    check("v", &v, &d_v, |v| dot(&attend(&q, &k, v).0, &c));
+}
+
+#[test]
+fn vocab_head() {
+    let (rows, width) = (3, 4);
+    // More columns than a chunk, so that sums are carried over.
+    let vocab = 2050;
+    let head = VocabHead { width, vocab, temperature: 0.7 };
+    let (x, w) = (values(rows * width, 1), values(vocab * width, 2));
+    let targets = [0, 2049, 2047];
+    let (c, e) = (values(rows, 3), values(rows, 4));
+    let loss = |x: &Vec<f64>, w: &Vec<f64>| {
+        let y = B().vocab_forward(x, w, &targets, head);
+        dot(&y.logprobs, &c) + dot(&y.entropies, &e)
+    };
+    let forward = B().vocab_forward(&x, &w, &targets, head);
+    let (mut d_x, mut d_w) = (vec![0.0; x.len()], vec![0.0; w.len()]);
+    B().vocab_backward(&x, &w, &targets, head, &forward, (&c, &e), &mut d_x, &mut d_w);
+    check("hidden", &x, &d_x, |x| loss(x, &w));
+    // The targets' rows and a few others.
+    let some = |v: &[f64]| [&v[..8], &v[2046 * width..]].concat();
+    check("weight", &some(&w), &some(&d_w), |part| {
+        let mut whole = w.clone();
+        whole[..8].copy_from_slice(&part[..8]);
+        whole[2046 * width..].copy_from_slice(&part[8..]);
+        loss(&x, &whole)
+    });
+    for r in 0..rows {
+        let logits: Vec<f64> = (0..vocab)
+            .map(|j| dot(&x[r * width..(r + 1) * width], &w[j * width..(j + 1) * width]) / 0.7)
+            .collect();
+        let sum: f64 = logits.iter().map(|z| z.exp()).sum();
+        let entropy: f64 = logits.iter().map(|z| -(z.exp() / sum) * (z - sum.ln())).sum();
+        assert!((forward.logprobs[r] - (logits[targets[r] as usize] - sum.ln())).abs() < 1e-12);
+        assert!((forward.entropies[r] - entropy).abs() < 1e-12);
+    }
+}
+
+/// The rule as the paper writes it (Loshchilov & Hutter 2019, algorithm 2).
+#[test]
+fn adamw_is_its_definition() {
+    let n = 7;
+    let mut w = values(n, 1);
+    let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
+    let (mut w2, mut m2, mut v2) = (w.clone(), m.clone(), v.clone());
+    for step in 1..=5 {
+        let g = values(n, 10 + step);
+        let s = AdamWStep {
+            learning_rate: 0.1,
+            beta1: 0.9,
+            beta2: 0.95,
+            epsilon: 1e-3,
+            weight_decay: 0.2,
+            gradient_scale: 0.5,
+            step: u64::from(step),
+        };
+        B().adamw(&s, &mut w, &g, &mut m, &mut v);
+        for i in 0..n {
+            let g = g[i] * 0.5;
+            m2[i] = 0.9 * m2[i] + 0.1 * g;
+            v2[i] = 0.95 * v2[i] + 0.05 * g * g;
+            let (mean, square) =
+                (m2[i] / (1.0 - 0.9_f64.powi(step as i32)), v2[i] / (1.0 - 0.95_f64.powi(step as i32)));
+            w2[i] -= 0.1 * (mean / (square.sqrt() + 1e-3) + 0.2 * w2[i]);
+            assert!((w[i] - w2[i]).abs() < 1e-12);
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Operations on rows and elements: norm, rotary embedding, gated activation, gather and scatter, AdamW.
+
+use super::isa::simd_fn;
+use super::real::{Real, lane_sum};
+use crate::backend::AdamWStep;
+use rayon::prelude::*;
+
+/// Elements of an elementwise task.
+const CHUNK: usize = 1 << 14;
+
+simd_fn! {
+    fn norm_row<F>(x: &[F], weight: &[F], epsilon: F, y: &mut [F]) -> F {
+        let n = x.len();
+        let squares = lane_sum(n, |i| x[i] * x[i]);
+        let rstd = F::ONE / (squares / F::from_f64(n as f64) + epsilon).sqrt();
+        for i in 0..n {
+            y[i] = x[i] * rstd * weight[i];
+        }
+        let _ = FMA;
+        rstd
+    }
+}
+
+/// See [`crate::backend::Backend::rms_norm`].
+pub fn rms_norm<F: Real>(x: &[F], weight: &[F], epsilon: f64, y: &mut [F], rstd: &mut [F]) {
+    let width = weight.len();
+    let rows = (x.par_chunks(width), y.par_chunks_mut(width), rstd.par_iter_mut());
+    rows.into_par_iter().with_min_len(CHUNK / width + 1).for_each(|(x, y, r)| {
+        *r = norm_row(x, weight, F::from_f64(epsilon), y);
+    });
+}
+
+simd_fn! {
+    fn norm_row_backward<F>(x: &[F], weight: &[F], rstd: F, d_y: &[F], d_x: &mut [F]) {
+        let n = x.len();
+        let dot = lane_sum(n, |i| d_y[i] * weight[i] * x[i]);
+        let pull = dot * rstd * rstd / F::from_f64(n as f64);
+        for i in 0..n {
+            d_x[i] += rstd * (d_y[i] * weight[i] - x[i] * pull);
+        }
+        let _ = FMA;
+    }
+}
+
+simd_fn! {
+    fn norm_weight_backward<F>(x: &[F], rstd: &[F], d_y: &[F], width: usize, first: usize, d_weight: &mut [F]) {
+        for (r, &rstd) in rstd.iter().enumerate() {
+            let at = r * width + first;
+            let (x, d_y) = (&x[at..at + d_weight.len()], &d_y[at..at + d_weight.len()]);
+            for ((d, &x), &d_y) in d_weight.iter_mut().zip(x).zip(d_y) {
+                *d = (d_y * rstd).madd::<FMA>(x, *d);
+            }
+        }
+    }
+}
+
+/// See [`crate::backend::Backend::rms_norm_backward`].
+pub fn rms_norm_backward<F: Real>(
+    x: &[F],
+    weight: &[F],
+    rstd: &[F],
+    d_y: &[F],
+    d_x: &mut [F],
+    d_weight: &mut [F],
+) {
+    let width = weight.len();
+    let rows = (x.par_chunks(width), rstd.par_iter(), d_y.par_chunks(width), d_x.par_chunks_mut(width));
+    rows.into_par_iter()
+        .with_min_len(CHUNK / width + 1)
+        .for_each(|(x, &rstd, d_y, d_x)| norm_row_backward(x, weight, rstd, d_y, d_x));
+    /// Columns of a task: each column adds its rows in ascending order.
+    const COLUMNS: usize = 64;
+    d_weight.par_chunks_mut(COLUMNS).enumerate().for_each(|(c, d_weight)| {
+        norm_weight_backward(x, rstd, d_y, width, c * COLUMNS, d_weight);
+    });
+}
+
+/// See [`crate::backend::Backend::gather`].
+pub fn gather<F: Real>(table: &[F], rows: &[u32], width: usize, out: &mut [F]) {
+    (out.par_chunks_mut(width), rows.par_iter())
+        .into_par_iter()
+        .with_min_len(CHUNK / width + 1)
+        .for_each(|(out, &r)| out.copy_from_slice(&table[r as usize * width..][..width]));
+}
+
+/// See [`crate::backend::Backend::scatter_add`].
+pub fn scatter_add<F: Real>(d_out: &[F], rows: &[u32], width: usize, d_table: &mut [F]) {
+    for (d_out, &r) in d_out.chunks(width).zip(rows) {
+        add(d_out, &mut d_table[r as usize * width..][..width]);
+    }
+}
+
+simd_fn! {
+    /// to += from
+    pub fn add<F>(from: &[F], to: &mut [F]) {
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to += from;
+        }
+        let _ = FMA;
+    }
+}
+
+/// See [`crate::backend::Backend::add`].
+pub fn add_parallel<F: Real>(from: &[F], to: &mut [F]) {
+    (from.par_chunks(CHUNK), to.par_chunks_mut(CHUNK)).into_par_iter().for_each(|(from, to)| add(from, to));
+}
+
+simd_fn! {
+    fn rotate<F>(row: &mut [F], head_dim: usize, cosine: &[F], sine: &[F]) {
+        let half = head_dim / 2;
+        for head in row.chunks_exact_mut(head_dim) {
+            let (low, high) = head.split_at_mut(half);
+            for i in 0..half {
+                let (a, b) = (low[i], high[i]);
+                low[i] = a * cosine[i] - b * sine[i];
+                high[i] = b * cosine[i] + a * sine[i];
+            }
+        }
+        let _ = FMA;
+    }
+}
+
+/// See [`crate::backend::Backend::rope`]. Angles are computed in f64: at position 8,000 an f32 angle has lost three
+/// digits.
+pub fn rope<F: Real>(
+    x: &mut [F],
+    positions: &[u32],
+    width: usize,
+    head_dim: usize,
+    theta: f64,
+    inverse: bool,
+) {
+    let half = head_dim / 2;
+    let frequencies: Vec<f64> = (0..half).map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64)).collect();
+    (x.par_chunks_mut(width), positions.par_iter()).into_par_iter().with_min_len(16).for_each_init(
+        || (vec![F::ZERO; half], vec![F::ZERO; half]),
+        |(cosine, sine), (row, &position)| {
+            for i in 0..half {
+                let (s, c) = (f64::from(position) * frequencies[i]).sin_cos();
+                cosine[i] = F::from_f64(c);
+                sine[i] = F::from_f64(if inverse { -s } else { s });
+            }
+            rotate(row, head_dim, cosine, sine);
+        },
+    );
+}
+
+simd_fn! {
+    fn swiglu_chunk<F>(gate: &[F], up: &[F], out: &mut [F]) {
+        for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
+            *out = g / (F::ONE + (-g).exp::<FMA>()) * u;
+        }
+    }
+}
+
+/// See [`crate::backend::Backend::swiglu`].
+pub fn swiglu<F: Real>(gate: &[F], up: &[F], out: &mut [F]) {
+    (gate.par_chunks(CHUNK), up.par_chunks(CHUNK), out.par_chunks_mut(CHUNK))
+        .into_par_iter()
+        .for_each(|(gate, up, out)| swiglu_chunk(gate, up, out));
+}
+
+simd_fn! {
+    fn swiglu_backward_chunk<F>(gate: &mut [F], up: &mut [F], d_out: &[F]) {
+        for ((gate, up), &d) in gate.iter_mut().zip(up.iter_mut()).zip(d_out) {
+            let (g, u) = (*gate, *up);
+            let sigmoid = F::ONE / (F::ONE + (-g).exp::<FMA>());
+            *up = d * g * sigmoid;
+            *gate = d * u * sigmoid * (F::ONE + g * (F::ONE - sigmoid));
+        }
+    }
+}
+
+/// See [`crate::backend::Backend::swiglu_backward`].
+pub fn swiglu_backward<F: Real>(gate: &mut [F], up: &mut [F], d_out: &[F]) {
+    (gate.par_chunks_mut(CHUNK), up.par_chunks_mut(CHUNK), d_out.par_chunks(CHUNK))
+        .into_par_iter()
+        .for_each(|(gate, up, d_out)| swiglu_backward_chunk(gate, up, d_out));
+}
+
+simd_fn! {
+    fn squares<F>(x: &[F]) -> f64 {
+        let _ = FMA;
+        let mut lanes = [0.0_f64; 8];
+        for x in x.chunks(8) {
+            for (lane, &x) in lanes.iter_mut().zip(x) {
+                *lane += x.to_f64() * x.to_f64();
+            }
+        }
+        lanes.iter().sum()
+    }
+}
+
+/// See [`crate::backend::Backend::sum_squares`]: chunks of a fixed size, added in order.
+pub fn sum_squares<F: Real>(x: &[F]) -> f64 {
+    x.par_chunks(CHUNK).map(squares).collect::<Vec<_>>().iter().sum()
+}
+
+simd_fn! {
+    fn adamw_chunk<F>(c: &[F; 8], weight: &mut [F], gradient: &[F], first: &mut [F], second: &mut [F]) {
+        let [beta1, rest1, beta2, rest2, rate, root, epsilon, keep] = *c;
+        for (((w, &g), m), v) in weight.iter_mut().zip(gradient).zip(first.iter_mut()).zip(second.iter_mut()) {
+            *m = beta1.madd::<FMA>(*m, rest1 * g);
+            *v = beta2.madd::<FMA>(*v, rest2 * g * g);
+            *w = *w * keep - rate * *m / (v.sqrt() * root + epsilon);
+        }
+    }
+}
+
+/// See [`crate::backend::Backend::adamw`].
+pub fn adamw<F: Real>(s: &AdamWStep, weight: &mut [F], gradient: &[F], first: &mut [F], second: &mut [F]) {
+    let steps = i32::try_from(s.step).unwrap_or(i32::MAX);
+    let scale = s.gradient_scale;
+    let constants = [
+        s.beta1,
+        (1.0 - s.beta1) * scale,
+        s.beta2,
+        (1.0 - s.beta2) * scale * scale,
+        s.learning_rate / (1.0 - s.beta1.powi(steps)),
+        1.0 / (1.0 - s.beta2.powi(steps)).sqrt(),
+        s.epsilon,
+        1.0 - s.learning_rate * s.weight_decay,
+    ]
+    .map(F::from_f64);
+    let parts = (
+        weight.par_chunks_mut(CHUNK),
+        gradient.par_chunks(CHUNK),
+        first.par_chunks_mut(CHUNK),
+        second.par_chunks_mut(CHUNK),
+    );
+    parts.into_par_iter().for_each(|(w, g, m, v)| adamw_chunk(&constants, w, g, m, v));
+}
+
+/// Copies a rows × (groups · part) matrix to groups × rows × part, multiplied by `scale`: heads that share a key
+/// head become rows of one matrix.
+pub fn regroup<F: Real>(x: &[F], rows: usize, groups: usize, part: usize, scale: F) -> Vec<F> {
+    let mut out = vec![F::ZERO; x.len()];
+    out.par_chunks_mut(rows * part).enumerate().for_each(|(g, out)| {
+        for (row, out) in out.chunks_exact_mut(part).enumerate() {
+            let from = &x[(row * groups + g) * part..][..part];
+            for (o, &x) in out.iter_mut().zip(from) {
+                *o = x * scale;
+            }
+        }
+    });
+    out
+}

@@ -1,0 +1,152 @@
+//! LM head, log-softmax at a temperature, gather and entropy as one operation, chunked over the vocabulary.
+
+use super::gemm::{Right, Store, View, gemm_parallel};
+use super::isa::simd_fn;
+use super::real::{Real, lane_max, lane_sum};
+use crate::backend::{VocabHead, VocabRows, chunks};
+use rayon::prelude::*;
+
+/// Columns of a chunk. Fixed, because the running sum is rescaled at its borders.
+const VOCAB_CHUNK: usize = 2048;
+/// Rows of a pass: with a chunk of columns, 8 MiB of f32 logits.
+const ROW_PASS: usize = 1024;
+
+/// A row's softmax so far.
+#[derive(Clone, Copy)]
+struct Running<F> {
+    largest: F,
+    /// Σ exp(z − largest)
+    sum: F,
+    /// Σ exp(z − largest) · z
+    weighted: F,
+}
+
+impl<F: Real> Running<F> {
+    const START: Self = Self { largest: F::NEG_INFINITY, sum: F::ZERO, weighted: F::ZERO };
+
+    fn log_sum(&self) -> F {
+        self.largest + self.sum.ln()
+    }
+}
+
+simd_fn! {
+    /// Takes in a chunk of raw logits.
+    fn advance<F>(state: Running<F>, logits: &[F], inverse_temperature: F) -> Running<F> {
+        let n = logits.len();
+        let largest = state.largest.larger(lane_max(n, |i| logits[i] * inverse_temperature));
+        let keep = (state.largest - largest).exp::<FMA>();
+        let sum = lane_sum(n, |i| (logits[i] * inverse_temperature - largest).exp::<FMA>());
+        let weighted = lane_sum(n, |i| {
+            let z = logits[i] * inverse_temperature;
+            (z - largest).exp::<FMA>() * z
+        });
+        Running { largest, sum: state.sum * keep + sum, weighted: state.weighted * keep + weighted }
+    }
+}
+
+simd_fn! {
+    /// Turns a chunk of raw logits into dL/dlogit, but for the target's own term.
+    fn chunk_gradients<F>(logits: &mut [F], inverse_temperature: F, log_sum: F, entropy: F, d_logp: F, d_entropy: F) {
+        for x in logits {
+            let log_p = *x * inverse_temperature - log_sum;
+            let p = log_p.exp::<FMA>();
+            *x = -p * (d_logp + d_entropy * (log_p + entropy)) * inverse_temperature;
+        }
+    }
+}
+
+fn inverse_temperature<F: Real>(temperature: f64) -> F {
+    F::from_f64(1.0 / temperature)
+}
+
+/// See [`crate::backend::Backend::vocab_forward`].
+pub fn forward<F: Real>(hidden: &[F], weight: &[F], targets: &[u32], head: VocabHead) -> VocabRows<F> {
+    let VocabHead { width, vocab, temperature } = head;
+    let factor = inverse_temperature::<F>(temperature);
+    let mut rows = VocabRows::default();
+    let mut logits = Vec::new();
+    for pass in chunks(targets.len(), ROW_PASS) {
+        let m = pass.len();
+        let mut states = vec![(Running::<F>::START, F::ZERO); m];
+        let x = View::rows(&hidden[pass.start * width..], width);
+        for chunk in chunks(vocab, VOCAB_CHUNK) {
+            let n = chunk.len();
+            logits.resize(m * n, F::ZERO);
+            let w = Right::View(View::columns(&weight[chunk.start * width..], width));
+            gemm_parallel((m, n, width), x, w, &mut logits, n, Store::Replace);
+            (states.par_iter_mut(), logits.par_chunks(n), &targets[pass.clone()]).into_par_iter().for_each(
+                |((state, chosen), logits, &target)| {
+                    *state = advance(*state, logits, factor);
+                    if chunk.contains(&(target as usize)) {
+                        *chosen = logits[target as usize - chunk.start] * factor;
+                    }
+                },
+            );
+        }
+        for (state, chosen) in states {
+            let log_sum = state.log_sum();
+            rows.logprobs.push(chosen - log_sum);
+            rows.entropies.push(log_sum - state.weighted / state.sum);
+            rows.log_sums.push(log_sum);
+        }
+    }
+    rows
+}
+
+/// See [`crate::backend::Backend::vocab_backward`].
+#[allow(clippy::too_many_arguments)]
+pub fn backward<F: Real>(
+    hidden: &[F],
+    weight: &[F],
+    targets: &[u32],
+    head: VocabHead,
+    forward: &VocabRows<F>,
+    (d_logprobs, d_entropies): (&[F], &[F]),
+    d_hidden: &mut [F],
+    d_weight: &mut [F],
+) {
+    let VocabHead { width, vocab, temperature } = head;
+    let factor = inverse_temperature::<F>(temperature);
+    let mut logits = Vec::new();
+    for pass in chunks(targets.len(), ROW_PASS) {
+        let m = pass.len();
+        let x = View::rows(&hidden[pass.start * width..], width);
+        for chunk in chunks(vocab, VOCAB_CHUNK) {
+            let n = chunk.len();
+            logits.resize(m * n, F::ZERO);
+            let w = &weight[chunk.start * width..chunk.end * width];
+            let right = Right::View(View::columns(w, width));
+            gemm_parallel((m, n, width), x, right, &mut logits, n, Store::Replace);
+            logits.par_chunks_mut(n).zip(pass.clone()).for_each(|(row, r)| {
+                chunk_gradients(
+                    row,
+                    factor,
+                    forward.log_sums[r],
+                    forward.entropies[r],
+                    d_logprobs[r],
+                    d_entropies[r],
+                );
+                if chunk.contains(&(targets[r] as usize)) {
+                    row[targets[r] as usize - chunk.start] += d_logprobs[r] * factor;
+                }
+            });
+            let d_x = &mut d_hidden[pass.start * width..pass.end * width];
+            let right = Right::View(View::rows(w, width));
+            gemm_parallel((m, width, n), View::rows(&logits, n), right, d_x, width, Store::Add);
+            let d_w = &mut d_weight[chunk.start * width..chunk.end * width];
+            let right = Right::View(x);
+            gemm_parallel((n, width, m), View::columns(&logits, n), right, d_w, width, Store::Add);
+        }
+    }
+}
+
+/// log Σ exp of one row of raw logits divided by a temperature, with the bits of [`forward`].
+pub fn log_sum<F: Real>(logits: &[F], temperature: f64) -> F {
+    let factor = inverse_temperature::<F>(temperature);
+    logits.chunks(VOCAB_CHUNK).fold(Running::START, |state, chunk| advance(state, chunk, factor)).log_sum()
+}
+
+/// Log-probability of one token, with the bits of [`forward`].
+pub fn logprob<F: Real>(logit: F, log_sum: F, temperature: f64) -> F {
+    logit * inverse_temperature::<F>(temperature) - log_sum
+}

@@ -1,0 +1,316 @@
+//! The operations that a device must offer. Everything above is written against [`Backend`] alone.
+//!
+//! Buffers are one-dimensional arrays on the device; matrices stand in them row by row. `rows` below counts
+//! tokens. Every operation has a fixed summation order, and a row's result never depends on the other rows.
+
+pub mod cpu;
+pub mod threads;
+
+use crate::forest::Layout;
+use std::ops::Range;
+
+pub use threads::{describe, set_threads};
+
+/// A scalar that weights and results are made of.
+pub trait Scalar: Copy + Default + Send + Sync + std::fmt::Debug + 'static {
+    /// Rounds to this type.
+    fn from_f64(x: f64) -> Self;
+    /// Exact.
+    fn to_f64(self) -> f64;
+}
+
+impl Scalar for f32 {
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x as f32
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Scalar for f64 {
+    #[inline(always)]
+    fn from_f64(x: f64) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn to_f64(self) -> f64 {
+        self
+    }
+}
+
+/// Heads of an attention layer. A row of queries holds `heads · head_dim` elements, a row of keys or values
+/// `kv_heads · head_dim`; query head h reads key head h / (heads / kv_heads).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+}
+
+impl Heads {
+    /// Query heads that read one key head.
+    pub fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+}
+
+/// What an operation does with its result's former content.
+pub use cpu::gemm::Store;
+
+/// Width and options of the vocabulary head.
+#[derive(Debug, Clone, Copy)]
+pub struct VocabHead {
+    /// Width of a hidden state.
+    pub width: usize,
+    /// Rows of the head's weight.
+    pub vocab: usize,
+    /// Divides the logits.
+    pub temperature: f64,
+}
+
+/// What the vocabulary head gives for each row.
+#[derive(Debug, Clone, Default)]
+pub struct VocabRows<T> {
+    /// Log-probability of the row's target.
+    pub logprobs: Vec<T>,
+    /// Entropy of the row's distribution, in nats.
+    pub entropies: Vec<T>,
+    /// log Σ exp of the row's scaled logits.
+    pub log_sums: Vec<T>,
+}
+
+/// How one row of logits is sampled.
+#[derive(Debug, Clone, Copy)]
+pub struct SampleRow<'a> {
+    /// Divides the logits; 0 takes the largest (ties: the lowest id).
+    pub temperature: f64,
+    /// Keep the k most likely tokens; 0 keeps all.
+    pub top_k: usize,
+    /// Keep the smallest set whose mass reaches p; 1 keeps all.
+    pub top_p: f64,
+    /// Never drawn.
+    pub banned: &'a [u32],
+    /// Uniform in \[0, 1).
+    pub draw: f64,
+}
+
+/// A drawn token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampled {
+    /// Its id.
+    pub token: u32,
+    /// Its log-probability under the whole vocabulary at the row's temperature, at 1 for the largest.
+    pub logprob: f32,
+}
+
+/// One step of AdamW with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2).
+#[derive(Debug, Clone, Copy)]
+pub struct AdamWStep {
+    /// Step size.
+    pub learning_rate: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f64,
+    /// The weight loses `learning_rate · weight_decay` of itself.
+    pub weight_decay: f64,
+    /// Multiplies the gradient first: the clipping factor.
+    pub gradient_scale: f64,
+    /// Steps taken, this one included.
+    pub step: u64,
+}
+
+/// Sequences of a decode batch that share a chain of prompt segments.
+#[derive(Debug)]
+pub struct DecodeGroup<'a, B: Backend + ?Sized> {
+    /// Keys and values of the shared segments, root first.
+    pub shared: Vec<&'a B::Cache>,
+    /// Each sequence's row in the batch and its own keys and values.
+    pub own: Vec<(usize, &'a B::Cache)>,
+}
+
+/// A device.
+pub trait Backend: Clone + Send + Sync + 'static {
+    /// What buffers hold.
+    type Scalar: Scalar;
+    /// An array on the device.
+    type Buffer: Send + Sync;
+    /// A weight in the layout that products with few rows like best.
+    type Packed: Send + Sync;
+    /// Keys and values of a segment in one layer.
+    type Cache: Send + Sync;
+
+    /// A buffer of zeros.
+    fn zeros(&self, n: usize) -> Self::Buffer;
+    /// Copies to the device.
+    fn upload(&self, host: &[Self::Scalar]) -> Self::Buffer;
+    /// Copies from the device.
+    fn download(&self, buffer: &Self::Buffer) -> Vec<Self::Scalar>;
+    /// Copies on the device.
+    fn duplicate(&self, buffer: &Self::Buffer) -> Self::Buffer;
+    /// Sets every element to zero.
+    fn clear(&self, buffer: &mut Self::Buffer);
+    /// to += from
+    fn add(&self, from: &Self::Buffer, to: &mut Self::Buffer);
+
+    /// out\[i\] = table\[rows\[i\]\]: the embedding, and the choice of hidden states.
+    fn gather(&self, table: &Self::Buffer, rows: &[u32], width: usize, out: &mut Self::Buffer);
+    /// d_table\[rows\[i\]\] += d_out\[i\], in ascending order of i.
+    fn scatter_add(&self, d_out: &Self::Buffer, rows: &[u32], width: usize, d_table: &mut Self::Buffer);
+
+    /// y = x · rstd · weight with rstd = 1/√(mean(x²) + epsilon) (Zhang & Sennrich 2019, equation 4).
+    fn rms_norm(
+        &self,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        epsilon: f64,
+        y: &mut Self::Buffer,
+        rstd: &mut Self::Buffer,
+    );
+    /// d_x +=, d_weight +=
+    fn rms_norm_backward(
+        &self,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        rstd: &Self::Buffer,
+        d_y: &Self::Buffer,
+        d_x: &mut Self::Buffer,
+        d_weight: &mut Self::Buffer,
+    );
+
+    /// y (rows × out) = or += x (rows × inputs) · weightᵀ, weight being out × inputs.
+    fn linear(
+        &self,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        inputs: usize,
+        y: &mut Self::Buffer,
+        store: Store,
+    );
+    /// d_x = or += d_y · weight
+    fn linear_dx(
+        &self,
+        d_y: &Self::Buffer,
+        weight: &Self::Buffer,
+        inputs: usize,
+        d_x: &mut Self::Buffer,
+        store: Store,
+    );
+    /// d_weight += d_yᵀ · x
+    fn linear_dw(&self, x: &Self::Buffer, d_y: &Self::Buffer, inputs: usize, d_weight: &mut Self::Buffer);
+    /// Lays a weight out for [`Backend::linear_packed`].
+    fn pack(&self, weight: &Self::Buffer, inputs: usize) -> Self::Packed;
+    /// As [`Backend::linear`], with the same bits.
+    fn linear_packed(
+        &self,
+        x: &Self::Buffer,
+        weight: &Self::Packed,
+        inputs: usize,
+        y: &mut Self::Buffer,
+        store: Store,
+    );
+
+    /// Rotates each head's halves in place by position · thetaˢ (Su et al. 2021, equation 34; Hugging Face's pairing
+    /// of element i with i + head_dim/2). `inverse` rotates back: the backward pass.
+    fn rope(
+        &self,
+        x: &mut Self::Buffer,
+        positions: &[u32],
+        heads: usize,
+        head_dim: usize,
+        theta: f64,
+        inverse: bool,
+    );
+
+    /// out = silu(gate) · up (Shazeer 2020, equation 6)
+    fn swiglu(&self, gate: &Self::Buffer, up: &Self::Buffer, out: &mut Self::Buffer);
+    /// Replaces gate and up by their gradients.
+    fn swiglu_backward(&self, gate: &mut Self::Buffer, up: &mut Self::Buffer, d_out: &Self::Buffer);
+
+    /// Causal attention over a forest. `log_sums` gets log Σ exp of the scaled scores, rows × heads. Gives each
+    /// segment's keys and values in the layout that [`Backend::attention_decode`] reads.
+    fn attention(
+        &self,
+        qkv: [&Self::Buffer; 3],
+        layout: &Layout,
+        heads: Heads,
+        out: &mut Self::Buffer,
+        log_sums: &mut Self::Buffer,
+    ) -> Vec<Self::Cache>;
+    /// Fills d_q, d_k, d_v.
+    #[allow(clippy::too_many_arguments)]
+    fn attention_backward(
+        &self,
+        qkv: [&Self::Buffer; 3],
+        out: &Self::Buffer,
+        log_sums: &Self::Buffer,
+        d_out: &Self::Buffer,
+        layout: &Layout,
+        heads: Heads,
+        d_qkv: [&mut Self::Buffer; 3],
+    );
+    /// Keys and values of a sequence that has none yet.
+    fn empty_cache(&self, heads: Heads) -> Self::Cache;
+    /// Appends a row of keys and a row of values of the batch to a cache.
+    fn append(&self, k: &Self::Buffer, v: &Self::Buffer, row: usize, heads: Heads, cache: &mut Self::Cache);
+    /// Attention of one new token a sequence, whose own key and value have been appended; the bits of
+    /// [`Backend::attention`].
+    fn attention_decode(
+        &self,
+        q: &Self::Buffer,
+        groups: &[DecodeGroup<Self>],
+        heads: Heads,
+        out: &mut Self::Buffer,
+    );
+
+    /// Log-probabilities, entropies and log-sums of the targets, chunked over the vocabulary: logits never exist
+    /// whole.
+    fn vocab_forward(
+        &self,
+        hidden: &Self::Buffer,
+        weight: &Self::Buffer,
+        targets: &[u32],
+        head: VocabHead,
+    ) -> VocabRows<Self::Scalar>;
+    /// d_hidden +=, d_weight += for the given dL/dlogprob and dL/dentropy of each row.
+    #[allow(clippy::too_many_arguments)]
+    fn vocab_backward(
+        &self,
+        hidden: &Self::Buffer,
+        weight: &Self::Buffer,
+        targets: &[u32],
+        head: VocabHead,
+        forward: &VocabRows<Self::Scalar>,
+        coefficients: (&[Self::Scalar], &[Self::Scalar]),
+        d_hidden: &mut Self::Buffer,
+        d_weight: &mut Self::Buffer,
+    );
+    /// Draws one token from each row of raw logits (rows × vocab). The log-probabilities have the bits of
+    /// [`Backend::vocab_forward`].
+    fn sample(&self, logits: &Self::Buffer, rows: &[SampleRow]) -> Vec<Sampled>;
+
+    /// Σ x² in f64.
+    fn sum_squares(&self, x: &Self::Buffer) -> f64;
+    /// Updates a weight and its moments.
+    fn adamw(
+        &self,
+        step: &AdamWStep,
+        weight: &mut Self::Buffer,
+        gradient: &Self::Buffer,
+        first: &mut Self::Buffer,
+        second: &mut Self::Buffer,
+    );
+}
+
+/// Splits `0..n` into chunks of `size`.
+pub(crate) fn chunks(n: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..n).step_by(size).map(move |start| start..(start + size).min(n))
+}

@@ -1,0 +1,313 @@
+//! Generation over a forest: prompts share what they begin with, a group of rollouts shares its prompt's keys,
+//! and finished rollouts leave the batch.
+
+pub mod draw;
+mod trie;
+
+use crate::backend::{Backend, DecodeGroup, SampleRow, Sampled, Store};
+use crate::cancel::Cancel;
+use crate::forest::Layout;
+use crate::model::decoder::Decoder;
+use crate::model::layer::{self, LayerWeights, Layered};
+use crate::tokenizer::Tokenizer;
+use crate::{Error, Result};
+pub use draw::DrawKey;
+
+/// One rollout to generate.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Token ids, at least one.
+    pub prompt: Vec<u32>,
+    /// Most tokens to generate, at least one.
+    pub max_tokens: usize,
+    /// 0 takes the most likely token (ties: the lowest id).
+    pub temperature: f32,
+    /// Keep the k most likely tokens; 0 keeps all.
+    pub top_k: usize,
+    /// Keep the smallest set of tokens whose mass reaches p; 1 keeps all.
+    pub top_p: f32,
+    /// End as soon as the text contains one of these.
+    pub stop: Vec<String>,
+    /// Never sample an end-of-sequence token.
+    pub ignore_eos: bool,
+    /// The rollout's stream of random draws.
+    pub key: DrawKey,
+}
+
+/// Why a rollout ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    /// An end-of-sequence token, which is the last of the tokens.
+    Eos,
+    /// A stop string, which the text is cut before.
+    Stop,
+    /// `max_tokens`.
+    Length,
+    /// The model's context.
+    Context,
+}
+
+impl Finish {
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Finish::Eos => "eos",
+            Finish::Stop => "stop",
+            Finish::Length => "length",
+            Finish::Context => "context",
+        }
+    }
+}
+
+/// What generation tells as it goes.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// One new token of each of these requests.
+    Tokens {
+        /// Indexes of the requests.
+        requests: Vec<u32>,
+        /// Their new tokens.
+        tokens: Vec<u32>,
+        /// Log-probability of each under the whole vocabulary at the request's temperature (1 when greedy).
+        logprobs: Vec<f32>,
+    },
+    /// A request is finished.
+    Done {
+        /// Its index.
+        request: u32,
+        /// All its tokens.
+        tokens: Vec<u32>,
+        /// Of each token.
+        logprobs: Vec<f32>,
+        /// Decoded without special tokens; empty for a model with no tokenizer.
+        text: String,
+        /// Why it ended.
+        finish: Finish,
+        /// Tokens of its prompt.
+        prompt_tokens: u32,
+    },
+}
+
+/// A rollout in the batch.
+struct Active {
+    request: usize,
+    leaf: usize,
+    tokens: Vec<u32>,
+    logprobs: Vec<f32>,
+}
+
+/// Generates all requests together, telling `sink` of each token and each end. An error of the sink ends it.
+pub fn generate<B: Backend>(
+    decoder: &Decoder<B>,
+    tokenizer: Option<&Tokenizer>,
+    requests: &[Request],
+    cancel: &Cancel,
+    sink: &mut (dyn FnMut(Event) -> Result<()> + Send),
+) -> Result<()> {
+    if requests.is_empty() {
+        return Ok(());
+    }
+    for (i, request) in requests.iter().enumerate() {
+        check(decoder, tokenizer, i, request)?;
+    }
+    let prompts: Vec<&[u32]> = requests.iter().map(|r| r.prompt.as_slice()).collect();
+    let trie::Prompts { forest, leaves } = trie::share(&prompts);
+    let layout = Layout::new(&forest);
+    decoder.check(&forest, &layout)?;
+
+    let packed: Vec<_> = decoder.weights.layers.iter().map(|w| layer::pack(decoder, w)).collect();
+    let weights: Vec<_> =
+        decoder.weights.layers.iter().zip(&packed).map(|(w, p)| LayerWeights::packed(w, p)).collect();
+    let head = decoder.backend.pack(decoder.weights.vocab(), decoder.config.hidden_size);
+
+    let mut x = decoder.embed(&forest.tokens);
+    let mut shared: Vec<Vec<B::Cache>> = Vec::with_capacity(weights.len());
+    for w in &weights {
+        cancel.check()?;
+        let Layered { output, caches, .. } = layer::forward(decoder, w, x, &layout);
+        x = output;
+        shared.push(caches);
+    }
+
+    let mut active: Vec<Active> = leaves
+        .iter()
+        .enumerate()
+        .map(|(request, &leaf)| Active { request, leaf, tokens: Vec::new(), logprobs: Vec::new() })
+        .collect();
+    let mut own: Vec<Vec<B::Cache>> = weights.iter().map(|_| Vec::new()).collect();
+    for caches in &mut own {
+        caches.extend(active.iter().map(|_| decoder.backend.empty_cache(decoder.heads())));
+    }
+    let mut rows: Vec<u32> = leaves.iter().map(|&l| layout.segments[l].tokens.end as u32 - 1).collect();
+    loop {
+        cancel.check()?;
+        let sampled = sample(decoder, &head, &x, &rows, requests, &active);
+        let event = Event::Tokens {
+            requests: active.iter().map(|a| a.request as u32).collect(),
+            tokens: sampled.iter().map(|s| s.token).collect(),
+            logprobs: sampled.iter().map(|s| s.logprob).collect(),
+        };
+        sink(event)?;
+        let mut going = Vec::with_capacity(active.len());
+        for (a, s) in active.iter_mut().zip(sampled) {
+            a.tokens.push(s.token);
+            a.logprobs.push(s.logprob);
+            let request = &requests[a.request];
+            let end = finish(decoder, tokenizer, request, &a.tokens)?;
+            going.push(end.is_none());
+            if let Some((finish, text)) = end {
+                sink(Event::Done {
+                    request: a.request as u32,
+                    tokens: std::mem::take(&mut a.tokens),
+                    logprobs: std::mem::take(&mut a.logprobs),
+                    text,
+                    finish,
+                    prompt_tokens: request.prompt.len() as u32,
+                })?;
+            }
+        }
+        keep(&mut active, &going);
+        own.iter_mut().for_each(|caches| keep(caches, &going));
+        if active.is_empty() {
+            return Ok(());
+        }
+        x = step(decoder, &weights, requests, &layout, &shared, &active, &mut own);
+        rows = (0..active.len() as u32).collect();
+    }
+}
+
+/// Drops the entries whose flag is not set.
+fn keep<T>(values: &mut Vec<T>, flags: &[bool]) {
+    let mut flags = flags.iter();
+    values.retain(|_| flags.next().is_none_or(|&f| f));
+}
+
+fn check<B: Backend>(
+    decoder: &Decoder<B>,
+    tokenizer: Option<&Tokenizer>,
+    i: usize,
+    r: &Request,
+) -> Result<()> {
+    let refuse = |what: String| Err(Error::Input(format!("Request {i}: {what}")));
+    let context = decoder.config.max_position;
+    if r.prompt.is_empty() {
+        return refuse("the prompt is empty, expected at least 1 token".into());
+    }
+    if r.prompt.len() >= context {
+        let found = r.prompt.len();
+        return refuse(format!(
+            "a prompt of {found} tokens leaves no room in the model's context of {context}"
+        ));
+    }
+    if r.max_tokens == 0 {
+        return refuse("max_tokens is \"0\", expected at least 1".into());
+    }
+    if !(r.temperature >= 0.0 && r.temperature.is_finite()) {
+        return refuse(format!("temperature is \"{}\", expected 0 or a positive number", r.temperature));
+    }
+    if !(r.top_p > 0.0 && r.top_p <= 1.0) {
+        return refuse(format!("top_p is \"{}\", expected a number above 0 and at most 1", r.top_p));
+    }
+    if !r.stop.is_empty() && tokenizer.is_none() {
+        return refuse("stop strings need a tokenizer, and the model has none".into());
+    }
+    if r.stop.iter().any(String::is_empty) {
+        return refuse("a stop string is empty".into());
+    }
+    Ok(())
+}
+
+/// Draws one token behind each of the given rows of the residual stream.
+fn sample<B: Backend>(
+    decoder: &Decoder<B>,
+    head: &B::Packed,
+    x: &B::Buffer,
+    rows: &[u32],
+    requests: &[Request],
+    active: &[Active],
+) -> Vec<Sampled> {
+    let (_, hidden, _) = decoder.last_norm(x, rows);
+    let mut logits = decoder.backend.zeros(rows.len() * decoder.config.vocab_size);
+    decoder.backend.linear_packed(&hidden, head, decoder.config.hidden_size, &mut logits, Store::Replace);
+    let rows: Vec<SampleRow> = active
+        .iter()
+        .map(|a| {
+            let r = &requests[a.request];
+            SampleRow {
+                temperature: f64::from(r.temperature),
+                top_k: r.top_k,
+                top_p: f64::from(r.top_p),
+                banned: if r.ignore_eos { &decoder.config.eos_token_ids } else { &[] },
+                draw: r.key.uniform(a.tokens.len() as u32),
+            }
+        })
+        .collect();
+    decoder.backend.sample(&logits, &rows)
+}
+
+/// Whether the rollout is finished, with its text.
+fn finish<B: Backend>(
+    decoder: &Decoder<B>,
+    tokenizer: Option<&Tokenizer>,
+    request: &Request,
+    tokens: &[u32],
+) -> Result<Option<(Finish, String)>> {
+    let text = || tokenizer.map_or(Ok(String::new()), |t| t.decode(tokens, false));
+    let last = tokens.last().copied().unwrap_or_default();
+    if decoder.config.eos_token_ids.contains(&last) {
+        return Ok(Some((Finish::Eos, text()?)));
+    }
+    if !request.stop.is_empty() {
+        let mut text = text()?;
+        if let Some(at) = request.stop.iter().filter_map(|s| text.find(s)).min() {
+            text.truncate(at);
+            return Ok(Some((Finish::Stop, text)));
+        }
+    }
+    if tokens.len() >= request.max_tokens {
+        return Ok(Some((Finish::Length, text()?)));
+    }
+    if request.prompt.len() + tokens.len() >= decoder.config.max_position {
+        return Ok(Some((Finish::Context, text()?)));
+    }
+    Ok(None)
+}
+
+/// Runs the last token of each rollout through the model. Gives the residual stream behind the last layer.
+fn step<B: Backend>(
+    decoder: &Decoder<B>,
+    weights: &[LayerWeights<B>],
+    requests: &[Request],
+    layout: &Layout,
+    shared: &[Vec<B::Cache>],
+    active: &[Active],
+    own: &mut [Vec<B::Cache>],
+) -> B::Buffer {
+    let b = &decoder.backend;
+    let heads = decoder.heads();
+    let tokens: Vec<u32> = active.iter().filter_map(|a| a.tokens.last().copied()).collect();
+    let positions: Vec<u32> =
+        active.iter().map(|a| (requests[a.request].prompt.len() + a.tokens.len()) as u32 - 1).collect();
+    let mut leaves: Vec<usize> = active.iter().map(|a| a.leaf).collect();
+    leaves.sort_unstable();
+    leaves.dedup();
+    let mut x = decoder.embed(&tokens);
+    for ((w, shared), own) in weights.iter().zip(shared).zip(own) {
+        let [q, k, v] = layer::project(decoder, w, &x, &positions);
+        for (row, cache) in own.iter_mut().enumerate() {
+            b.append(&k, &v, row, heads, cache);
+        }
+        let groups: Vec<DecodeGroup<B>> = leaves
+            .iter()
+            .map(|&leaf| DecodeGroup {
+                shared: layout.segments[leaf].ancestors.iter().chain([&leaf]).map(|&s| &shared[s]).collect(),
+                own: own.iter().enumerate().filter(|(row, _)| active[*row].leaf == leaf).collect(),
+            })
+            .collect();
+        let mut attended = b.zeros(tokens.len() * heads.heads * heads.head_dim);
+        b.attention_decode(&q, &groups, heads, &mut attended);
+        let [_, _, _, output] = layer::finish(decoder, w, x, &attended, tokens.len());
+        x = output;
+    }
+    x
+}

@@ -1,0 +1,170 @@
+//! The whole decoder in f64: gradients by differences, and a forest against its sequences written out.
+
+use super::decoder::{Coefficients, Decoder, ForwardOptions};
+use super::params::Params;
+use crate::backend::cpu::Cpu;
+use crate::cancel::Cancel;
+use crate::config::ModelConfig;
+use crate::forest::{Forest, Layout};
+
+fn config(tied: bool) -> ModelConfig {
+    ModelConfig {
+        vocab_size: 11,
+        hidden_size: 6,
+        intermediate_size: 7,
+        num_layers: 2,
+        num_heads: 4,
+        num_kv_heads: 2,
+        head_dim: 4,
+        max_position: 64,
+        rope_theta: 100.0,
+        rms_norm_eps: 1e-5,
+        tie_word_embeddings: tied,
+        bos_token_id: None,
+        eos_token_ids: vec![],
+        pad_token_id: None,
+    }
+}
+
+fn decoder(tied: bool) -> Decoder<Cpu<f64>> {
+    let config = config(tied);
+    let mut seed = 0.0;
+    let weights = Params::specs(&config, true).map(|spec| {
+        seed += 1.0;
+        let norm = spec.shape.len() == 1;
+        (0..spec.len())
+            .map(|i| if norm { 1.0 } else { 0.0 } + 0.4 * (seed * 3.7 + i as f64 * 1.9).sin())
+            .collect()
+    });
+    Decoder { backend: Cpu::new(), config, weights }
+}
+
+fn forest() -> Forest {
+    Forest::new(vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 3], vec![3, 2, 1, 3, 2], vec![-1, 0, 0, 2, -1]).unwrap()
+}
+
+fn coefficients(forest: &Forest, scores: usize) -> Coefficients<f64> {
+    let layout = Layout::new(forest);
+    let wave = |phase: f64| {
+        let at = |(i, p): (usize, &Option<u32>)| p.map_or(0.0, |_| (phase + i as f64 * 1.3).sin());
+        layout.previous.iter().enumerate().map(at).collect()
+    };
+    Coefficients {
+        d_logprobs: wave(0.2),
+        d_entropies: wave(1.1),
+        d_scores: (0..scores).map(|i| 0.5 - i as f64).collect(),
+    }
+}
+
+fn options(recompute: bool) -> ForwardOptions {
+    ForwardOptions { temperature: 0.7, entropy: true, scores: vec![4, 8, 8], recompute, ..Default::default() }
+}
+
+fn loss(decoder: &Decoder<Cpu<f64>>, forest: &Forest, c: &Coefficients<f64>) -> f64 {
+    let pass = decoder.forward(forest, &options(false), &Cancel::new()).unwrap();
+    let sum =
+        |a: &[f64], b: &[f64]| a.iter().zip(b).filter(|(a, _)| !a.is_nan()).map(|(a, b)| a * b).sum::<f64>();
+    sum(&pass.logprobs(), &c.d_logprobs)
+        + sum(&pass.entropies(), &c.d_entropies)
+        + sum(&pass.scores, &c.d_scores)
+}
+
+fn gradients(
+    decoder: &Decoder<Cpu<f64>>,
+    forest: &Forest,
+    options: &ForwardOptions,
+    c: &Coefficients<f64>,
+) -> Params<Vec<f64>> {
+    let pass = decoder.forward(forest, options, &Cancel::new()).unwrap();
+    let mut gradients = decoder.weights.map(|w| vec![0.0; w.len()]);
+    decoder.backward(&pass, c, &mut gradients, &Cancel::new()).unwrap();
+    gradients
+}
+
+#[test]
+fn every_tensor_agrees_with_differences() {
+    const H: f64 = 1e-5;
+    for tied in [true, false] {
+        let mut d = decoder(tied);
+        let forest = forest();
+        let c = coefficients(&forest, 3);
+        let analytic = gradients(&d, &forest, &options(false), &c);
+        let names: Vec<String> = d.specs().iter().map(|s| s.name.clone()).collect();
+        for (t, gradient) in analytic.iter().enumerate() {
+            for i in (0..gradient.len()).step_by(gradient.len() / 8 + 1) {
+                let mut moved = |by: f64| {
+                    d.weights.iter_mut().nth(t).unwrap()[i] += by;
+                    loss(&d, &forest, &c)
+                };
+                let (up, down) = (moved(H), moved(-2.0 * H));
+                moved(H);
+                let slope = (up - down) / (2.0 * H);
+                let error = (slope - gradient[i]).abs() / (1.0 + slope.abs());
+                assert!(error < 1e-7, "{}[{i}]: {} against {slope}", names[t], gradient[i]);
+            }
+        }
+    }
+}
+
+#[test]
+fn recomputation_changes_no_bit() {
+    let (d, forest) = (decoder(true), forest());
+    let c = coefficients(&forest, 3);
+    let (kept, again) =
+        (gradients(&d, &forest, &options(false), &c), gradients(&d, &forest, &options(true), &c));
+    assert!(kept.iter().eq(again.iter()));
+}
+
+/// Sequences written out flat; each shared token's coefficient goes to the first sequence that holds it.
+#[test]
+fn a_forest_is_its_sequences() {
+    let (d, forest) = (decoder(true), forest());
+    let c = coefficients(&forest, 0);
+    let layout = Layout::new(&forest);
+    let options = ForwardOptions { temperature: 0.7, entropy: true, ..Default::default() };
+    let tree = d.forward(&forest, &options, &Cancel::new()).unwrap().logprobs();
+    let mut seen = vec![false; forest.tokens.len()];
+    let mut total = d.weights.map(|w| vec![0.0; w.len()]);
+    for leaf in [1, 3, 4] {
+        let chain = layout.segments[leaf].ancestors.iter().chain([&leaf]);
+        let path: Vec<usize> = chain.flat_map(|&s| layout.segments[s].tokens.clone()).collect();
+        let flat = Forest::flat(&[path.iter().map(|&t| forest.tokens[t]).collect()]).unwrap();
+        let pass = d.forward(&flat, &options, &Cancel::new()).unwrap();
+        let mut own = Coefficients::default();
+        for (i, &t) in path.iter().enumerate() {
+            assert_eq!(pass.logprobs()[i].to_bits(), tree[t].to_bits());
+            let first = !std::mem::replace(&mut seen[t], true);
+            own.d_logprobs.push(if first { c.d_logprobs[t] } else { 0.0 });
+            own.d_entropies.push(if first { c.d_entropies[t] } else { 0.0 });
+        }
+        d.backward(&pass, &own, &mut total, &Cancel::new()).unwrap();
+    }
+    let tree = gradients(&d, &forest, &options, &c);
+    for (a, b) in tree.iter().flatten().zip(total.iter().flatten()) {
+        assert!((a - b).abs() < 1e-11 * (1.0 + a.abs()), "{a} against {b}");
+    }
+}
+
+#[test]
+fn bad_arguments_are_refused() {
+    let d = decoder(true);
+    let run = |forest: &Forest, options: &ForwardOptions| d.forward(forest, options, &Cancel::new()).err();
+    let flat = |tokens: Vec<u32>| Forest::flat(&[tokens]).unwrap();
+    let message = |e: Option<crate::Error>| e.map(|e| e.to_string()).unwrap_or_default();
+    assert!(message(run(&flat(vec![1, 11]), &ForwardOptions::default())).contains("\"11\""));
+    assert!(message(run(&flat(vec![1; 65]), &ForwardOptions::default())).contains("65"));
+    let cold = ForwardOptions { temperature: 0.0, ..Default::default() };
+    assert!(message(run(&flat(vec![1, 2]), &cold)).contains("Temperature"));
+    let pass = d.forward(&flat(vec![1, 2]), &ForwardOptions::default(), &Cancel::new()).unwrap();
+    let mut gradients = d.weights.map(|w| vec![0.0; w.len()]);
+    let mut back = |d_logprobs: Vec<f64>| {
+        let c = Coefficients { d_logprobs, ..Default::default() };
+        message(d.backward(&pass, &c, &mut gradients, &Cancel::new()).err())
+    };
+    assert!(back(vec![0.0]).contains("1 entries"));
+    assert!(back(vec![0.0, f64::NAN]).contains("NaN"));
+    assert!(back(vec![1.0, 0.0]).contains("dLogprobs[0]"));
+    let cancel = Cancel::new();
+    cancel.cancel();
+    assert!(d.forward(&flat(vec![1, 2]), &ForwardOptions::default(), &cancel).is_err());
+}
