@@ -26,6 +26,7 @@ const PARALLEL_FROM: usize = 1 << 16;
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a, F> {
     data: &'a [F],
+    /// One of the two distances is 1.
     row: usize,
     column: usize,
 }
@@ -138,15 +139,28 @@ fn pack_panel<F: Real>(b: View<F>, k: usize, columns: usize, out: &mut [F]) {
         }
         return;
     }
-    /// Elements of k that are read from each column at a time: one cache line.
-    const STRIP: usize = 16;
-    for p0 in (0..k).step_by(STRIP) {
-        let strip = STRIP.min(k - p0);
-        for j in 0..columns {
-            let source = &b.data[j * b.column + p0 * b.row..];
-            for p in 0..strip {
-                out[(p0 + p) * PANEL + j] = source[p * b.row];
+    // Blocks of 4 × 4 stay in registers, and each cache line of a column is read once.
+    const BLOCK: usize = 4;
+    let whole = (k / BLOCK * BLOCK, columns / BLOCK * BLOCK);
+    for p in (0..whole.0).step_by(BLOCK) {
+        let rows: &mut [F; BLOCK * PANEL] =
+            (&mut out[p * PANEL..][..BLOCK * PANEL]).try_into().expect("4 rows");
+        for j in (0..whole.1).step_by(BLOCK) {
+            let mut block = [[F::ZERO; BLOCK]; BLOCK];
+            for (i, line) in block.iter_mut().enumerate() {
+                line.copy_from_slice(&b.data[(j + i) * b.column + p..][..BLOCK]);
             }
+            for q in 0..BLOCK {
+                for (i, line) in block.iter().enumerate() {
+                    rows[q * PANEL + j + i] = line[q];
+                }
+            }
+        }
+    }
+    for p in 0..k {
+        let from = if p < whole.0 { whole.1 } else { 0 };
+        for j in from..columns {
+            out[p * PANEL + j] = b.data[j * b.column + p];
         }
     }
 }
@@ -263,9 +277,7 @@ unsafe fn block<F: Real>(m: usize, n: usize, k: usize, a: View<F>, b: Right<F>, 
                     let rows = F::ROWS.min(m - i0);
                     let tile = &mut left[i0 * depth..][..F::ROWS * depth];
                     for (p, out) in tile.chunks_exact_mut(F::ROWS).enumerate() {
-                        for (i, x) in out[..rows].iter_mut().enumerate() {
-                            *x = a_block.data[(i0 + i) * a.row + p * a.column];
-                        }
+                        out[..rows].copy_from_slice(&a_block.data[p * a.column + i0..][..rows]);
                     }
                 }
             }
