@@ -1,0 +1,78 @@
+/**
+ * What a harness, a trainer or a product asks of a judge.
+ *
+ * @module
+ */
+import type { PromptPair, Verdict } from "../cor/mod.ts";
+import type { FinishReason, Message } from "../engine/engine.ts";
+
+/** A question with two answers in places. A judge is not told which is the better one. */
+export type JudgeInput = PromptPair;
+
+/** A question with one answer. */
+export interface ScoreInput {
+  readonly conversation: readonly Message[];
+  readonly response: string;
+}
+
+/**
+ * Why a judge gave no verdict to read: the prompt leaves no room in the model's context (nothing is ever cut from
+ * it), or a scorer rated both answers the same.
+ */
+export type NoVerdictReason = "prompt-too-long" | "tie";
+
+/** What a judge decided: a side, text that holds no verdict, or nothing to read a verdict from. */
+export type Outcome = Verdict | { readonly kind: "none"; readonly reason: NoVerdictReason };
+
+/** What a judge said of a pair. */
+export interface Judgement {
+  readonly outcome: Outcome;
+  /** What the judge wrote, the verdict included; "" for one that only scores. */
+  readonly text: string;
+  /** Generated tokens. */
+  readonly tokens: number;
+  readonly promptTokens: number;
+  /** How the text ended; null where none was generated. */
+  readonly finish: FinishReason | null;
+  /** Of each generated token, where {@link JudgeOptions.logprobs} asks for them. */
+  readonly logprobs?: Float32Array;
+}
+
+/**
+ * One input's answer, or the error that kept it from being answered. An error says nothing of the pair: it is never
+ * a verdict, and asking again may succeed.
+ */
+export type Answered<Answer> =
+  | { readonly index: number; readonly answer: Answer; readonly error?: never }
+  | { readonly index: number; readonly error: Error; readonly answer?: never };
+
+/** Options of {@link Judge.judge} and {@link Scorer.score}. */
+export interface JudgeOptions {
+  /** Ends the work; the iteration then throws the signal's reason. */
+  readonly signal?: AbortSignal;
+  /** Also give each generated token's log-probability. Default false. */
+  readonly logprobs?: boolean;
+}
+
+/** Picks the better of two answers. */
+export interface Judge extends AsyncDisposable {
+  /** As a user names it, for reports. */
+  readonly name: string;
+  /** All that decides the answers (weights, protocol, sampling, seed), as a string to compare and to hash. */
+  readonly identity: string;
+  /** The messages that the judge is asked with; empty for a judge that reads the answers as they are. */
+  render(input: JudgeInput): readonly Message[];
+  /** Judges all inputs, in whatever order is fastest; each index comes exactly once. */
+  judge(inputs: readonly JudgeInput[], options?: JudgeOptions): AsyncIterable<Answered<Judgement>>;
+}
+
+/** A judge that rates each answer alone; a pair's verdict is the higher score, and equal scores are none. */
+export interface Scorer extends Judge {
+  /** Scores all inputs, in whatever order is fastest; each index comes exactly once. Higher is better. */
+  score(inputs: readonly ScoreInput[], options?: JudgeOptions): AsyncIterable<Answered<number>>;
+}
+
+/** Whether a judge rates each answer alone. */
+export function isScorer(judge: Judge): judge is Scorer {
+  return "score" in judge;
+}

@@ -1,0 +1,160 @@
+/**
+ * A reasoning judge: it writes a chain of rubrics and ends with its verdict.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { parseVerdict, type Protocol, renderPrompt } from "../cor/mod.ts";
+import type { Engine, Message } from "../engine/engine.ts";
+import { batchesOf, type TokenizedPrompt } from "./batches.ts";
+import type { Answered, Judge, JudgeInput, Judgement, JudgeOptions } from "./judge.ts";
+
+/** Options of {@link RmR1Judge}. */
+export interface RmR1JudgeOptions {
+  readonly protocol: Protocol;
+  /** For reports. Default the engine's own name. */
+  readonly name?: string;
+  /** Names the weights, best by a hash of their files. Default the engine's own name. */
+  readonly weights?: string;
+  /** 0 takes the most likely token. Default 0. */
+  readonly temperature?: number;
+  /** Most tokens of a judgement. Default 8192. */
+  readonly maxNewTokens?: number;
+  /** Seed of the draws at a temperature above 0; they depend on it and the prompt alone. Default 0. */
+  readonly seed?: number;
+  /** Most judgements generated at once. Default 32. */
+  readonly maxConcurrent?: number;
+  /** Most tokens held at once, shared prefixes counted once. Default 131072. */
+  readonly tokenBudget?: number;
+}
+
+/** Prompts that are tokenized, sorted and batched together, in multiples of `maxConcurrent`. */
+const WINDOW_BATCHES = 8;
+
+interface Prompt extends TokenizedPrompt {
+  /** First word of the hash of the rendered prompt: which stream of draws it uses. */
+  readonly stream: number;
+  /** The chat template opened the thinking, so the text holds its end alone. */
+  readonly opensThinking: boolean;
+}
+
+/** Judges by a language model that follows one of the {@link Protocol}s. */
+export class RmR1Judge implements Judge {
+  readonly name: string;
+  readonly identity: string;
+  readonly #engine: Engine;
+  readonly #options: Required<Omit<RmR1JudgeOptions, "name" | "weights">>;
+
+  /**
+   * @param engine closed with the judge
+   * @throws {RangeError} The model has no tokenizer or no chat template, or an option is out of range.
+   */
+  constructor(engine: Engine, options: RmR1JudgeOptions) {
+    const { info } = engine;
+    if (!info.hasTokenizer) {
+      throw new RangeError(`Model "${info.name}" has no tokenizer, which a judge needs`);
+    }
+    if (info.chatTemplate === null) {
+      throw new RangeError(`Model "${info.name}" has no chat template, which a judge needs`);
+    }
+    const { protocol, name = info.name, weights = info.name, ...rest } = options;
+    const full = {
+      protocol,
+      temperature: 0,
+      maxNewTokens: 8192,
+      seed: 0,
+      maxConcurrent: 32,
+      tokenBudget: 131_072,
+      ...rest,
+    };
+    for (const option of ["maxNewTokens", "maxConcurrent", "tokenBudget"] as const) {
+      if (!Number.isSafeInteger(full[option]) || full[option] < 1) {
+        throw new RangeError(`Option ${option} is "${full[option]}", expected a positive integer`);
+      }
+    }
+    if (!(full.temperature >= 0 && full.temperature < Infinity)) {
+      throw new RangeError(`Option temperature is "${full.temperature}", expected a number of at least 0`);
+    }
+    this.#engine = engine;
+    this.#options = full;
+    this.name = name;
+    const { temperature, maxNewTokens, seed } = full;
+    const sampling = temperature === 0 ? { temperature, maxNewTokens } : { temperature, maxNewTokens, seed };
+    this.identity = JSON.stringify({ judge: "rm-r1", weights, protocol, ...sampling });
+  }
+
+  render(input: JudgeInput): readonly Message[] {
+    return renderPrompt(this.#options.protocol, input);
+  }
+
+  async *judge(
+    inputs: readonly JudgeInput[],
+    options: JudgeOptions = {},
+  ): AsyncGenerator<Answered<Judgement>> {
+    const { contextLength } = this.#engine.info;
+    const window = this.#options.maxConcurrent * WINDOW_BATCHES;
+    for (let start = 0; start < inputs.length; start += window) {
+      options.signal?.throwIfAborted();
+      const prompts = await this.#tokenize(inputs.slice(start, start + window), start);
+      const fitting = prompts.filter(({ tokens }) => tokens.length < contextLength);
+      for (const { index, tokens } of prompts) {
+        if (tokens.length < contextLength) continue;
+        const outcome = { kind: "none", reason: "prompt-too-long" } as const;
+        yield { index, answer: { outcome, text: "", tokens: 0, promptTokens: tokens.length, finish: null } };
+      }
+      for (const batch of batchesOf(fitting, this.#options)) yield* this.#generate(batch, options);
+    }
+  }
+
+  async #tokenize(inputs: readonly JudgeInput[], start: number): Promise<Prompt[]> {
+    const texts = inputs.map((input) =>
+      this.#engine.renderChat(this.render(input), { addGenerationPrompt: true })
+    );
+    const encoded = await this.#engine.encode(texts);
+    return texts.map((text, at) => ({
+      index: start + at,
+      tokens: encoded[at]!,
+      stream: createHash("sha256").update(text).digest().readUInt32BE(0),
+      opensThinking: text.trimEnd().endsWith("<think>"),
+    }));
+  }
+
+  async *#generate(
+    batch: readonly Prompt[],
+    { signal, logprobs = false }: JudgeOptions,
+  ): AsyncGenerator<Answered<Judgement>> {
+    const { temperature, maxNewTokens, seed } = this.#options;
+    const requests = batch.map(({ tokens, stream }) => ({
+      prompt: tokens,
+      maxTokens: maxNewTokens,
+      temperature,
+      key: { seed, step: 0, prompt: stream, rollout: 0 },
+    }));
+    const open = new Set(batch.keys());
+    let failure = new Error("The engine ended without an answer");
+    try {
+      for await (const event of this.#engine.generate(requests, signal === undefined ? {} : { signal })) {
+        if (event.type !== "done") continue;
+        const { index, opensThinking } = batch[event.request]!;
+        open.delete(event.request);
+        const answer: Judgement = {
+          outcome: parseVerdict(event.text, { thinking: opensThinking ? "required" : "optional" }),
+          text: event.text,
+          tokens: event.tokens.length,
+          promptTokens: event.promptTokens,
+          finish: event.finish,
+          ...(logprobs ? { logprobs: event.logprobs } : {}),
+        };
+        yield { index, answer };
+      }
+    } catch (error) {
+      signal?.throwIfAborted();
+      failure = error instanceof Error ? error : new Error(String(error));
+    }
+    for (const at of open) yield { index: batch[at]!.index, error: failure };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#engine[Symbol.asyncDispose]();
+  }
+}
