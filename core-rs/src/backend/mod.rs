@@ -150,6 +150,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// A buffer of zeros.
     fn zeros(&self, n: usize) -> Self::Buffer;
+    /// A buffer that will be written before it is read.
+    fn unspecified(&self, n: usize) -> Self::Buffer;
     /// Copies to the device.
     fn upload(&self, host: &[Self::Scalar]) -> Self::Buffer;
     /// Copies from the device.

@@ -227,7 +227,7 @@ fn sample<B: Backend>(
     active: &[Active],
 ) -> Vec<Sampled> {
     let (_, hidden, _) = decoder.last_norm(x, rows);
-    let mut logits = decoder.backend.zeros(rows.len() * decoder.config.vocab_size);
+    let mut logits = decoder.backend.unspecified(rows.len() * decoder.config.vocab_size);
     decoder.backend.linear_packed(&hidden, head, decoder.config.hidden_size, &mut logits, Store::Replace);
     let rows: Vec<SampleRow> = active
         .iter()
@@ -304,7 +304,7 @@ fn step<B: Backend>(
                 own: own.iter().enumerate().filter(|(row, _)| active[*row].leaf == leaf).collect(),
             })
             .collect();
-        let mut attended = b.zeros(tokens.len() * heads.heads * heads.head_dim);
+        let mut attended = b.unspecified(tokens.len() * heads.heads * heads.head_dim);
         b.attention_decode(&q, &groups, heads, &mut attended);
         let [_, _, _, output] = layer::finish(decoder, w, x, &attended, tokens.len());
         x = output;

@@ -139,7 +139,7 @@ impl<B: Backend> Decoder<B> {
     /// Embeds tokens.
     pub fn embed(&self, tokens: &[u32]) -> B::Buffer {
         let width = self.config.hidden_size;
-        let mut x = self.backend.zeros(tokens.len() * width);
+        let mut x = self.backend.unspecified(tokens.len() * width);
         self.backend.gather(&self.weights.embed, tokens, width, &mut x);
         x
     }
@@ -148,10 +148,10 @@ impl<B: Backend> Decoder<B> {
     pub fn last_norm(&self, x: &B::Buffer, rows: &[u32]) -> (B::Buffer, B::Buffer, B::Buffer) {
         let width = self.config.hidden_size;
         let b = &self.backend;
-        let mut chosen = b.zeros(rows.len() * width);
+        let mut chosen = b.unspecified(rows.len() * width);
         b.gather(x, rows, width, &mut chosen);
-        let mut hidden = b.zeros(rows.len() * width);
-        let mut rstd = b.zeros(rows.len());
+        let mut hidden = b.unspecified(rows.len() * width);
+        let mut rstd = b.unspecified(rows.len());
         b.rms_norm(&chosen, &self.weights.norm, self.config.rms_norm_eps, &mut hidden, &mut rstd);
         (chosen, hidden, rstd)
     }
@@ -210,7 +210,7 @@ impl<B: Backend> Decoder<B> {
         let mut scores = Vec::new();
         if let (Some(weight), false) = (&self.weights.score, options.scores.is_empty()) {
             let (_, hidden, _) = self.last_norm(&x, &options.scores);
-            let mut out = self.backend.zeros(options.scores.len());
+            let mut out = self.backend.unspecified(options.scores.len());
             self.backend.linear(&hidden, weight, self.config.hidden_size, &mut out, Store::Replace);
             scores = self.backend.download(&out);
         }
@@ -239,7 +239,7 @@ impl<B: Backend> Decoder<B> {
             x = layer::forward(self, &LayerWeights::plain(weights), x, &layout).output;
         }
         let (_, hidden, _) = self.last_norm(&x, rows);
-        let mut out = self.backend.zeros(rows.len() * self.config.vocab_size);
+        let mut out = self.backend.unspecified(rows.len() * self.config.vocab_size);
         self.backend.linear(&hidden, self.weights.vocab(), self.config.hidden_size, &mut out, Store::Replace);
         Ok(self.backend.download(&out))
     }
@@ -288,7 +288,7 @@ impl<B: Backend> Decoder<B> {
             };
             let d_scores = b.upload(&coefficients.d_scores);
             let (before, hidden, rstd) = self.last_norm(&pass.last, &pass.score_tokens);
-            let mut d_hidden = b.zeros(pass.score_tokens.len() * width);
+            let mut d_hidden = b.unspecified(pass.score_tokens.len() * width);
             b.linear_dx(&d_scores, weight, width, &mut d_hidden, Store::Replace);
             b.linear_dw(&hidden, &d_scores, width, d_weight);
             self.last_norm_backward(&before, &rstd, &d_hidden, &pass.score_tokens, &mut d_x, gradients);

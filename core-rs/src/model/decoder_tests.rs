@@ -3,6 +3,7 @@
 use super::decoder::{Coefficients, Decoder, ForwardOptions};
 use super::params::Params;
 use crate::backend::cpu::Cpu;
+use crate::backend::cpu::pool::Buffer;
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::{Forest, Layout};
@@ -34,7 +35,8 @@ fn decoder(tied: bool) -> Decoder<Cpu<f64>> {
         let norm = spec.shape.len() == 1;
         (0..spec.len())
             .map(|i| if norm { 1.0 } else { 0.0 } + 0.4 * (seed * 3.7 + i as f64 * 1.9).sin())
-            .collect()
+            .collect::<Vec<_>>()
+            .into()
     });
     Decoder { backend: Cpu::new(), config, weights }
 }
@@ -74,9 +76,9 @@ fn gradients(
     forest: &Forest,
     options: &ForwardOptions,
     c: &Coefficients<f64>,
-) -> Params<Vec<f64>> {
+) -> Params<Buffer<f64>> {
     let pass = decoder.forward(forest, options, &Cancel::new()).unwrap();
-    let mut gradients = decoder.weights.map(|w| vec![0.0; w.len()]);
+    let mut gradients = decoder.weights.map(|w| Buffer::zeros(w.len()));
     decoder.backward(&pass, c, &mut gradients, &Cancel::new()).unwrap();
     gradients
 }
@@ -124,7 +126,7 @@ fn a_forest_is_its_sequences() {
     let options = ForwardOptions { temperature: 0.7, entropy: true, ..Default::default() };
     let tree = d.forward(&forest, &options, &Cancel::new()).unwrap().logprobs();
     let mut seen = vec![false; forest.tokens.len()];
-    let mut total = d.weights.map(|w| vec![0.0; w.len()]);
+    let mut total = d.weights.map(|w| Buffer::zeros(w.len()));
     for leaf in [1, 3, 4] {
         let chain = layout.segments[leaf].ancestors.iter().chain([&leaf]);
         let path: Vec<usize> = chain.flat_map(|&s| layout.segments[s].tokens.clone()).collect();
@@ -140,7 +142,7 @@ fn a_forest_is_its_sequences() {
         d.backward(&pass, &own, &mut total, &Cancel::new()).unwrap();
     }
     let tree = gradients(&d, &forest, &options, &c);
-    for (a, b) in tree.iter().flatten().zip(total.iter().flatten()) {
+    for (a, b) in tree.iter().flat_map(|g| g.iter()).zip(total.iter().flat_map(|g| g.iter())) {
         assert!((a - b).abs() < 1e-11 * (1.0 + a.abs()), "{a} against {b}");
     }
 }
@@ -156,7 +158,7 @@ fn bad_arguments_are_refused() {
     let cold = ForwardOptions { temperature: 0.0, ..Default::default() };
     assert!(message(run(&flat(vec![1, 2]), &cold)).contains("Temperature"));
     let pass = d.forward(&flat(vec![1, 2]), &ForwardOptions::default(), &Cancel::new()).unwrap();
-    let mut gradients = d.weights.map(|w| vec![0.0; w.len()]);
+    let mut gradients = d.weights.map(|w| Buffer::zeros(w.len()));
     let mut back = |d_logprobs: Vec<f64>| {
         let c = Coefficients { d_logprobs, ..Default::default() };
         message(d.backward(&pass, &c, &mut gradients, &Cancel::new()).err())

@@ -90,8 +90,8 @@ fn norm<B: Backend>(
     weight: &B::Buffer,
     rows: usize,
 ) -> (B::Buffer, B::Buffer) {
-    let mut y = d.backend.zeros(rows * d.config.hidden_size);
-    let mut rstd = d.backend.zeros(rows);
+    let mut y = d.backend.unspecified(rows * d.config.hidden_size);
+    let mut rstd = d.backend.unspecified(rows);
     d.backend.rms_norm(x, weight, d.config.rms_norm_eps, &mut y, &mut rstd);
     (y, rstd)
 }
@@ -108,7 +108,7 @@ pub fn project<B: Backend>(
     let (normed, _) = norm(d, x, w.norms[0], rows);
     let outputs = [c.num_heads, c.num_kv_heads, c.num_kv_heads];
     let [mut q, mut k, v] = [0, 1, 2].map(|i| {
-        let mut y = b.zeros(rows * outputs[i] * c.head_dim);
+        let mut y = b.unspecified(rows * outputs[i] * c.head_dim);
         w.matrices[i].apply(b, &normed, c.hidden_size, &mut y, Store::Replace);
         y
     });
@@ -129,11 +129,11 @@ pub fn finish<B: Backend>(
     w.matrices[3].apply(b, attended, c.num_heads * c.head_dim, &mut x, Store::Add);
     let (normed, _) = norm(d, &x, w.norms[1], rows);
     let [gate, up] = [4, 5].map(|i| {
-        let mut y = b.zeros(rows * c.intermediate_size);
+        let mut y = b.unspecified(rows * c.intermediate_size);
         w.matrices[i].apply(b, &normed, c.hidden_size, &mut y, Store::Replace);
         y
     });
-    let mut inner = b.zeros(rows * c.intermediate_size);
+    let mut inner = b.unspecified(rows * c.intermediate_size);
     b.swiglu(&gate, &up, &mut inner);
     let mut output = b.duplicate(&x);
     w.matrices[6].apply(b, &inner, c.intermediate_size, &mut output, Store::Add);
@@ -150,8 +150,8 @@ pub fn forward<B: Backend>(
     let (b, c) = (&d.backend, &d.config);
     let rows = layout.positions.len();
     let [q, k, v] = project(d, w, &input, &layout.positions);
-    let mut attended = b.zeros(rows * c.num_heads * c.head_dim);
-    let mut log_sums = b.zeros(rows * c.num_heads);
+    let mut attended = b.unspecified(rows * c.num_heads * c.head_dim);
+    let mut log_sums = b.unspecified(rows * c.num_heads);
     let caches = b.attention([&q, &k, &v], layout, d.heads(), &mut attended, &mut log_sums);
     let [middle, gate, up, output] = finish(d, w, b.duplicate(&input), &attended, rows);
     Layered { saved: Saved { input, q, k, v, attended, log_sums, middle, gate, up }, output, caches }
@@ -171,7 +171,7 @@ pub fn backward<B: Backend>(
     let (width, inner, queries) = (c.hidden_size, c.intermediate_size, c.num_heads * c.head_dim);
 
     let (normed, rstd) = norm(d, &saved.middle, &w.post_norm, rows);
-    let mut activation = b.zeros(rows * inner);
+    let mut activation = b.unspecified(rows * inner);
     b.swiglu(&saved.gate, &saved.up, &mut activation);
     b.linear_dw(&activation, d_x, inner, &mut d_w.down);
     let mut d_activation = activation;
@@ -181,16 +181,16 @@ pub fn backward<B: Backend>(
     b.swiglu_backward(&mut d_gate, &mut d_up, &d_activation);
     b.linear_dw(&normed, &d_gate, width, &mut d_w.gate);
     b.linear_dw(&normed, &d_up, width, &mut d_w.up);
-    let mut d_normed = b.zeros(rows * width);
+    let mut d_normed = b.unspecified(rows * width);
     b.linear_dx(&d_gate, &w.gate, width, &mut d_normed, Store::Replace);
     b.linear_dx(&d_up, &w.up, width, &mut d_normed, Store::Add);
     b.rms_norm_backward(&saved.middle, &w.post_norm, &rstd, &d_normed, d_x, &mut d_w.post_norm);
 
     b.linear_dw(&saved.attended, d_x, queries, &mut d_w.o);
-    let mut d_attended = b.zeros(rows * queries);
+    let mut d_attended = b.unspecified(rows * queries);
     b.linear_dx(d_x, &w.o, queries, &mut d_attended, Store::Replace);
     let [mut d_q, mut d_k, mut d_v] =
-        [c.num_heads, c.num_kv_heads, c.num_kv_heads].map(|heads| b.zeros(rows * heads * c.head_dim));
+        [c.num_heads, c.num_kv_heads, c.num_kv_heads].map(|heads| b.unspecified(rows * heads * c.head_dim));
     b.attention_backward(
         [&saved.q, &saved.k, &saved.v],
         &saved.attended,

@@ -7,7 +7,7 @@ mod init;
 pub mod layer;
 pub mod params;
 
-use crate::backend::cpu::Cpu;
+use crate::backend::cpu::{Cpu, pool};
 use crate::backend::{AdamWStep, Backend, threads};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
@@ -21,7 +21,7 @@ use params::{Params, Spec};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-type Buffer = Vec<f32>;
+type Buffer = pool::Buffer<f32>;
 
 /// File of the optimizer's state beside the weights.
 const OPTIMIZER_FILE: &str = "optimizer.safetensors";
@@ -83,7 +83,7 @@ impl Model {
     /// N(0, 0.02² / (2 · layers)) (Radford et al. 2019, section 2.3), norms 1.
     pub fn init(config: ModelConfig, text: TextAssets, seed: u64) -> Result<Self> {
         config.validate()?;
-        let weights = init::random(&config, seed);
+        let weights = init::random(&config, seed).map(|w| w.clone().into());
         Ok(Self::new(config, weights, text))
     }
 
@@ -115,7 +115,7 @@ impl Model {
 
     /// Elements of all tensors.
     pub fn num_parameters(&self) -> usize {
-        self.decoder.weights.iter().map(Vec::len).sum()
+        self.decoder.weights.iter().map(|w| w.len()).sum()
     }
 
     /// Whether it has a score head.
@@ -126,7 +126,7 @@ impl Model {
     /// Adds a score head of zeros, unless there is one. Moments of the optimizer are forgotten.
     pub fn add_score_head(&mut self) {
         if self.decoder.weights.score.is_none() {
-            self.decoder.weights.score = Some(vec![0.0; self.decoder.config.hidden_size]);
+            self.decoder.weights.score = Some(Buffer::zeros(self.decoder.config.hidden_size));
             (self.gradients, self.moments) = (None, None);
             self.version += 1;
         }
@@ -167,7 +167,7 @@ impl Model {
                 "The weights changed since this forward pass: run it again before backward".into(),
             ));
         }
-        let zeros = || self.decoder.weights.map(|w| vec![0.0; w.len()]);
+        let zeros = || self.decoder.weights.map(|w| Buffer::zeros(w.len()));
         let gradients = self.gradients.get_or_insert_with(zeros);
         let done = threads::install(|| self.decoder.backward(&tape.pass, coefficients, gradients, cancel));
         if matches!(done, Err(Error::Cancelled)) {
@@ -180,14 +180,14 @@ impl Model {
     /// Names and accumulated gradients of all tensors; empty when there are none.
     pub fn gradients(&self) -> Vec<(String, &[f32])> {
         let specs = self.decoder.specs();
-        let gradients = self.gradients.iter().flat_map(Params::iter).map(Vec::as_slice);
+        let gradients = self.gradients.iter().flat_map(Params::iter).map(|w| &w[..]);
         specs.iter().map(|s| s.name.clone()).zip(gradients).collect()
     }
 
     /// Names and values of all tensors.
     pub fn tensors(&self) -> Vec<(String, &[f32])> {
         let specs = self.decoder.specs();
-        specs.iter().map(|s| s.name.clone()).zip(self.decoder.weights.iter().map(Vec::as_slice)).collect()
+        specs.iter().map(|s| s.name.clone()).zip(self.decoder.weights.iter().map(|w| &w[..])).collect()
     }
 
     /// Applies the accumulated gradients and clears them. Gives their global norm before clipping.
@@ -217,7 +217,7 @@ impl Model {
             if !norm.is_finite() {
                 return Err(Error::Input(format!("The gradient norm is \"{norm}\": the step was not taken")));
             }
-            let zeros = || decoder.weights.map(|w| vec![0.0; w.len()]);
+            let zeros = || decoder.weights.map(|w| Buffer::zeros(w.len()));
             let moments =
                 self.moments.get_or_insert_with(|| Moments { first: zeros(), second: zeros(), steps: 0 });
             moments.steps += 1;
@@ -346,6 +346,6 @@ fn take(path: &Path, specs: &Params<Spec>, tensors: &mut BTreeMap<String, Tensor
                 format!("tensor \"{}\" has shape {:?}, expected {:?}", spec.name, tensor.shape, spec.shape);
             return Err(Error::format(path, reason));
         }
-        Ok(tensor.data)
+        Ok(tensor.data.into())
     })
 }

@@ -6,9 +6,11 @@
 //! for a thousand. Blocking over k only spills and reloads the running value, which is exact.
 
 use super::isa::Isa;
+use super::pool::Shelf;
 use super::real::Real;
 use rayon::prelude::*;
 use std::cell::RefCell;
+use std::sync::Mutex;
 use std::thread::LocalKey;
 
 /// Columns of one packed panel of the right-hand matrix.
@@ -368,6 +370,9 @@ pub trait Micro: Sized {
 
     /// Memory that a thread keeps between the tiles of an attention kernel.
     fn tile_memory() -> &'static LocalKey<RefCell<[Vec<Self>; 3]>>;
+
+    /// Buffers to be used again.
+    fn shelf() -> &'static Mutex<Shelf<Self>>;
 }
 
 impl Micro for f32 {
@@ -395,6 +400,11 @@ impl Micro for f32 {
         thread_local!(static TILES: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) });
         &TILES
     }
+
+    fn shelf() -> &'static Mutex<Shelf<Self>> {
+        static SHELF: Mutex<Shelf<f32>> = Mutex::new(Shelf::EMPTY);
+        &SHELF
+    }
 }
 
 impl Micro for f64 {
@@ -413,6 +423,11 @@ impl Micro for f64 {
     fn tile_memory() -> &'static LocalKey<RefCell<[Vec<Self>; 3]>> {
         thread_local!(static TILES: RefCell<[Vec<f64>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) });
         &TILES
+    }
+
+    fn shelf() -> &'static Mutex<Shelf<Self>> {
+        static SHELF: Mutex<Shelf<f64>> = Mutex::new(Shelf::EMPTY);
+        &SHELF
     }
 }
 

@@ -1,14 +1,15 @@
 //! Every backward against central differences in f64.
 
 use super::Cpu;
+use super::pool::Buffer;
 use crate::backend::{AdamWStep, Backend, Heads, Store, VocabHead};
 use crate::forest::{Forest, Layout};
 
 const B: fn() -> Cpu<f64> = Cpu::<f64>::new;
 
 /// Deterministic values in (−1, 1).
-fn values(n: usize, seed: u32) -> Vec<f64> {
-    (0..n).map(|i| (f64::from(seed) * 12.9898 + i as f64 * 78.233).sin() * 0.99).collect()
+fn values(n: usize, seed: u32) -> Buffer<f64> {
+    (0..n).map(|i| (f64::from(seed) * 12.9898 + i as f64 * 78.233).sin() * 0.99).collect::<Vec<_>>().into()
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -16,10 +17,10 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 }
 
 /// Holds `gradient` against the central difference of `loss` in each element of `x`.
-fn check(what: &str, x: &[f64], gradient: &[f64], mut loss: impl FnMut(&Vec<f64>) -> f64) {
+fn check(what: &str, x: &[f64], gradient: &[f64], mut loss: impl FnMut(&Buffer<f64>) -> f64) {
     const H: f64 = 1e-5;
     assert_eq!(x.len(), gradient.len(), "{what}");
-    let mut moved = x.to_vec();
+    let mut moved = Buffer::from(x.to_vec());
     for i in 0..x.len() {
         moved[i] = x[i] + H;
         let up = loss(&moved);
@@ -36,10 +37,10 @@ fn check(what: &str, x: &[f64], gradient: &[f64], mut loss: impl FnMut(&Vec<f64>
 fn gather_and_scatter() {
     let (width, rows) = (3, [2_u32, 0, 2]);
     let (table, c) = (values(12, 1), values(9, 2));
-    let mut d = vec![0.0; 12];
+    let mut d = B().zeros(12);
     B().scatter_add(&c, &rows, width, &mut d);
     check("table", &table, &d, |table| {
-        let mut out = vec![0.0; 9];
+        let mut out = B().zeros(9);
         B().gather(table, &rows, width, &mut out);
         dot(&out, &c)
     });
@@ -49,12 +50,12 @@ fn gather_and_scatter() {
 fn rms_norm() {
     let (rows, width, epsilon) = (3, 5, 1e-3);
     let (x, w, c) = (values(rows * width, 1), values(width, 2), values(rows * width, 3));
-    let run = |x: &Vec<f64>, w: &Vec<f64>| {
-        let (mut y, mut rstd) = (vec![0.0; rows * width], vec![0.0; rows]);
+    let run = |x: &Buffer<f64>, w: &Buffer<f64>| {
+        let (mut y, mut rstd) = (B().zeros(rows * width), B().zeros(rows));
         B().rms_norm(x, w, epsilon, &mut y, &mut rstd);
         (y, rstd)
     };
-    let (mut d_x, mut d_w) = (vec![0.0; rows * width], vec![0.0; width]);
+    let (mut d_x, mut d_w) = (B().zeros(rows * width), B().zeros(width));
     B().rms_norm_backward(&x, &w, &run(&x, &w).1, &c, &mut d_x, &mut d_w);
     check("x", &x, &d_x, |x| dot(&run(x, &w).0, &c));
     check("weight", &w, &d_w, |w| dot(&run(&x, w).0, &c));
@@ -64,17 +65,17 @@ fn rms_norm() {
 fn linear() {
     let (rows, inputs, outputs) = (4, 5, 3);
     let (x, w, c) = (values(rows * inputs, 1), values(outputs * inputs, 2), values(rows * outputs, 3));
-    let run = |x: &Vec<f64>, w: &Vec<f64>| {
-        let mut y = vec![0.0; rows * outputs];
+    let run = |x: &Buffer<f64>, w: &Buffer<f64>| {
+        let mut y = B().zeros(rows * outputs);
         B().linear(x, w, inputs, &mut y, Store::Replace);
         y
     };
-    let (mut d_x, mut d_w) = (vec![0.0; rows * inputs], vec![0.0; outputs * inputs]);
+    let (mut d_x, mut d_w) = (B().zeros(rows * inputs), B().zeros(outputs * inputs));
     B().linear_dx(&c, &w, inputs, &mut d_x, Store::Replace);
     B().linear_dw(&x, &c, inputs, &mut d_w);
     check("x", &x, &d_x, |x| dot(&run(x, &w), &c));
     check("weight", &w, &d_w, |w| dot(&run(&x, w), &c));
-    let mut packed = vec![0.0; rows * outputs];
+    let mut packed = B().zeros(rows * outputs);
     B().linear_packed(&x, &B().pack(&w, inputs), inputs, &mut packed, Store::Replace);
     assert_eq!(packed, run(&x, &w));
 }
@@ -97,8 +98,8 @@ fn rope() {
 fn swiglu() {
     let n = 9;
     let (gate, up, c) = (values(n, 1), values(n, 2), values(n, 3));
-    let run = |gate: &Vec<f64>, up: &Vec<f64>| {
-        let mut out = vec![0.0; n];
+    let run = |gate: &Buffer<f64>, up: &Buffer<f64>| {
+        let mut out = B().zeros(n);
         B().swiglu(gate, up, &mut out);
         dot(&out, &c)
     };
@@ -117,9 +118,9 @@ fn forest() -> Layout {
 
 const HEADS: Heads = Heads { heads: 4, kv_heads: 2, head_dim: 3 };
 
-fn attend(q: &Vec<f64>, k: &Vec<f64>, v: &Vec<f64>) -> (Vec<f64>, Vec<f64>) {
+fn attend(q: &Buffer<f64>, k: &Buffer<f64>, v: &Buffer<f64>) -> (Buffer<f64>, Buffer<f64>) {
     let n = q.len() / (HEADS.heads * HEADS.head_dim);
-    let (mut out, mut log_sums) = (vec![0.0; q.len()], vec![0.0; n * HEADS.heads]);
+    let (mut out, mut log_sums) = (B().zeros(q.len()), B().zeros(n * HEADS.heads));
     B().attention([q, k, v], &forest(), HEADS, &mut out, &mut log_sums);
     (out, log_sums)
 }
@@ -161,7 +162,7 @@ fn attention() {
     let (k, v) = (values(n * kv_heads * head_dim, 2), values(n * kv_heads * head_dim, 3));
     let c = values(q.len(), 4);
     let (out, log_sums) = attend(&q, &k, &v);
-    let (mut d_q, mut d_k, mut d_v) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
+    let (mut d_q, mut d_k, mut d_v) = (B().zeros(q.len()), B().zeros(k.len()), B().zeros(v.len()));
     B().attention_backward([&q, &k, &v], &out, &log_sums, &c, &layout, HEADS, [&mut d_q, &mut d_k, &mut d_v]);
     check("q", &q, &d_q, |q| dot(&attend(q, &k, &v).0, &c));
     check("k", &k, &d_k, |k| dot(&attend(&q, k, &v).0, &c));
@@ -177,12 +178,12 @@ fn vocab_head() {
     let (x, w) = (values(rows * width, 1), values(vocab * width, 2));
     let targets = [0, 2049, 2047];
     let (c, e) = (values(rows, 3), values(rows, 4));
-    let loss = |x: &Vec<f64>, w: &Vec<f64>| {
+    let loss = |x: &Buffer<f64>, w: &Buffer<f64>| {
         let y = B().vocab_forward(x, w, &targets, head);
         dot(&y.logprobs, &c) + dot(&y.entropies, &e)
     };
     let forward = B().vocab_forward(&x, &w, &targets, head);
-    let (mut d_x, mut d_w) = (vec![0.0; x.len()], vec![0.0; w.len()]);
+    let (mut d_x, mut d_w) = (B().zeros(x.len()), B().zeros(w.len()));
     B().vocab_backward(&x, &w, &targets, head, &forward, (&c, &e), &mut d_x, &mut d_w);
     check("hidden", &x, &d_x, |x| loss(x, &w));
     // The targets' rows and a few others.
@@ -209,7 +210,7 @@ fn vocab_head() {
 fn adamw_is_its_definition() {
     let n = 7;
     let mut w = values(n, 1);
-    let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
+    let (mut m, mut v) = (B().zeros(n), B().zeros(n));
     let (mut w2, mut m2, mut v2) = (w.clone(), m.clone(), v.clone());
     for step in 1..=5 {
         let g = values(n, 10 + step);

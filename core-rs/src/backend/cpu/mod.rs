@@ -6,6 +6,7 @@ pub mod gemm;
 #[cfg(test)]
 mod gradient_checks;
 pub mod isa;
+pub mod pool;
 pub mod real;
 mod rowwise;
 mod sample;
@@ -14,6 +15,7 @@ mod vocab;
 use super::{AdamWStep, Backend, DecodeGroup, Heads, SampleRow, Sampled, Store, VocabHead, VocabRows};
 use crate::forest::Layout;
 use gemm::{Packed, Right, View, gemm_parallel};
+use pool::Buffer;
 use real::Real;
 use std::marker::PhantomData;
 
@@ -30,71 +32,89 @@ impl<F> Cpu<F> {
 
 impl<F: Real> Backend for Cpu<F> {
     type Scalar = F;
-    type Buffer = Vec<F>;
+    type Buffer = Buffer<F>;
     type Packed = Packed<F>;
     type Cache = attention::Cache<F>;
 
-    fn zeros(&self, n: usize) -> Vec<F> {
-        vec![F::ZERO; n]
+    fn zeros(&self, n: usize) -> Buffer<F> {
+        Buffer::zeros(n)
     }
 
-    fn upload(&self, host: &[F]) -> Vec<F> {
-        host.to_vec()
+    fn unspecified(&self, n: usize) -> Buffer<F> {
+        Buffer::unspecified(n)
     }
 
-    fn download(&self, buffer: &Vec<F>) -> Vec<F> {
+    fn upload(&self, host: &[F]) -> Buffer<F> {
+        host.to_vec().into()
+    }
+
+    fn download(&self, buffer: &Buffer<F>) -> Vec<F> {
+        buffer.to_vec()
+    }
+
+    fn duplicate(&self, buffer: &Buffer<F>) -> Buffer<F> {
         buffer.clone()
     }
 
-    fn duplicate(&self, buffer: &Vec<F>) -> Vec<F> {
-        buffer.clone()
-    }
-
-    fn clear(&self, buffer: &mut Vec<F>) {
+    fn clear(&self, buffer: &mut Buffer<F>) {
         buffer.fill(F::ZERO);
     }
 
-    fn add(&self, from: &Vec<F>, to: &mut Vec<F>) {
+    fn add(&self, from: &Buffer<F>, to: &mut Buffer<F>) {
         rowwise::add_parallel(from, to);
     }
 
-    fn gather(&self, table: &Vec<F>, rows: &[u32], width: usize, out: &mut Vec<F>) {
+    fn gather(&self, table: &Buffer<F>, rows: &[u32], width: usize, out: &mut Buffer<F>) {
         rowwise::gather(table, rows, width, out);
     }
 
-    fn scatter_add(&self, d_out: &Vec<F>, rows: &[u32], width: usize, d_table: &mut Vec<F>) {
+    fn scatter_add(&self, d_out: &Buffer<F>, rows: &[u32], width: usize, d_table: &mut Buffer<F>) {
         rowwise::scatter_add(d_out, rows, width, d_table);
     }
 
-    fn rms_norm(&self, x: &Vec<F>, weight: &Vec<F>, epsilon: f64, y: &mut Vec<F>, rstd: &mut Vec<F>) {
+    fn rms_norm(
+        &self,
+        x: &Buffer<F>,
+        weight: &Buffer<F>,
+        epsilon: f64,
+        y: &mut Buffer<F>,
+        rstd: &mut Buffer<F>,
+    ) {
         rowwise::rms_norm(x, weight, epsilon, y, rstd);
     }
 
     fn rms_norm_backward(
         &self,
-        x: &Vec<F>,
-        weight: &Vec<F>,
-        rstd: &Vec<F>,
-        d_y: &Vec<F>,
-        d_x: &mut Vec<F>,
-        d_weight: &mut Vec<F>,
+        x: &Buffer<F>,
+        weight: &Buffer<F>,
+        rstd: &Buffer<F>,
+        d_y: &Buffer<F>,
+        d_x: &mut Buffer<F>,
+        d_weight: &mut Buffer<F>,
     ) {
         rowwise::rms_norm_backward(x, weight, rstd, d_y, d_x, d_weight);
     }
 
-    fn linear(&self, x: &Vec<F>, weight: &Vec<F>, inputs: usize, y: &mut Vec<F>, store: Store) {
+    fn linear(&self, x: &Buffer<F>, weight: &Buffer<F>, inputs: usize, y: &mut Buffer<F>, store: Store) {
         let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
         let right = Right::View(View::columns(weight, inputs));
         gemm_parallel((rows, outputs, inputs), View::rows(x, inputs), right, y, outputs, store);
     }
 
-    fn linear_dx(&self, d_y: &Vec<F>, weight: &Vec<F>, inputs: usize, d_x: &mut Vec<F>, store: Store) {
+    fn linear_dx(
+        &self,
+        d_y: &Buffer<F>,
+        weight: &Buffer<F>,
+        inputs: usize,
+        d_x: &mut Buffer<F>,
+        store: Store,
+    ) {
         let (rows, outputs) = (d_x.len() / inputs, weight.len() / inputs);
         let right = Right::View(View::rows(weight, inputs));
         gemm_parallel((rows, inputs, outputs), View::rows(d_y, outputs), right, d_x, inputs, store);
     }
 
-    fn linear_dw(&self, x: &Vec<F>, d_y: &Vec<F>, inputs: usize, d_weight: &mut Vec<F>) {
+    fn linear_dw(&self, x: &Buffer<F>, d_y: &Buffer<F>, inputs: usize, d_weight: &mut Buffer<F>) {
         let (rows, outputs) = (x.len() / inputs, d_weight.len() / inputs);
         let right = Right::View(View::rows(x, inputs));
         gemm_parallel(
@@ -107,18 +127,25 @@ impl<F: Real> Backend for Cpu<F> {
         );
     }
 
-    fn pack(&self, weight: &Vec<F>, inputs: usize) -> Packed<F> {
+    fn pack(&self, weight: &Buffer<F>, inputs: usize) -> Packed<F> {
         Packed::new_parallel(View::columns(weight, inputs), inputs, weight.len() / inputs)
     }
 
-    fn linear_packed(&self, x: &Vec<F>, weight: &Packed<F>, inputs: usize, y: &mut Vec<F>, store: Store) {
+    fn linear_packed(
+        &self,
+        x: &Buffer<F>,
+        weight: &Packed<F>,
+        inputs: usize,
+        y: &mut Buffer<F>,
+        store: Store,
+    ) {
         let shape = (x.len() / inputs, weight.n, inputs);
         gemm_parallel(shape, View::rows(x, inputs), Right::Packed(weight, 0), y, weight.n, store);
     }
 
     fn rope(
         &self,
-        x: &mut Vec<F>,
+        x: &mut Buffer<F>,
         positions: &[u32],
         heads: usize,
         head_dim: usize,
@@ -128,55 +155,61 @@ impl<F: Real> Backend for Cpu<F> {
         rowwise::rope(x, positions, heads * head_dim, head_dim, theta, inverse);
     }
 
-    fn swiglu(&self, gate: &Vec<F>, up: &Vec<F>, out: &mut Vec<F>) {
+    fn swiglu(&self, gate: &Buffer<F>, up: &Buffer<F>, out: &mut Buffer<F>) {
         rowwise::swiglu(gate, up, out);
     }
 
-    fn swiglu_backward(&self, gate: &mut Vec<F>, up: &mut Vec<F>, d_out: &Vec<F>) {
+    fn swiglu_backward(&self, gate: &mut Buffer<F>, up: &mut Buffer<F>, d_out: &Buffer<F>) {
         rowwise::swiglu_backward(gate, up, d_out);
     }
 
     fn attention(
         &self,
-        qkv: [&Vec<F>; 3],
+        qkv: [&Buffer<F>; 3],
         layout: &Layout,
         heads: Heads,
-        out: &mut Vec<F>,
-        log_sums: &mut Vec<F>,
+        out: &mut Buffer<F>,
+        log_sums: &mut Buffer<F>,
     ) -> Vec<Self::Cache> {
-        attention::forward(qkv.map(Vec::as_slice), layout, heads, out, log_sums)
+        attention::forward(qkv.map(|b| &b[..]), layout, heads, out, log_sums)
     }
 
     fn attention_backward(
         &self,
-        qkv: [&Vec<F>; 3],
-        out: &Vec<F>,
-        log_sums: &Vec<F>,
-        d_out: &Vec<F>,
+        qkv: [&Buffer<F>; 3],
+        out: &Buffer<F>,
+        log_sums: &Buffer<F>,
+        d_out: &Buffer<F>,
         layout: &Layout,
         heads: Heads,
-        d_qkv: [&mut Vec<F>; 3],
+        d_qkv: [&mut Buffer<F>; 3],
     ) {
-        let d_qkv = d_qkv.map(Vec::as_mut_slice);
-        attention_backward::backward(qkv.map(Vec::as_slice), out, log_sums, d_out, layout, heads, d_qkv);
+        let d_qkv = d_qkv.map(|b| &mut b[..]);
+        attention_backward::backward(qkv.map(|b| &b[..]), out, log_sums, d_out, layout, heads, d_qkv);
     }
 
     fn empty_cache(&self, heads: Heads) -> Self::Cache {
         attention::empty_cache(heads)
     }
 
-    fn append(&self, k: &Vec<F>, v: &Vec<F>, row: usize, heads: Heads, cache: &mut Self::Cache) {
+    fn append(&self, k: &Buffer<F>, v: &Buffer<F>, row: usize, heads: Heads, cache: &mut Self::Cache) {
         attention::append(k, v, row, heads, cache);
     }
 
-    fn attention_decode(&self, q: &Vec<F>, groups: &[DecodeGroup<Self>], heads: Heads, out: &mut Vec<F>) {
+    fn attention_decode(
+        &self,
+        q: &Buffer<F>,
+        groups: &[DecodeGroup<Self>],
+        heads: Heads,
+        out: &mut Buffer<F>,
+    ) {
         attention::decode(q, groups, heads, out);
     }
 
     fn vocab_forward(
         &self,
-        hidden: &Vec<F>,
-        weight: &Vec<F>,
+        hidden: &Buffer<F>,
+        weight: &Buffer<F>,
         targets: &[u32],
         head: VocabHead,
     ) -> VocabRows<F> {
@@ -185,33 +218,33 @@ impl<F: Real> Backend for Cpu<F> {
 
     fn vocab_backward(
         &self,
-        hidden: &Vec<F>,
-        weight: &Vec<F>,
+        hidden: &Buffer<F>,
+        weight: &Buffer<F>,
         targets: &[u32],
         head: VocabHead,
         forward: &VocabRows<F>,
         coefficients: (&[F], &[F]),
-        d_hidden: &mut Vec<F>,
-        d_weight: &mut Vec<F>,
+        d_hidden: &mut Buffer<F>,
+        d_weight: &mut Buffer<F>,
     ) {
         vocab::backward(hidden, weight, targets, head, forward, coefficients, d_hidden, d_weight);
     }
 
-    fn sample(&self, logits: &Vec<F>, rows: &[SampleRow]) -> Vec<Sampled> {
+    fn sample(&self, logits: &Buffer<F>, rows: &[SampleRow]) -> Vec<Sampled> {
         sample::sample(logits, rows)
     }
 
-    fn sum_squares(&self, x: &Vec<F>) -> f64 {
+    fn sum_squares(&self, x: &Buffer<F>) -> f64 {
         rowwise::sum_squares(x)
     }
 
     fn adamw(
         &self,
         step: &AdamWStep,
-        weight: &mut Vec<F>,
-        gradient: &Vec<F>,
-        first: &mut Vec<F>,
-        second: &mut Vec<F>,
+        weight: &mut Buffer<F>,
+        gradient: &Buffer<F>,
+        first: &mut Buffer<F>,
+        second: &mut Buffer<F>,
     ) {
         rowwise::adamw(step, weight, gradient, first, second);
     }
