@@ -1,0 +1,10 @@
+/**
+ * Learning algorithms as pure functions, from records of per-token log-probabilities to coefficients dL/dlogprob.
+ * They keep no state, know of no engine, and compute in f64.
+ *
+ * @module
+ */
+export * from "./advantages.ts";
+export * from "./grpo.ts";
+export * from "./nll.ts";
+export * from "./normaliser.ts";
