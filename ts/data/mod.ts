@@ -1,0 +1,12 @@
+/**
+ * Preference data: the record, readers, placement and traces made from the data.
+ *
+ * @module
+ */
+export { DataError } from "./data_error.ts";
+export * from "./gsm8k.ts";
+export * from "./jsonl.ts";
+export * from "./placement.ts";
+export * from "./record.ts";
+export * from "./traces.ts";
+export { drawTasks, type Fault, generateTasks, HELD_RANGES, type Task, type TaskOptions } from "./tasks/mod.ts";
