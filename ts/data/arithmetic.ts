@@ -305,6 +305,7 @@ export function findEquations(line: string): Equation[] {
     segments.push({ text, start, tokens: tokenize(text) });
     start += text.length + 1;
   }
+  const hundredfold = /%|¢|\b(?:cents?|percent)\b/i.test(line);
   for (let index = 0; index + 1 < segments.length; index++) {
     const left = segments[index]!;
     const right = segments[index + 1]!;
@@ -312,7 +313,6 @@ export function findEquations(line: string): Equation[] {
     const stated = valueAtStart(right);
     if (expression === null || stated === null) continue;
     const from = left.start + expression.tokens[0]!.start;
-    const hundredfold = /%|¢|\bcents?\b/i.test(line);
     const expressionEnd = left.start + left.text.trimEnd().length;
     equations.push({
       expression: line.slice(from, expressionEnd),
@@ -331,7 +331,7 @@ function agrees(value: number, stated: Stated, hundredfold: boolean): boolean {
   candidates.push(stated.first);
   return candidates.some((candidate) => {
     const difference = Math.abs(value - candidate);
-    if (difference <= 1e-6 * Math.max(1, Math.abs(value))) return true;
+    if (difference <= 1e-6 + 1e-12 * Math.abs(value)) return true;
     const unit = 10 ** -(stated.percent ? stated.decimals + 2 : stated.decimals);
     const exact = Math.abs(value / unit - Math.round(value / unit)) < 1e-6;
     return !exact && difference < unit;

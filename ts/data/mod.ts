@@ -3,10 +3,18 @@
  *
  * @module
  */
-export { DataError } from "./data_error.ts";
+export { DataError, showValue } from "./data_error.ts";
 export * from "./gsm8k.ts";
+export { hashFraction } from "./hash.ts";
 export * from "./jsonl.ts";
 export * from "./placement.ts";
 export * from "./record.ts";
 export * from "./traces.ts";
-export { drawTasks, type Fault, generateTasks, HELD_RANGES, type Task, type TaskOptions } from "./tasks/mod.ts";
+export {
+  drawTasks,
+  type Fault,
+  generateTasks,
+  HELD_RANGES,
+  type Task,
+  type TaskOptions,
+} from "./tasks/mod.ts";
