@@ -5,7 +5,15 @@
  * @module
  */
 import type { Draws } from "./draws.ts";
-import { LARGEST_TOTAL, type Operation, type Problem, type Step, step, writeStep } from "./problem.ts";
+import {
+  LARGEST_TOTAL,
+  type Operation,
+  type Problem,
+  SMALLEST_TOTAL,
+  type Step,
+  step,
+  writeStep,
+} from "./problem.ts";
 
 /** How a wrong answer departs from the solution. */
 export type Fault =
@@ -101,9 +109,10 @@ export function drawWrongSteps(draws: Draws, problem: Problem): { steps: Step[];
   const { departed, rest } = departure;
   const wrong = departed.at(-1)!;
   const steps = [...departed, ...carryOn(wrong.value, rest)];
-  const known = new Set(problem.steps.map(({ value }) => value));
+  const known = new Set(problem.steps.flatMap(({ left, right, value }) => [left, right, value]));
   if (known.has(wrong.value) || steps.at(-1)!.value === problem.steps.at(-1)!.value) return null;
-  return steps.every(({ value }) => value >= 1 && value <= LARGEST_TOTAL) ? { steps, fault } : null;
+  if (steps.some(({ value }) => value < SMALLEST_TOTAL || value > LARGEST_TOTAL)) return null;
+  return { steps, fault };
 }
 
 /** How an answer is laid out: what stands before all steps, before each step, after each, and before the result. */

@@ -25,6 +25,9 @@ export interface Problem {
   readonly quantities: readonly number[];
 }
 
+/** Smallest running total of a problem: above the numbers that count an answer's steps. */
+export const SMALLEST_TOTAL = 6;
+
 /** Largest running total of a problem. */
 export const LARGEST_TOTAL = 199;
 
@@ -123,6 +126,7 @@ export function drawProblem(draws: Draws, split: Split): Problem | null {
     sentences.push(say(slot, { k, m }));
     steps.push(step(k, "*", m));
     total = k * m;
+    if (total < SMALLEST_TOTAL) return null;
     length--;
   }
 
@@ -138,7 +142,7 @@ export function drawProblem(draws: Draws, split: Split): Problem | null {
       next = step(total, slot === "plus" ? "+" : "-", n);
       sentences.push(say(slot, { n }));
     }
-    if (next.value < 1 || next.value > LARGEST_TOTAL) return null;
+    if (next.value < SMALLEST_TOTAL || next.value > LARGEST_TOTAL) return null;
     steps.push(next);
     total = next.value;
   }
