@@ -130,7 +130,7 @@ pub struct AdamWStep {
 
 /// Sequences of a decode batch that share a chain of prompt segments.
 #[derive(Debug)]
-pub struct DecodeGroup<'a, B: Backend + ?Sized> {
+pub struct DecodeGroup<'a, B: Backend> {
     /// Keys and values of the shared segments, root first.
     pub shared: Vec<&'a B::Cache>,
     /// Each sequence's row in the batch and its own keys and values.

@@ -5,8 +5,9 @@
 //! d_k and d_v. No element is written by two tasks, so the sums have one order at any number of threads.
 
 use super::attention::{Disjoint, QUERY_TILE, scale};
-use super::gemm::{PANEL, Packed, Right, Store, View, gemm};
+use super::gemm::{Packed, Right, Store, View, gemm};
 use super::isa::simd_fn;
+use super::kernel::PANEL;
 use super::real::{Real, lane_sum};
 use super::rowwise::regroup;
 use crate::backend::{Heads, chunks};

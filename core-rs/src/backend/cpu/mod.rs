@@ -6,6 +6,7 @@ pub mod gemm;
 #[cfg(test)]
 mod gradient_checks;
 pub mod isa;
+pub mod kernel;
 pub mod pool;
 pub mod real;
 mod rowwise;

@@ -4,7 +4,6 @@
 use super::real::Real;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
-use std::sync::Mutex;
 
 /// Elements below which the system's allocator is as good.
 const POOLED_FROM: usize = 1 << 14;

@@ -1,6 +1,6 @@
 //! The scalar of the CPU backend: `f32` for work, `f64` for checking gradients against finite differences.
 
-use super::gemm::Micro;
+use super::kernel::Micro;
 use crate::backend::Scalar;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -131,13 +131,13 @@ pub fn lane_sum<F: Real>(n: usize, f: impl Fn(usize) -> F) -> F {
         }
         i += LANES;
     }
-    for l in 0..n - whole {
-        lanes[l] += f(whole + l);
+    for (l, lane) in lanes[..n - whole].iter_mut().enumerate() {
+        *lane += f(whole + l);
     }
     let mut width = LANES / 2;
     while width > 0 {
         for l in 0..width {
-            lanes[l] = lanes[l] + lanes[l + width];
+            lanes[l] += lanes[l + width];
         }
         width /= 2;
     }
@@ -156,8 +156,8 @@ pub fn lane_max<F: Real>(n: usize, f: impl Fn(usize) -> F) -> F {
         }
         i += LANES;
     }
-    for l in 0..n - whole {
-        lanes[l] = lanes[l].larger(f(whole + l));
+    for (l, lane) in lanes[..n - whole].iter_mut().enumerate() {
+        *lane = lane.larger(f(whole + l));
     }
     lanes.into_iter().fold(F::NEG_INFINITY, F::larger)
 }
