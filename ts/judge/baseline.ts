@@ -24,11 +24,12 @@ function randomScore(seed: number, { conversation, response }: ScoreInput): numb
 /** Scores by a function of the conversation and the answer. */
 export class Baseline implements Scorer {
   readonly name: string;
-  readonly #scoreOf: (input: ScoreInput) => number;
+  /** The score of one answer, at once. */
+  readonly scoreOf: (input: ScoreInput) => number;
 
   private constructor(name: string, scoreOf: (input: ScoreInput) => number) {
     this.name = name;
-    this.#scoreOf = scoreOf;
+    this.scoreOf = scoreOf;
   }
 
   /** `baseline:longest`: the score is the number of Unicode code points. */
@@ -60,7 +61,7 @@ export class Baseline implements Scorer {
   ): AsyncGenerator<Answered<number>> {
     for (const [index, input] of inputs.entries()) {
       signal?.throwIfAborted();
-      yield { index, answer: this.#scoreOf(input) };
+      yield { index, answer: this.scoreOf(input) };
     }
   }
 
@@ -70,8 +71,8 @@ export class Baseline implements Scorer {
   ): AsyncGenerator<Answered<Judgement>> {
     for (const [index, { conversation, a, b }] of inputs.entries()) {
       signal?.throwIfAborted();
-      const scoreA = this.#scoreOf({ conversation, response: a });
-      const scoreB = this.#scoreOf({ conversation, response: b });
+      const scoreA = this.scoreOf({ conversation, response: a });
+      const scoreB = this.scoreOf({ conversation, response: b });
       const outcome: Outcome = scoreA === scoreB
         ? { kind: "none", reason: "tie" }
         : { kind: scoreA > scoreB ? "A" : "B" };

@@ -21,6 +21,9 @@ export interface ScoreInput {
  */
 export type NoVerdictReason = "prompt-too-long" | "tie";
 
+/** All reasons for there being no verdict to read. */
+export const NO_VERDICT_REASONS: readonly NoVerdictReason[] = ["prompt-too-long", "tie"];
+
 /** What a judge decided: a side, text that holds no verdict, or nothing to read a verdict from. */
 export type Outcome = Verdict | { readonly kind: "none"; readonly reason: NoVerdictReason };
 
