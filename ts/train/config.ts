@@ -1,0 +1,194 @@
+/**
+ * The configuration of a training run: one for both stages.
+ *
+ * @module
+ */
+import { readFile } from "node:fs/promises";
+import type { AdvantageStd, Normaliser } from "../algorithms/mod.ts";
+import type { Protocol } from "../cor/mod.ts";
+import { ConfigError, describeIssues, describeJsonError } from "./config_error.ts";
+import { configSchema } from "./config_schema.ts";
+
+/** All that decides a run. Every field has a default, which `configJsonSchema` prints with its meaning. */
+export interface TrainConfig {
+  /** A model's name ("embedded", "smollm2-135m") or folder. */
+  readonly model: string;
+  readonly protocol: Protocol;
+  /** Every random draw is a function of it: an unsigned 32-bit integer. */
+  readonly seed: number;
+  /** 0 takes all cores. Results do not depend on it. */
+  readonly threads: number;
+  readonly data: DataConfig;
+  /** null leaves the stage out. */
+  readonly stage1: Stage1Config | null;
+  /** null leaves the stage out. */
+  readonly stage2: Stage2Config | null;
+  readonly evaluation: EvaluationConfig;
+  readonly checkpoint: CheckpointConfig;
+}
+
+/** Where the preference pairs are from. */
+export type DataConfig = TasksDataConfig | Gsm8kDataConfig | JsonlDataConfig;
+
+/** Generated verifiable tasks. */
+export interface TasksDataConfig {
+  readonly kind: "tasks";
+  /** Names the generated sets: an unsigned 32-bit integer. */
+  readonly seed: number;
+  /** Pairs to train on. */
+  readonly train: number;
+  /** The split that is evaluated on. */
+  readonly evaluateOn: "validation" | "test";
+}
+
+/** Verified pairs of GSM8K's graded model solutions. */
+export interface Gsm8kDataConfig {
+  readonly kind: "gsm8k";
+  /** Path of `example_model_solutions.jsonl`. `$RMR1_DATA` at its start is the data folder of the environment. */
+  readonly path: string;
+  /** Seed of the split by problem. */
+  readonly splitSeed: number;
+  /** Share of the problems. */
+  readonly validation: number;
+  /** Share of the problems. */
+  readonly test: number;
+  /** The split that is evaluated on; the other one is left alone. */
+  readonly evaluateOn: "validation" | "test";
+}
+
+/** Preference records of a file. */
+export interface JsonlDataConfig {
+  readonly kind: "jsonl";
+  /** Path of the file. `$RMR1_DATA` at its start is the data folder of the environment. */
+  readonly path: string;
+  /** Records to evaluate on; null holds out a share of `path`. */
+  readonly evaluationPath: string | null;
+  /** Share of the groups of `path` that is held out where there is no `evaluationPath`. */
+  readonly holdout: number;
+  /** Seed of that split. */
+  readonly splitSeed: number;
+}
+
+/** AdamW, with a learning rate that is constant after a linear warmup. */
+export interface OptimizerConfig {
+  readonly learningRate: number;
+  /** Steps over which the learning rate rises from 0. */
+  readonly warmupSteps: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decoupled; of matrices only. */
+  readonly weightDecay: number;
+  /** Global norm to which gradients are clipped; 0 does not clip. */
+  readonly maxGradNorm: number;
+}
+
+/** Memory limits of forward and backward. They do not change the gradient beyond rounding. */
+export interface MicroBatchConfig {
+  /** Most tokens of a forward pass, shared prefixes counted once; a longer sequence has a pass of its own. */
+  readonly microBatchTokens: number;
+  /** Keep less for backward and compute it again. */
+  readonly recompute: boolean;
+}
+
+/** Distillation: negative log-likelihood of traces. */
+export interface Stage1Config extends MicroBatchConfig {
+  /** Pairs with a trace to train on; null takes all. */
+  readonly examples: number | null;
+  readonly epochs: number;
+  /** Examples of an optimiser step. */
+  readonly batchExamples: number;
+  /** Longest example, prompt and trace; a longer one is left out and counted. */
+  readonly maxTokens: number;
+  readonly optimizer: OptimizerConfig;
+}
+
+/** Reinforcement with the verdict's reward: GRPO. */
+export interface Stage2Config extends MicroBatchConfig {
+  /** Batches of rollouts. */
+  readonly steps: number;
+  /** Prompts of a step. */
+  readonly prompts: number;
+  /** Rollouts of a prompt: the group. */
+  readonly rollouts: number;
+  /** `unseen`: the training pairs that stage 1 did not use; `all`: all of them. */
+  readonly records: "unseen" | "all";
+  /** A longer prompt is left out and counted. */
+  readonly maxPromptTokens: number;
+  /** Most tokens of a rollout. */
+  readonly maxNewTokens: number;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+  /** Most rollouts generated at once, rounded to whole groups. */
+  readonly decodeBatch: number;
+  /** Optimiser steps of a pass over a step's rollouts. */
+  readonly minibatches: number;
+  /** Passes over a step's rollouts. */
+  readonly epochs: number;
+  readonly clipLow: number;
+  readonly clipHigh: number;
+  /** β of the KL term (k3) in the loss; 0 needs no reference model. */
+  readonly beta: number;
+  readonly std: AdvantageStd;
+  readonly normaliser: Normaliser;
+  /** Groups of equal rewards: `keep` them in the loss and its normaliser, or `skip` them. */
+  readonly equalGroups: "keep" | "skip";
+  readonly optimizer: OptimizerConfig;
+}
+
+/** Points of a run at which it can be evaluated. */
+export type EvaluationPoint = "base" | "distilled" | "final";
+
+/** Greedy evaluation on held-out pairs. */
+export interface EvaluationConfig {
+  /** Most held-out pairs. Pairs of different problems are taken first. */
+  readonly examples: number;
+  /** Most judgements generated at once. */
+  readonly batch: number;
+  /** Most tokens of a judgement. */
+  readonly maxNewTokens: number;
+  /** `base` before training, `distilled` after stage 1, `final` at the end. */
+  readonly at: readonly EvaluationPoint[];
+}
+
+/** When checkpoints are written, and how many stay. */
+export interface CheckpointConfig {
+  /** Steps between checkpoints. */
+  readonly every: number;
+  /** Newest checkpoints that stay. */
+  readonly keep: number;
+}
+
+/**
+ * Checks a configuration and fills in the defaults.
+ *
+ * @param source names it in messages, such as its file
+ * @throws {ConfigError} All that is wrong with it, each by the path of its key.
+ */
+export function parseConfig(value: unknown, source = "configuration"): TrainConfig {
+  const result = configSchema.safeParse(value);
+  if (!result.success) throw new ConfigError(source, describeIssues(result.error.issues, value));
+  return result.data;
+}
+
+/**
+ * Reads a configuration from a JSON file.
+ *
+ * @throws {ConfigError} The file cannot be read, is not JSON, or {@link parseConfig} refuses it.
+ */
+export async function readConfig(path: string): Promise<TrainConfig> {
+  let text: string;
+  try {
+    text = await readFile(path, "utf8");
+  } catch (error) {
+    throw new ConfigError(path, [`cannot be read: ${(error as Error).message}`], { cause: error });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(text.replace(/^\uFEFF/, ""));
+  } catch (error) {
+    throw new ConfigError(path, [describeJsonError(text, error as Error)], { cause: error });
+  }
+  return parseConfig(value, path);
+}
