@@ -227,7 +227,7 @@ function expressionAtEnd({ text, tokens }: Segment): { tokens: Token[]; value: n
   const all = withoutUnits(tokens);
   const broken = all.findLastIndex(({ kind }) => kind === "break");
   let found = all.slice(broken + 1);
-  // "5 + his 3 + 4", "1 and 1/4", "8 packs of 5 x 2" and "7:50 + 30" say more than what follows the break.
+  // "5 + his 3 + 4", "3 and 1/2 + 4", "6 crates of 7 x 3" and "3:40 + 35" say more than what follows the break.
   if (all[broken - 1]?.kind === "operator") return null;
   const before = text.slice(0, found[0]?.start);
   if (all[broken - 1]?.kind === "number" && /\b(?:of|and)\s*$|\S$/.test(before)) return null;
@@ -239,7 +239,7 @@ function expressionAtEnd({ text, tokens }: Segment): { tokens: Token[]; value: n
       break;
     }
   }
-  // "28 / 1/5" is meant one way and read another.
+  // "9 / 1/3" is meant one way and read another.
   if (found.map((token) => token.kind === "operator" ? token.operator : "").join("").includes("//")) {
     return null;
   }
@@ -253,7 +253,7 @@ function expressionAtEnd({ text, tokens }: Segment): { tokens: Token[]; value: n
 
 interface Stated {
   readonly value: number;
-  /** The number that it begins with: in "600 / 50 = 12 x 60 = 720" the 12 is stated, too. */
+  /** The number that it begins with: in "28 / 4 = 7 x 9 = 63" the 7 is stated, too. */
   readonly first: number;
   readonly decimals: number;
   readonly percent: boolean;

@@ -64,12 +64,12 @@ export async function readGradedProblems(path: string): Promise<GradedProblem[]>
   return problems;
 }
 
-/** Removes the calculator annotations, such as `<<48/2=24>>`, one that the text's end cuts off included. */
+/** Removes the calculator annotations, such as `<<6*7=42>>`, one that the text's end cuts off included. */
 export function stripCalculator(text: string): string {
   return text.replaceAll(/<<[^<>\n]*(?:>>|$)/g, "");
 }
 
-/** The value of the final line `A: 24`; null where there is none or it is no number. */
+/** The value of the final line `A: 42`; null where there is none or it is no number. */
 export function finalAnswer(solution: string): number | null {
   const last = solution.trimEnd().split("\n").at(-1) ?? "";
   const stated = /^A: *(.+)$/.exec(last)?.[1];

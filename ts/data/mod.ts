@@ -6,6 +6,7 @@
 export { DataError, showValue } from "./data_error.ts";
 export * from "./gsm8k.ts";
 export { hashFraction } from "./hash.ts";
+export { type JsonLine, readJsonLines } from "./json_lines.ts";
 export * from "./jsonl.ts";
 export * from "./placement.ts";
 export * from "./record.ts";
