@@ -1,0 +1,396 @@
+//! Text to token ids and back: a byte-pair encoding read from a Hugging Face `tokenizer.json`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// Ids above this come from a damaged file: the largest vocabularies in use hold about 2^18 tokens.
+const MAX_TOKEN_ID: u64 = 1 << 24;
+
+/// A byte-pair-encoding tokenizer. Cloning shares the tables.
+#[derive(Clone)]
+pub struct Tokenizer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    tokenizer: tokenizers::Tokenizer,
+    vocab_size: usize,
+    /// Bytes that a byte-level vocabulary has no token for. The `tokenizers` crate drops them without a word.
+    absent_bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer").field("vocab_size", &self.inner.vocab_size).finish_non_exhaustive()
+    }
+}
+
+impl Tokenizer {
+    /// Reads the bytes of a `tokenizer.json`. Truncation and padding settings in it are call defaults of
+    /// whoever wrote it and are not taken over.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the bytes are not a tokenizer, when its model is not BPE, when it has BPE dropout (ids
+    /// would be random), when a merge or an added token does not fit the vocabulary, or when two tokens share an id.
+    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+        let value = serde_json::from_slice(bytes)
+            .map_err(|error| Error::Input(format!("The tokenizer is not JSON: {error}")))?;
+        Self::from_value(value)
+    }
+
+    /// [`Tokenizer::from_json`] on parsed JSON.
+    pub(crate) fn from_value(value: Value) -> Result<Self> {
+        let vocabulary = Vocabulary::check(&value).map_err(Error::Input)?;
+        let mut tokenizer: tokenizers::Tokenizer = serde_json::from_value(value)
+            .map_err(|error| Error::Input(format!("The tokenizer cannot be read: {error}")))?;
+        for (content, id) in &vocabulary.added {
+            let given = tokenizer.token_to_id(content);
+            if given != Some(*id) {
+                return Err(Error::Input(format!(
+                    "Added token \"{content}\" has id {id} in the tokenizer, but its place in the vocabulary is {given:?}"
+                )));
+            }
+        }
+        tokenizer
+            .with_truncation(None)
+            .map_err(|error| Error::Input(format!("The tokenizer's truncation cannot be read: {error}")))?;
+        tokenizer.with_padding(None);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                tokenizer,
+                vocab_size: vocabulary.size,
+                absent_bytes: vocabulary.absent_bytes,
+            }),
+        })
+    }
+
+    /// Token ids of `text`. Special tokens written in the text are recognised; none are added.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the text holds a byte that the vocabulary has no token for.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        if !self.inner.absent_bytes.is_empty()
+            && let Some(at) = text.bytes().position(|byte| self.inner.absent_bytes.contains(&byte))
+        {
+            return Err(Error::Input(format!(
+                "The tokenizer has no token for byte \"0x{:02x}\", found at byte {at} of the text",
+                text.as_bytes()[at]
+            )));
+        }
+        let encoding = self
+            .inner
+            .tokenizer
+            .encode_fast(text, false)
+            .map_err(|error| Error::Input(format!("The text cannot be tokenized: {error}")))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Text of `ids`; special tokens are written out only with `keep_special`. Bytes that do not form UTF-8, such as
+    /// a character cut in half, come out as U+FFFD.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for an id that has no token.
+    pub fn decode(&self, ids: &[u32], keep_special: bool) -> Result<String> {
+        if let Some(id) = ids.iter().find(|id| self.inner.tokenizer.id_to_token(**id).is_none()) {
+            return Err(Error::Input(format!(
+                "Token id \"{id}\" is not in the tokenizer, which has {} ids",
+                self.inner.vocab_size
+            )));
+        }
+        self.inner
+            .tokenizer
+            .decode(ids, !keep_special)
+            .map_err(|error| Error::Input(format!("The tokens cannot be decoded: {error}")))
+    }
+
+    /// The largest id plus one: the rows that an embedding must have at least.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.vocab_size
+    }
+
+    /// The tokenizer as a `tokenizer.json`, which `PreTrainedTokenizerFast` of transformers opens.
+    pub fn to_json(&self) -> String {
+        self.inner.tokenizer.to_string(false).expect("a tokenizer that was read from JSON serialises to JSON")
+    }
+
+    /// The id of one token as the vocabulary writes it.
+    pub fn token_to_id(&self, token: &str) -> Option<u32> {
+        self.inner.tokenizer.token_to_id(token)
+    }
+
+    /// The token of an id as the vocabulary writes it (byte-level tokens in their printable spelling).
+    pub fn id_to_token(&self, id: u32) -> Option<String> {
+        self.inner.tokenizer.id_to_token(id)
+    }
+}
+
+/// What must be known of a tokenizer's JSON before the `tokenizers` crate may build it: it trusts merges to fit the
+/// vocabulary, and only logs an added token that got another id than the file says.
+struct Vocabulary {
+    added: Vec<(String, u32)>,
+    size: usize,
+    absent_bytes: Vec<u8>,
+}
+
+impl Vocabulary {
+    fn check(value: &Value) -> std::result::Result<Self, String> {
+        let model = value.get("model").and_then(Value::as_object).ok_or("The tokenizer has no \"model\"")?;
+        let kind = model.get("type").and_then(Value::as_str).unwrap_or("");
+        if kind != "BPE" {
+            return Err(format!("Tokenizer model \"{kind}\" is not supported, expected \"BPE\""));
+        }
+        if let Some(dropout) = model.get("dropout").filter(|dropout| !dropout.is_null())
+            && dropout.as_f64() != Some(0.0)
+        {
+            return Err(format!("Tokenizer has BPE dropout \"{dropout}\", expected none"));
+        }
+        for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
+            if let Some(affix) = model.get(key).and_then(Value::as_str).filter(|affix| !affix.is_empty()) {
+                return Err(format!("Tokenizer has {key} \"{affix}\", expected none"));
+            }
+        }
+        let vocab =
+            model.get("vocab").and_then(Value::as_object).ok_or("The tokenizer's model has no \"vocab\"")?;
+        let mut ids = HashSet::with_capacity(vocab.len());
+        for (token, id) in vocab {
+            let id = token_id(id).map_err(|found| format!("Token \"{token}\" has id \"{found}\""))?;
+            if !ids.insert(id) {
+                return Err(format!("Token \"{token}\" has id {id}, which another token has too"));
+            }
+        }
+        check_merges(model.get("merges"), vocab)?;
+        let added = added_tokens(value.get("added_tokens"))?;
+        ids.extend(added.iter().map(|(_, id)| *id));
+        let size = ids.iter().max().map_or(0, |id| *id as usize + 1);
+        let has_unknown = model.get("unk_token").is_some_and(|token| !token.is_null());
+        let byte_level = value.get("pre_tokenizer").is_some_and(is_byte_level);
+        let absent_bytes = if byte_level && !has_unknown {
+            byte_letters()
+                .filter(|(_, letter)| !vocab.contains_key(letter.encode_utf8(&mut [0; 4]) as &str))
+                .map(|(byte, _)| byte)
+                .collect()
+        } else {
+            Vec::new()
+        };
+        Ok(Self { added, size, absent_bytes })
+    }
+}
+
+fn token_id(id: &Value) -> std::result::Result<u32, String> {
+    match id.as_u64() {
+        Some(id) if id < MAX_TOKEN_ID => Ok(id as u32),
+        _ => Err(format!("{id}, expected a whole number below {MAX_TOKEN_ID}")),
+    }
+}
+
+fn check_merges(
+    merges: Option<&Value>,
+    vocab: &serde_json::Map<String, Value>,
+) -> std::result::Result<(), String> {
+    let merges = merges.and_then(Value::as_array).ok_or("The tokenizer's model has no \"merges\"")?;
+    let mut merged = String::new();
+    for (rank, merge) in merges.iter().enumerate() {
+        let pair = match merge {
+            Value::String(text) => text.split_once(' '),
+            Value::Array(items) => match items.as_slice() {
+                [Value::String(left), Value::String(right)] => Some((left.as_str(), right.as_str())),
+                _ => None,
+            },
+            _ => None,
+        };
+        let (left, right) =
+            pair.ok_or_else(|| format!("Merge {rank} is {merge}, expected a pair of tokens"))?;
+        merged.clear();
+        merged.push_str(left);
+        merged.push_str(right);
+        for token in [left, right, &merged] {
+            if !vocab.contains_key(token) {
+                return Err(format!("Merge {rank} is {merge}, but \"{token}\" is not in the vocabulary"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn added_tokens(added: Option<&Value>) -> std::result::Result<Vec<(String, u32)>, String> {
+    let Some(added) = added.filter(|added| !added.is_null()) else { return Ok(Vec::new()) };
+    let added = added.as_array().ok_or("The tokenizer's \"added_tokens\" is not a list")?;
+    added
+        .iter()
+        .map(|token| {
+            let content = token.get("content").and_then(Value::as_str).filter(|content| !content.is_empty());
+            let content = content.ok_or_else(|| format!("Added token {token} has no \"content\""))?;
+            let id = token_id(token.get("id").unwrap_or(&Value::Null))
+                .map_err(|found| format!("Added token \"{content}\" has id \"{found}\""))?;
+            Ok((content.to_owned(), id))
+        })
+        .collect()
+}
+
+fn is_byte_level(pre_tokenizer: &Value) -> bool {
+    match pre_tokenizer.get("type").and_then(Value::as_str) {
+        Some("ByteLevel") => true,
+        Some("Sequence") => pre_tokenizer
+            .get("pretokenizers")
+            .and_then(Value::as_array)
+            .is_some_and(|parts| parts.iter().any(is_byte_level)),
+        _ => false,
+    }
+}
+
+/// Each byte with the letter that byte-level BPE writes for it: printable Latin-1 stands for itself, the rest are
+/// numbered upwards from U+0100 (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners").
+pub(crate) fn byte_letters() -> impl Iterator<Item = (u8, char)> {
+    let mut unprintable = 0x100;
+    (0..=u8::MAX).map(move |byte| match byte {
+        b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff => (byte, char::from(byte)),
+        _ => {
+            let letter = char::from_u32(unprintable).expect("U+0100 to U+0143 are letters");
+            unprintable += 1;
+            (byte, letter)
+        }
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A byte-level tokenizer with two special tokens, every byte, and a few merges.
+    pub(crate) fn small_json() -> Value {
+        let mut vocab = serde_json::Map::new();
+        for token in ["<|start|>", "<|end|>"] {
+            vocab.insert(token.into(), vocab.len().into());
+        }
+        for (_, letter) in byte_letters() {
+            vocab.insert(letter.to_string(), vocab.len().into());
+        }
+        let merges = [["h", "e"], ["l", "l"], ["he", "ll"], ["hell", "o"], ["1", "2"], ["Ġ", "1"]];
+        for [left, right] in merges {
+            vocab.insert(format!("{left}{right}"), vocab.len().into());
+        }
+        let special = |id: u32, content: &str| {
+            json!({ "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true })
+        };
+        json!({
+            "version": "1.0", "truncation": null, "padding": null,
+            "added_tokens": [special(0, "<|start|>"), special(1, "<|end|>")],
+            "normalizer": null,
+            "pre_tokenizer": { "type": "Sequence", "pretokenizers": [
+                { "type": "Digits", "individual_digits": true },
+                { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true } ] },
+            "post_processor": null,
+            "decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
+            "model": { "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+                "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+                "vocab": vocab, "merges": merges },
+        })
+    }
+
+    pub(crate) fn small() -> Tokenizer {
+        Tokenizer::from_value(small_json()).unwrap()
+    }
+
+    fn refusal(value: Value) -> String {
+        Tokenizer::from_value(value).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn encodes_special_tokens_and_merges_and_splits_digits() {
+        let tokenizer = small();
+        let ids = tokenizer.encode("<|start|>hello 12").unwrap();
+        let tokens: Vec<_> = ids.iter().map(|id| tokenizer.id_to_token(*id).unwrap()).collect();
+        assert_eq!(tokens, ["<|start|>", "hello", "Ġ", "1", "2"]);
+        assert_eq!(tokenizer.decode(&ids, true).unwrap(), "<|start|>hello 12");
+        assert_eq!(tokenizer.decode(&ids, false).unwrap(), "hello 12");
+        assert_eq!(tokenizer.token_to_id("<|end|>"), Some(1));
+        assert_eq!(tokenizer.vocab_size(), 2 + 256 + 6);
+    }
+
+    #[test]
+    fn an_unknown_id_is_an_error() {
+        let error = small().decode(&[3, 4096], true).unwrap_err().to_string();
+        assert!(error.contains("\"4096\""), "{error}");
+    }
+
+    #[test]
+    fn a_byte_without_a_token_is_an_error() {
+        let mut value = small_json();
+        let letter = byte_letters().nth(4).unwrap().1.to_string();
+        value["model"]["vocab"].as_object_mut().unwrap().shift_remove(&letter).unwrap();
+        let error = Tokenizer::from_value(value).unwrap().encode("a\u{4}").unwrap_err().to_string();
+        assert!(error.contains("0x04") && error.contains("at byte 1"), "{error}");
+    }
+
+    #[test]
+    fn truncation_and_padding_settings_are_not_taken_over() {
+        let mut value = small_json();
+        value["truncation"] =
+            json!({ "direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0 });
+        value["padding"] = json!({ "strategy": { "Fixed": 64 }, "direction": "Right", "pad_to_multiple_of": null,
+            "pad_id": 0, "pad_type_id": 0, "pad_token": "<|end|>" });
+        assert_eq!(Tokenizer::from_value(value).unwrap().encode("abcdef").unwrap().len(), 6);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_by_name() {
+        let mut value = small_json();
+        value["model"]["merges"][0] = json!(["q", "zz"]);
+        assert!(refusal(value).contains("\"zz\" is not in the vocabulary"));
+        let mut value = small_json();
+        value["added_tokens"][1]["id"] = json!(9);
+        assert!(refusal(value).contains("\"<|end|>\" has id 9"));
+        let mut value = small_json();
+        value["model"]["vocab"]["<|end|>"] = json!(0);
+        assert!(refusal(value).contains("another token has too"));
+        let mut value = small_json();
+        value["model"]["vocab"]["<|end|>"] = json!(u32::MAX);
+        assert!(refusal(value).contains("4294967295"));
+        let mut value = small_json();
+        value["model"]["dropout"] = json!(0.1);
+        assert!(refusal(value).contains("dropout"));
+        let mut value = small_json();
+        value["model"]["type"] = json!("Unigram");
+        assert!(refusal(value).contains("\"Unigram\""));
+        assert!(Tokenizer::from_json(b"{").unwrap_err().to_string().contains("not JSON"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_survives_the_round_trip(text in "\\PC*|[ \\n\\t0-9a-z]{0,40}") {
+            let tokenizer = small();
+            let again = Tokenizer::from_json(tokenizer.to_json().as_bytes()).unwrap();
+            let ids = tokenizer.encode(&text).unwrap();
+            prop_assert_eq!(&ids, &again.encode(&text).unwrap());
+            prop_assert_eq!(tokenizer.decode(&ids, true).unwrap(), text);
+        }
+
+        #[test]
+        fn damaged_json_is_an_error_or_a_tokenizer_and_never_a_panic(
+            at in any::<prop::sample::Index>(), byte in any::<u8>(), cut in any::<bool>()
+        ) {
+            let mut bytes = small_json().to_string().into_bytes();
+            let at = at.index(bytes.len());
+            if cut {
+                bytes.truncate(at);
+                prop_assert!(Tokenizer::from_json(&bytes).is_err());
+            } else {
+                bytes[at] = byte;
+                if let Ok(tokenizer) = Tokenizer::from_json(&bytes) {
+                    if let Ok(ids) = tokenizer.encode("<|start|>hello 12\u{4}") {
+                        tokenizer.decode(&ids, true).unwrap();
+                    }
+                    prop_assert!(Tokenizer::from_json(tokenizer.to_json().as_bytes()).is_ok());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! Model directories in Hugging Face layout, read and written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use serde_json::{Value, json};
+
+use super::layout::{self, EMBEDDING, LM_HEAD, SCORE, Stored};
+use super::{Checkpoint, Dtype, TensorRef, TextAssets, atomic, check_tokenizer, map_file, safetensors};
+use crate::config::ModelConfig;
+use crate::tokenizer::Tokenizer;
+use crate::{Error, Result};
+
+const CONFIG: &str = "config.json";
+const GENERATION_CONFIG: &str = "generation_config.json";
+const WEIGHTS: &str = "model.safetensors";
+const INDEX: &str = "model.safetensors.index.json";
+const TOKENIZER: &str = "tokenizer.json";
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+const TEMPLATE: &str = "chat_template.jinja";
+
+/// Reads a directory. See [`super::load`].
+pub(super) fn load(dir: &Path) -> Result<Checkpoint> {
+    let config_path = dir.join(CONFIG);
+    let mut config = ModelConfig::from_hf_json(&config_path, &read(&config_path)?)?;
+    if let Some(bytes) = read_if_there(&dir.join(GENERATION_CONFIG))? {
+        config.merge_generation_config(&dir.join(GENERATION_CONFIG), &bytes)?;
+    }
+    let text = load_text(dir, &config)?;
+    check_tokenizer(&dir.join(TOKENIZER), &config, &text)?;
+
+    let index = load_index(dir)?;
+    let files: BTreeSet<&String> = index.iter().flat_map(|index| index.values()).collect();
+    let files: Vec<PathBuf> = match index {
+        Some(_) => files.into_iter().map(|file| dir.join(file)).collect(),
+        None => vec![dir.join(WEIGHTS)],
+    };
+    let maps: Vec<Mmap> = files.iter().map(|file| map_file(file)).collect::<Result<_>>()?;
+    let mut stored: BTreeMap<String, Stored> = BTreeMap::new();
+    for (file, map) in files.iter().zip(&maps) {
+        for (name, tensor) in safetensors::read(file, map)? {
+            if let Some(index) = &index
+                && index.get(&name).is_none_or(|listed| dir.join(listed) != *file)
+            {
+                return Err(Error::format(
+                    file,
+                    format!("Tensor \"{name}\" is not listed for this file in {INDEX}, expected it to be"),
+                ));
+            }
+            stored.insert(name, tensor);
+        }
+    }
+    drop_tied_head(dir, &config, &mut stored)?;
+    let tensors = layout::decode(dir, &config, &stored)?;
+    Ok(Checkpoint { config, tensors, text })
+}
+
+/// Which file holds each tensor, when the weights are in shards.
+fn load_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>> {
+    let path = dir.join(INDEX);
+    let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
+    if dir.join(WEIGHTS).exists() {
+        return Err(Error::format(dir, format!("Holds both {WEIGHTS} and {INDEX}, expected one of them")));
+    }
+    let value = parse_json(&path, &bytes)?;
+    let map = value.get("weight_map").and_then(Value::as_object);
+    let map =
+        map.ok_or_else(|| Error::format(&path, "weight_map is missing, expected tensor names and files"))?;
+    let mut index = BTreeMap::new();
+    for (name, file) in map {
+        let plain =
+            file.as_str().filter(|file| file.ends_with(".safetensors") && !file.contains(['/', '\\']));
+        let file = plain.ok_or_else(|| {
+            let reason =
+                format!("Tensor \"{name}\" is in {file}, expected a .safetensors file in the same folder");
+            Error::format(&path, reason)
+        })?;
+        index.insert(name.clone(), file.to_owned());
+    }
+    if index.is_empty() {
+        return Err(Error::format(&path, "weight_map is empty, expected tensor names and files"));
+    }
+    Ok(Some(index))
+}
+
+/// Some writers store a tied head a second time. It says nothing new if it is the embedding, and contradicts the
+/// config otherwise.
+fn drop_tied_head(dir: &Path, config: &ModelConfig, stored: &mut BTreeMap<String, Stored>) -> Result<()> {
+    if !config.tie_word_embeddings {
+        return Ok(());
+    }
+    let (Some(head), Some(embedding)) = (stored.get(LM_HEAD), stored.get(EMBEDDING)) else { return Ok(()) };
+    if (head.encoding, &head.shape, head.bytes) != (embedding.encoding, &embedding.shape, embedding.bytes) {
+        return Err(Error::format(
+            dir,
+            format!(
+                "Tensor \"{LM_HEAD}\" differs from \"{EMBEDDING}\", expected it equal as tie_word_embeddings is true"
+            ),
+        ));
+    }
+    stored.remove(LM_HEAD);
+    Ok(())
+}
+
+fn load_text(dir: &Path, config: &ModelConfig) -> Result<TextAssets> {
+    let path = dir.join(TOKENIZER);
+    let tokenizer = read_if_there(&path)?
+        .map(|bytes| Tokenizer::from_json(&bytes).map_err(|error| Error::format(&path, error.to_string())))
+        .transpose()?;
+    let path = dir.join(TOKENIZER_CONFIG);
+    let settings = match read_if_there(&path)? {
+        Some(bytes) => parse_json(&path, &bytes)?,
+        None => Value::Null,
+    };
+    let chat_template = match read_if_there(&dir.join(TEMPLATE))? {
+        Some(bytes) => Some(
+            String::from_utf8(bytes).map_err(|error| Error::format(dir.join(TEMPLATE), error.to_string()))?,
+        ),
+        None => template_of(&path, settings.get("chat_template"))?,
+    };
+    // A special token is a string or an object with "content"; where it is not named, its id in the config names it.
+    let special = |key: &str, id: Option<u32>| {
+        let named =
+            settings.get(key).and_then(|token| token.as_str().or_else(|| token.get("content")?.as_str()));
+        named.map(str::to_owned).or_else(|| tokenizer.as_ref()?.id_to_token(id?))
+    };
+    Ok(TextAssets {
+        chat_template,
+        bos_token: special("bos_token", config.bos_token_id),
+        eos_token: special("eos_token", config.eos_token_ids.first().copied()),
+        pad_token: special("pad_token", config.pad_token_id),
+        tokenizer,
+    })
+}
+
+/// The template itself, or the one called "default" in a list of named ones.
+fn template_of(path: &Path, template: Option<&Value>) -> Result<Option<String>> {
+    match template {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(Value::Array(named)) => {
+            let default =
+                named.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"));
+            let template = default.and_then(|entry| entry.get("template")).and_then(Value::as_str);
+            let reason = "chat_template is a list without \"default\", expected one of that name";
+            template.map(|text| Some(text.to_owned())).ok_or_else(|| Error::format(path, reason))
+        }
+        Some(_) => Err(Error::format(path, "chat_template is neither text nor a list of named templates")),
+    }
+}
+
+/// Writes a model as a Hugging Face directory that transformers opens: `config.json`, `generation_config.json`,
+/// `model.safetensors` and, as far as there is text, `tokenizer.json` and `tokenizer_config.json`. Each file is written
+/// whole or not at all. With a `score.weight` the directory is a sequence classifier with one label.
+///
+/// # Errors
+/// Before anything is written: [`Error::Input`] when the tensors are not those of `config`, when a value is not finite
+/// as `dtype`, or when `dir` holds files of another model that this one would not replace. [`Error::Io`].
+pub fn save(
+    dir: &Path,
+    config: &ModelConfig,
+    tensors: &[TensorRef<'_>],
+    text: &TextAssets,
+    dtype: Dtype,
+) -> Result<()> {
+    config.validate()?;
+    layout::check(config, tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())))
+        .map_err(Error::Input)?;
+    check_tokenizer(dir, config, text)?;
+    for tensor in tensors {
+        if let Some(at) = safetensors::not_storable(tensor.data, dtype) {
+            return Err(Error::Input(format!(
+                "Tensor \"{}\" holds \"{}\" at {at}, expected a number that is finite as {}",
+                tensor.name,
+                tensor.data[at],
+                dtype.torch_name()
+            )));
+        }
+    }
+    let has_score = tensors.iter().any(|tensor| tensor.name == SCORE);
+    let mut documents = vec![
+        (CONFIG, pretty(&config_json(config, has_score, dtype))),
+        (GENERATION_CONFIG, pretty(&generation_config(config))),
+    ];
+    documents.extend(text.tokenizer.iter().map(|tokenizer| (TOKENIZER, tokenizer.to_json())));
+    documents.extend(tokenizer_config(config, text).map(|settings| (TOKENIZER_CONFIG, pretty(&settings))));
+
+    for name in [INDEX, TEMPLATE, TOKENIZER, TOKENIZER_CONFIG] {
+        if !documents.iter().any(|(written, _)| *written == name) && dir.join(name).exists() {
+            return Err(Error::Input(format!(
+                "\"{}\" belongs to another model, expected a folder without it",
+                dir.join(name).display()
+            )));
+        }
+    }
+    std::fs::create_dir_all(dir).map_err(|error| Error::io("create", dir, &error))?;
+    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::write(&dir.join(WEIGHTS), tensors, &metadata, dtype)?;
+    for (name, document) in documents {
+        atomic::write_bytes(&dir.join(name), document.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+fn config_json(config: &ModelConfig, has_score: bool, dtype: Dtype) -> Value {
+    let mut json = config.to_hf_json(dtype);
+    if has_score {
+        json["architectures"] = json!(["LlamaForSequenceClassification"]);
+        json["id2label"] = json!({ "0": "score" });
+        json["label2id"] = json!({ "score": 0 });
+    }
+    json
+}
+
+fn generation_config(config: &ModelConfig) -> Value {
+    let json = config.to_hf_json(Dtype::F32);
+    let ids = ["bos_token_id", "eos_token_id", "pad_token_id"];
+    ids.into_iter()
+        .filter(|key| !json[key].is_null())
+        .map(|key| (key.to_owned(), json[key].clone()))
+        .collect()
+}
+
+fn tokenizer_config(config: &ModelConfig, text: &TextAssets) -> Option<Value> {
+    let named = [
+        ("chat_template", &text.chat_template),
+        ("bos_token", &text.bos_token),
+        ("eos_token", &text.eos_token),
+        ("pad_token", &text.pad_token),
+    ];
+    if text.tokenizer.is_none() && named.iter().all(|(_, value)| value.is_none()) {
+        return None;
+    }
+    let mut json = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": config.max_position,
+        "clean_up_tokenization_spaces": false,
+    });
+    for (key, value) in named {
+        if let Some(value) = value {
+            json[key] = json!(value);
+        }
+    }
+    Some(json)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Error::io("read", path, &error))
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", path, &error)),
+    }
+}
+
+fn parse_json(path: &Path, bytes: &[u8]) -> Result<Value> {
+    serde_json::from_slice(bytes).map_err(|error| Error::format(path, format!("Not JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Which tensors a model consists of, and the check that a file holds exactly these.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::Tensor;
+use super::dequantize::{Encoding, non_finite};
+use crate::config::ModelConfig;
+use crate::{Error, Result};
+
+/// The embedding, `[vocab, hidden]`.
+pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
+/// The LM head, `[vocab, hidden]`.
+pub(super) const LM_HEAD: &str = "lm_head.weight";
+/// The scalar head of a sequence classifier with one label, `[1, hidden]`.
+pub(super) const SCORE: &str = "score.weight";
+
+/// A tensor as a file holds it.
+pub(super) struct Stored<'a> {
+    pub file: &'a Path,
+    pub shape: Vec<usize>,
+    pub encoding: Encoding,
+    pub bytes: &'a [u8],
+}
+
+/// Says what is wrong when the tensors `found` (name and shape) are not those of `config`.
+pub(super) fn check<'a>(
+    config: &ModelConfig,
+    found: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+) -> std::result::Result<(), String> {
+    let found: BTreeMap<&str, &[usize]> = found.into_iter().collect();
+    let mut expected = expected(config);
+    if !config.tie_word_embeddings && (found.contains_key(LM_HEAD) || !found.contains_key(SCORE)) {
+        expected.insert(LM_HEAD.into(), vec![config.vocab_size, config.hidden_size]);
+    }
+    if found.contains_key(SCORE) {
+        expected.insert(SCORE.into(), vec![1, config.hidden_size]);
+    }
+    for (name, shape) in &expected {
+        match found.get(name.as_str()) {
+            None => return Err(format!("Tensor \"{name}\" is missing, expected it with shape {shape:?}")),
+            Some(found) if found != shape => {
+                return Err(format!("Tensor \"{name}\" has shape {found:?}, expected {shape:?}"));
+            }
+            Some(_) => {}
+        }
+    }
+    match found.iter().find(|(name, _)| !expected.contains_key(**name)) {
+        Some((name, shape)) => {
+            Err(format!("Tensor \"{name}\" of shape {shape:?} is not part of a Llama model of this config"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn expected(config: &ModelConfig) -> BTreeMap<String, Vec<usize>> {
+    let hidden = config.hidden_size;
+    let (queries, keys) = (config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim);
+    let mut shapes = BTreeMap::from([
+        (EMBEDDING.to_owned(), vec![config.vocab_size, hidden]),
+        ("model.norm.weight".to_owned(), vec![hidden]),
+    ]);
+    for layer in 0..config.num_layers {
+        for (name, shape) in [
+            ("input_layernorm", vec![hidden]),
+            ("self_attn.q_proj", vec![queries, hidden]),
+            ("self_attn.k_proj", vec![keys, hidden]),
+            ("self_attn.v_proj", vec![keys, hidden]),
+            ("self_attn.o_proj", vec![hidden, queries]),
+            ("post_attention_layernorm", vec![hidden]),
+            ("mlp.gate_proj", vec![config.intermediate_size, hidden]),
+            ("mlp.up_proj", vec![config.intermediate_size, hidden]),
+            ("mlp.down_proj", vec![hidden, config.intermediate_size]),
+        ] {
+            shapes.insert(format!("model.layers.{layer}.{name}.weight"), shape);
+        }
+    }
+    shapes
+}
+
+/// Checks the tensors against `config` and turns them into f32. `path` is what the user named.
+///
+/// # Errors
+/// [`Error::Format`] for what [`check`] finds and for values that are not finite.
+pub(super) fn decode(
+    path: &Path,
+    config: &ModelConfig,
+    stored: &BTreeMap<String, Stored>,
+) -> Result<BTreeMap<String, Tensor>> {
+    check(config, stored.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice())))
+        .map_err(|reason| Error::format(path, reason))?;
+    stored
+        .par_iter()
+        .map(|(name, tensor)| {
+            let data = tensor.encoding.decode(tensor.bytes);
+            if let Some(at) = non_finite(&data) {
+                return Err(Error::format(
+                    tensor.file,
+                    format!("Tensor \"{name}\" holds \"{}\" at {at}, expected finite numbers", data[at]),
+                ));
+            }
+            Ok((name.clone(), Tensor { shape: tensor.shape.clone(), data }))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::config::tests::small;
+
+    /// Tensors of `config` with distinct values that f16 and bf16 hold exactly.
+    pub(in crate::weights) fn tensors(config: &ModelConfig, score: bool) -> BTreeMap<String, Tensor> {
+        let mut shapes = expected(config);
+        if !config.tie_word_embeddings {
+            shapes.insert(LM_HEAD.into(), vec![config.vocab_size, config.hidden_size]);
+        }
+        if score {
+            shapes.insert(SCORE.into(), vec![1, config.hidden_size]);
+        }
+        let mut next = 0u32;
+        let mut value = || {
+            next = next.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from((next >> 24) as i8) / 64.0
+        };
+        shapes
+            .into_iter()
+            .map(|(name, shape)| {
+                let data = (0..shape.iter().product()).map(|_| value()).collect();
+                (name, Tensor { shape, data })
+            })
+            .collect()
+    }
+
+    fn complaint(config: &ModelConfig, tensors: &BTreeMap<String, Tensor>) -> Option<String> {
+        check(config, tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice()))).err()
+    }
+
+    #[test]
+    fn every_missing_reshaped_or_surplus_tensor_is_named() {
+        let config = small();
+        let whole = tensors(&config, false);
+        assert_eq!(complaint(&config, &whole), None);
+        for name in whole.keys() {
+            let mut some = whole.clone();
+            let tensor = some.remove(name).unwrap();
+            let error = complaint(&config, &some).unwrap();
+            assert!(error.contains(name) && error.contains("missing"), "{error}");
+            some.insert(name.clone(), Tensor { shape: vec![3], ..tensor });
+            let error = complaint(&config, &some).unwrap();
+            assert!(error.contains(name) && error.contains("[3]") && error.contains("expected ["), "{error}");
+        }
+        let mut surplus = whole.clone();
+        surplus
+            .insert("model.layers.2.mlp.up_proj.weight".into(), Tensor { shape: vec![1], data: vec![0.0] });
+        assert!(complaint(&config, &surplus).unwrap().contains("model.layers.2.mlp.up_proj.weight"));
+    }
+
+    #[test]
+    fn heads_follow_the_config() {
+        let tied = ModelConfig { tie_word_embeddings: true, ..small() };
+        assert_eq!(complaint(&tied, &tensors(&tied, true)), None);
+        assert!(complaint(&tied, &tensors(&small(), false)).unwrap().contains(LM_HEAD));
+        let mut classifier = tensors(&small(), true);
+        classifier.remove(LM_HEAD);
+        assert_eq!(complaint(&small(), &classifier), None);
+        classifier.remove(SCORE);
+        assert!(complaint(&small(), &classifier).unwrap().contains(LM_HEAD));
+    }
+}

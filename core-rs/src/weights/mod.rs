@@ -1,0 +1,149 @@
+//! Weights and their text assets: read from a Hugging Face directory or a GGUF file, written as a Hugging Face
+//! directory. In memory every tensor is f32 under its Hugging Face name.
+
+mod atomic;
+mod dequantize;
+mod gguf;
+mod hugging_face;
+mod layout;
+mod safetensors;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::config::ModelConfig;
+use crate::tokenizer::Tokenizer;
+use crate::{Error, Result};
+
+pub use hugging_face::save;
+pub use safetensors::{load_tensors, save_tensors};
+
+/// A dense f32 array.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Row-major values; as many as the product of `shape`.
+    pub data: Vec<f32>,
+}
+
+/// A borrowed [`Tensor`] with its name, to be written.
+#[derive(Debug, Clone)]
+pub struct TensorRef<'a> {
+    /// Hugging Face name.
+    pub name: String,
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Row-major values.
+    pub data: &'a [f32],
+}
+
+/// What a model needs beside its weights to read and write text. All of it is optional: a model works on ids alone.
+#[derive(Debug, Clone, Default)]
+pub struct TextAssets {
+    /// The tokenizer.
+    pub tokenizer: Option<Tokenizer>,
+    /// The Jinja source of the chat template.
+    pub chat_template: Option<String>,
+    /// Beginning-of-sequence token as text; chat templates refer to it.
+    pub bos_token: Option<String>,
+    /// End-of-sequence token as text.
+    pub eos_token: Option<String>,
+    /// Padding token as text.
+    pub pad_token: Option<String>,
+}
+
+/// A model in memory.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    /// Its shape.
+    pub config: ModelConfig,
+    /// Its weights by Hugging Face name, `[out, in]` for a linear layer. `lm_head.weight` is there only when the
+    /// embeddings are untied; a sequence classifier has `score.weight` `[1, hidden]` and may lack the LM head.
+    pub tensors: BTreeMap<String, Tensor>,
+    /// Its tokenizer and chat template.
+    pub text: TextAssets,
+}
+
+/// How saved weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dtype {
+    /// 32 bits: what is in memory, bit for bit.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// bfloat16: the upper half of an f32, rounded to nearest even.
+    BF16,
+}
+
+impl Dtype {
+    /// The name in a `config.json`.
+    pub(crate) fn torch_name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "float32",
+            Dtype::F16 => "float16",
+            Dtype::BF16 => "bfloat16",
+        }
+    }
+}
+
+/// Reads a model: a directory in Hugging Face layout, a directory that holds exactly one `.gguf` file, or that file.
+///
+/// # Errors
+/// [`Error::Io`] when a file cannot be read. [`Error::Format`] naming the file and the tensor or key, when a file is
+/// damaged or is not a supported Llama model: tensors missing, unexpected, of another shape, twice there or not finite;
+/// a tokenizer with more ids than the embedding has rows.
+pub fn load(path: &Path) -> Result<Checkpoint> {
+    let metadata = std::fs::metadata(path).map_err(|error| Error::io("read", path, &error))?;
+    if !metadata.is_dir() {
+        return gguf::load(path);
+    }
+    if path.join("config.json").exists() {
+        return hugging_face::load(path);
+    }
+    let entries = std::fs::read_dir(path).map_err(|error| Error::io("read", path, &error))?;
+    let mut found: Vec<PathBuf> = Vec::new();
+    for entry in entries {
+        let file = entry.map_err(|error| Error::io("read", path, &error))?.path();
+        if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
+            found.push(file);
+        }
+    }
+    match found.as_slice() {
+        [file] => gguf::load(file),
+        files => Err(Error::format(
+            path,
+            format!(
+                "Holds no config.json and {} GGUF files, expected a config.json or one GGUF file",
+                files.len()
+            ),
+        )),
+    }
+}
+
+/// The tokenizer may know fewer ids than the embedding has rows (padded embeddings), never more.
+fn check_tokenizer(path: &Path, config: &ModelConfig, text: &TextAssets) -> Result<()> {
+    match &text.tokenizer {
+        Some(tokenizer) if tokenizer.vocab_size() > config.vocab_size => Err(Error::format(
+            path,
+            format!(
+                "The tokenizer has {} ids, expected at most the model's vocab_size {}",
+                tokenizer.vocab_size(),
+                config.vocab_size
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Maps a file into memory, to be read as bytes.
+fn map_file(path: &Path) -> Result<memmap2::Mmap> {
+    let read = |error: &std::io::Error| Error::io("read", path, error);
+    let file = std::fs::File::open(path).map_err(|error| read(&error))?;
+    if file.metadata().map_err(|error| read(&error))?.len() == 0 {
+        return Err(Error::format(path, "The file is empty"));
+    }
+    // SAFETY: the map is private to the caller and only read. Another process that shortens the file meanwhile would
+    // end this one with SIGBUS; model files are replaced by renaming, which leaves the mapped file whole.
+    unsafe { memmap2::Mmap::map(&file) }.map_err(|error| read(&error))
+}
