@@ -25,10 +25,18 @@ export interface RunHeader {
   readonly options: Readonly<Record<string, string | number | null>>;
 }
 
-const LABEL = z.record(z.string(), z.union([z.string(), z.number()]));
-const COUNT = z.int().nonnegative();
+/** One line of the journal: the head of a session, an answer, or a call that failed and has none. */
+export type JournalLine =
+  | { readonly type: "run" } & RunHeader
+  | { readonly type: "judgement"; readonly key: string; readonly about: CallLabel; readonly text: string }
+    & StoredJudgement
+  | { readonly type: "score"; readonly key: string; readonly about: CallLabel; readonly score: number }
+  | { readonly type: "failure"; readonly key: string; readonly about: CallLabel; readonly error: string };
 
-const LINE = z.discriminatedUnion("type", [
+const LABEL: z.ZodType<CallLabel> = z.record(z.string(), z.union([z.string(), z.number()]));
+const COUNT: z.ZodType<number> = z.int().nonnegative();
+
+const LINE: z.ZodType<JournalLine> = z.discriminatedUnion("type", [
   z.object({
     type: z.literal("run"),
     benchmark: z.string(),
@@ -53,9 +61,6 @@ const LINE = z.discriminatedUnion("type", [
   z.object({ type: z.literal("score"), key: z.string(), about: LABEL, score: z.number() }),
   z.object({ type: z.literal("failure"), key: z.string(), about: LABEL, error: z.string() }),
 ]);
-
-/** One line of the journal. */
-export type JournalLine = z.infer<typeof LINE>;
 
 /** Name of the journal's file in a run's directory. */
 export const JOURNAL_FILE = "judgements.jsonl";

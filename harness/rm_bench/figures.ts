@@ -24,11 +24,15 @@ const READ: { readonly [rule in Rule]: readonly number[] } = {
   released: [0, 2, 2, 3, 4, 3, 7, 7, 8],
 };
 
-/** The cells of each level: the better answer's style is plainer than, equal to or more elaborate than the worse one's. */
-const LEVEL_CELLS = { hard: [1, 2, 5], normal: [0, 4, 8], easy: [3, 6, 7] } as const;
+/** How much the styles help: the better answer's is plainer than, equal to or more elaborate than the worse one's. */
+export type Level = "hard" | "normal" | "easy";
 
-/** How much the styles help. */
-export type Level = keyof typeof LEVEL_CELLS;
+/** The cells of each level. */
+const LEVEL_CELLS: { readonly [level in Level]: readonly number[] } = {
+  hard: [1, 2, 5],
+  normal: [0, 4, 8],
+  easy: [3, 6, 7],
+};
 
 /** All levels. */
 export const LEVELS: readonly Level[] = ["hard", "normal", "easy"];
@@ -96,9 +100,7 @@ const ROUNDING = 1e-9;
 /** Measures of an item, in the order of {@link MEASURE}. */
 function measures({ cells, judged, parsed, right }: ScoredItem, rule: Rule): number[] {
   const read = READ[rule].map((cell) => cells[cell]!);
-  const levels = LEVELS.map((level) =>
-    LEVEL_CELLS[level].reduce<number>((sum, cell) => sum + read[cell]!, 0) / 3
-  );
+  const levels = LEVELS.map((level) => LEVEL_CELLS[level].reduce((sum, cell) => sum + read[cell]!, 0) / 3);
   return [...levels, read.reduce((sum, cell) => sum + cell, 0) / 9, right, parsed, judged];
 }
 

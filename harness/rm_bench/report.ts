@@ -106,8 +106,8 @@ function notes(result: RmBenchResult): string[] {
         `Orders: both ${percent(result.overall)}, first alone ${percent(first)}, right in both ${
           percent(allOrders)
         }`,
-        `Flips: ${flips} of ${readable} pairs that could be read in both orders; the others are ` +
-          `${percent(consistentAccuracy)} right`,
+        `Flips: ${flips} of ${readable} pairs that could be read in both orders` +
+          (consistentAccuracy === null ? "" : `; of the others ${percent(consistentAccuracy)} are right`),
       );
     }
     lines.push(`Picks of the first place: ${percent(firstPlaceShare)}`);

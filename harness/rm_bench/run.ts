@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Baseline, isScorer, type Judge, type Scorer } from "rm-r1/judge";
-import { type AnswerOptions, type Progress } from "../answers.ts";
+import type { AnswerOptions, Progress } from "../answers.ts";
 import { Journal } from "../journal.ts";
 import { stratifiedSample } from "../sample.ts";
 import { type Interval, wilsonInterval } from "../statistics.ts";

@@ -66,7 +66,11 @@ Deno.test("hashModel follows the content of a model's files and not its place", 
   const files = { "config.json": "{}", "model.safetensors": "weights" };
   const hash = await hashModel(await folder(files));
   expect(await hashModel(await folder(files))).toBe(hash);
-  expect(await hashModel(await folder({ ...files, "optimizer.safetensors": "state", "rmr1.json": "{}" })))
+  expect(
+    await hashModel(
+      await folder({ ...files, "optimizer.safetensors": "state", "rmr1.json": "{}", "manifest.json": "{}" }),
+    ),
+  )
     .toBe(hash);
   const nested = await folder(files);
   await mkdir(join(nested, "sub.json"));

@@ -8,9 +8,9 @@ import { createReadStream } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 
-/** Files that decide what a model says; an optimizer's state, journals and notes do not. */
+/** Files that decide what a model says; an optimizer's state and notes on the checkpoint do not. */
 const MODEL_FILE = /\.(safetensors|gguf|json|jinja|model)$/;
-const NOT_MODEL = new Set(["optimizer.safetensors", "rmr1.json"]);
+const NOT_MODEL = new Set(["optimizer.safetensors", "rmr1.json", "manifest.json"]);
 
 async function hashFile(path: string): Promise<string> {
   const hash = createHash("sha256");
