@@ -7,9 +7,12 @@ pub mod backend;
 pub mod cancel;
 pub mod config;
 pub mod error;
+#[cfg(not(target_family = "wasm"))]
+pub mod ffi;
 pub mod forest;
 pub mod generate;
 pub mod model;
+pub mod service;
 pub mod tokenizer;
 pub mod weights;
 

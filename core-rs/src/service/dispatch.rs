@@ -1,0 +1,390 @@
+//! The named operations: a request frame in, events and an answer out. It knows neither threads nor doors.
+
+use super::frame::Frame;
+use super::job::Reply;
+use super::objects::Objects;
+use crate::backend::threads;
+use crate::cancel::Cancel;
+use crate::config::ModelConfig;
+use crate::forest::Forest;
+use crate::generate::{DrawKey, Event, Request};
+use crate::model::{AdamW, Coefficients, ForwardOptions, Model};
+use crate::tokenizer::Tokenizer;
+use crate::weights::{Dtype, TextAssets};
+use crate::{Error, Result};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A request's body. `model` and `tape` are handles; arrays are named at each operation.
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
+enum Operation {
+    /// Answers `{"backend"}`. 0 threads takes as many as the machine offers.
+    SetThreads { threads: usize },
+    /// Answers `{"model", "info"}`.
+    Load { path: PathBuf },
+    /// A new random model from a Hugging Face configuration and a `tokenizer.json`; answers as `load`.
+    Init { config: Value, tokenizer: Option<Value>, chat_template: Option<String>, seed: u64 },
+    /// Answers the info of a model.
+    Info { model: usize },
+    /// Answers tokens: u32 of all texts, lengths: u32.
+    Encode { model: usize, texts: Vec<String> },
+    /// tokens: u32, lengths: u32. Answers `{"texts"}`.
+    Decode { model: usize, keep_special: bool },
+    /// tokens: u32, lengths: u32 of the prompts. Each finished request is an event `{"done", "text", "finish",
+    /// "promptTokens"}` with tokens: u32, logprobs: f32; with `stream` each step is an event `{}` with requests:
+    /// u32, tokens: u32, logprobs: f32.
+    Generate { model: usize, requests: Vec<Sampling>, stream: bool },
+    /// tokens: u32, lengths: u32, parents: i32, optional select: u8. Answers logprobs: f32.
+    Logprobs { model: usize, temperature: f32 },
+    /// As `logprobs`, optional scores: u32. Answers `{"tape"}`, logprobs: f32, entropies: f32, scores: f32.
+    Forward { model: usize, temperature: f32, entropy: bool, recompute: bool },
+    /// Optional dLogprobs: f32, dEntropies: f32, dScores: f32.
+    Backward { model: usize, tape: usize },
+    /// Answers gradNorm: f64.
+    Step {
+        model: usize,
+        learning_rate: f64,
+        beta1: f64,
+        beta2: f64,
+        epsilon: f64,
+        weight_decay: f64,
+        max_grad_norm: f64,
+    },
+    /// Throws accumulated gradients away.
+    DiscardGradients { model: usize },
+    /// Adds a score head of zeros unless there is one. Answers the info.
+    AddScoreHead { model: usize },
+    /// Answers as `load`.
+    Snapshot { model: usize },
+    /// Writes a Hugging Face directory.
+    Save { model: usize, path: PathBuf, dtype: StoredType, optimizer: bool },
+    /// Replaces weights and the optimizer's state.
+    Restore { model: usize, path: PathBuf },
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Sampling {
+    max_tokens: usize,
+    temperature: f32,
+    top_k: usize,
+    top_p: f32,
+    stop: Vec<String>,
+    ignore_eos: bool,
+    key: Key,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    seed: u64,
+    step: u32,
+    prompt: u32,
+    rollout: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StoredType {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl From<StoredType> for Dtype {
+    fn from(stored: StoredType) -> Self {
+        match stored {
+            StoredType::F32 => Dtype::F32,
+            StoredType::F16 => Dtype::F16,
+            StoredType::Bf16 => Dtype::BF16,
+        }
+    }
+}
+
+/// Where events on the way go; its error ends the work.
+pub type Emit<'a> = dyn FnMut(Frame) -> Result<()> + Send + 'a;
+
+/// Carries out one request.
+pub fn dispatch(
+    objects: &Arc<Objects>,
+    mut request: Frame,
+    cancel: &Cancel,
+    emit: &mut Emit,
+) -> Result<Reply> {
+    let operation = Operation::deserialize(std::mem::take(&mut request.body))
+        .map_err(|error| Error::Input(format!("Malformed request: {error}")))?;
+    let job = Running { objects, cancel };
+    let mut arrays = request;
+    match operation {
+        Operation::Decode { model, keep_special } => job.decode(model, keep_special, arrays),
+        Operation::Generate { model, requests, stream } => {
+            job.generate(model, requests, arrays, &mut |event| match event_frame(event, stream) {
+                Some(frame) => emit(frame),
+                None => Ok(()),
+            })
+        }
+        Operation::Logprobs { model, temperature } => {
+            let forest = forest(&mut arrays)?;
+            let select: Option<Vec<u8>> = arrays.take_optional("select")?;
+            arrays.finish()?;
+            let logprobs =
+                job.read(model, |m| m.logprobs(&forest, temperature, select.as_deref(), cancel))?;
+            Ok(Reply::new(Frame::new(json!({})).with("logprobs", logprobs)))
+        }
+        Operation::Forward { model, temperature, entropy, recompute } => {
+            let forest = forest(&mut arrays)?;
+            let select = arrays.take_optional("select")?;
+            let scores = arrays.take_optional("scores")?.unwrap_or_default();
+            arrays.finish()?;
+            let options = ForwardOptions { temperature, select, entropy, scores, recompute };
+            job.forward(model, &forest, &options)
+        }
+        Operation::Backward { model, tape } => job.backward(model, tape, arrays),
+        other => {
+            arrays.finish()?;
+            job.plain(other)
+        }
+    }
+}
+
+/// What every operation is given.
+struct Running<'a> {
+    objects: &'a Arc<Objects>,
+    cancel: &'a Cancel,
+}
+
+impl Running<'_> {
+    fn read<R>(&self, model: usize, work: impl FnOnce(&Model) -> Result<R>) -> Result<R> {
+        let shared = self.objects.model(model)?;
+        let model = shared.read().map_err(|_| broken())?;
+        self.cancel.check()?;
+        work(&model)
+    }
+
+    fn write<R>(&self, model: usize, work: impl FnOnce(&mut Model) -> Result<R>) -> Result<R> {
+        let shared = self.objects.model(model)?;
+        let mut model = shared.write().map_err(|_| broken())?;
+        self.cancel.check()?;
+        work(&mut model)
+    }
+
+    fn open(&self, model: Model) -> Result<Reply> {
+        let info = info(&model);
+        let grant = self.objects.insert_model(model)?;
+        let frame = Frame::new(json!({ "model": grant.handle(), "info": info }));
+        Ok(Reply { frame, grant: Some(grant) })
+    }
+
+    /// The operations that take no arrays.
+    fn plain(&self, operation: Operation) -> Result<Reply> {
+        let body = match operation {
+            Operation::Load { path } => return self.open(Model::load(&path)?),
+            Operation::Init { config, tokenizer, chat_template, seed } => {
+                return self.open(init(&config, tokenizer, chat_template, seed)?);
+            }
+            Operation::Snapshot { model } => return self.open(self.read(model, |m| Ok(m.snapshot()))?),
+            Operation::Encode { model, texts } => return self.encode(model, &texts),
+            Operation::Step { model, learning_rate, beta1, beta2, epsilon, weight_decay, max_grad_norm } => {
+                let options = AdamW { learning_rate, beta1, beta2, epsilon, weight_decay, max_grad_norm };
+                let norm = self.write(model, |m| m.step(&options))?;
+                return Ok(Reply::new(Frame::new(json!({})).with("gradNorm", vec![norm])));
+            }
+            Operation::SetThreads { threads } => {
+                threads::set_threads(threads);
+                json!({ "backend": threads::describe() })
+            }
+            Operation::Info { model } => self.read(model, |m| Ok(info(m)))?,
+            Operation::AddScoreHead { model } => self.write(model, |m| {
+                m.add_score_head();
+                Ok(info(m))
+            })?,
+            Operation::DiscardGradients { model } => self.write(model, |m| {
+                m.discard_gradients();
+                Ok(json!({}))
+            })?,
+            Operation::Save { model, path, dtype, optimizer } => {
+                self.read(model, |m| m.save(&path, dtype.into(), optimizer))?;
+                json!({})
+            }
+            Operation::Restore { model, path } => {
+                self.write(model, |m| m.restore(&path))?;
+                json!({})
+            }
+            Operation::Decode { .. }
+            | Operation::Generate { .. }
+            | Operation::Logprobs { .. }
+            | Operation::Forward { .. }
+            | Operation::Backward { .. } => unreachable!("operations with arrays have been carried out"),
+        };
+        Ok(Reply::new(Frame::new(body)))
+    }
+
+    fn encode(&self, model: usize, texts: &[String]) -> Result<Reply> {
+        self.read(model, |model| {
+            let tokenizer = tokenizer(model)?;
+            let mut tokens = Vec::new();
+            let mut lengths = Vec::with_capacity(texts.len());
+            for text in texts {
+                self.cancel.check()?;
+                let ids = tokenizer.encode(text)?;
+                lengths.push(ids.len() as u32);
+                tokens.extend(ids);
+            }
+            Ok(Reply::new(Frame::new(json!({})).with("tokens", tokens).with("lengths", lengths)))
+        })
+    }
+
+    fn decode(&self, model: usize, keep_special: bool, arrays: Frame) -> Result<Reply> {
+        let lists = sequences(arrays)?;
+        self.read(model, |model| {
+            let tokenizer = tokenizer(model)?;
+            let texts: Result<Vec<String>> =
+                lists.iter().map(|l| tokenizer.decode(l, keep_special)).collect();
+            Ok(Reply::new(Frame::new(json!({ "texts": texts? }))))
+        })
+    }
+
+    fn generate(
+        &self,
+        model: usize,
+        requests: Vec<Sampling>,
+        arrays: Frame,
+        sink: &mut (dyn FnMut(Event) -> Result<()> + Send),
+    ) -> Result<Reply> {
+        let prompts = sequences(arrays)?;
+        if prompts.len() != requests.len() {
+            let (found, expected) = (prompts.len(), requests.len());
+            return Err(Error::Input(format!("Found \"{found}\" prompts for {expected} requests")));
+        }
+        let requests: Vec<Request> =
+            requests.into_iter().zip(prompts).map(|(r, prompt)| sampling(r, prompt)).collect();
+        self.read(model, |m| m.generate(&requests, self.cancel, sink))?;
+        Ok(Reply::new(Frame::new(json!({}))))
+    }
+
+    fn forward(&self, model: usize, forest: &Forest, options: &ForwardOptions) -> Result<Reply> {
+        let tape = self.read(model, |m| m.forward(forest, options, self.cancel))?;
+        let results = [&tape.logprobs, &tape.entropies, &tape.scores].map(Clone::clone);
+        let grant = self.objects.insert_tape(model, tape)?;
+        let [logprobs, entropies, scores] = results;
+        let frame = Frame::new(json!({ "tape": grant.handle() }))
+            .with("logprobs", logprobs)
+            .with("entropies", entropies)
+            .with("scores", scores);
+        Ok(Reply { frame, grant: Some(grant) })
+    }
+
+    fn backward(&self, model: usize, tape: usize, mut arrays: Frame) -> Result<Reply> {
+        let mut take = |name| arrays.take_optional(name).map(Option::unwrap_or_default);
+        let coefficients = Coefficients {
+            d_logprobs: take("dLogprobs")?,
+            d_entropies: take("dEntropies")?,
+            d_scores: take("dScores")?,
+        };
+        arrays.finish()?;
+        let tape = self.objects.tape(tape, model)?;
+        self.write(model, |m| m.backward(&tape, &coefficients, self.cancel))?;
+        Ok(Reply::new(Frame::new(json!({}))))
+    }
+}
+
+fn forest(arrays: &mut Frame) -> Result<Forest> {
+    Forest::new(arrays.take("tokens")?, arrays.take("lengths")?, arrays.take("parents")?)
+}
+
+/// Token lists written behind each other, and nothing else.
+fn sequences(mut arrays: Frame) -> Result<Vec<Vec<u32>>> {
+    let tokens: Vec<u32> = arrays.take("tokens")?;
+    let lengths: Vec<u32> = arrays.take("lengths")?;
+    arrays.finish()?;
+    let total: u64 = lengths.iter().map(|&n| u64::from(n)).sum();
+    if total != tokens.len() as u64 {
+        let found = tokens.len();
+        return Err(Error::Input(format!("The lengths add up to \"{total}\", but there are {found} tokens")));
+    }
+    let mut rest = tokens.into_iter();
+    Ok(lengths.iter().map(|&n| rest.by_ref().take(n as usize).collect()).collect())
+}
+
+/// A panic while a model was being changed leaves it half changed.
+fn broken() -> Error {
+    Error::Internal("an earlier fault left this model half changed; load it again".into())
+}
+
+fn info(model: &Model) -> Value {
+    let (config, text) = (model.config(), model.text());
+    json!({
+        "backend": threads::describe(),
+        "parameters": model.num_parameters(),
+        "vocabSize": config.vocab_size,
+        "contextLength": config.max_position,
+        "eosTokenIds": config.eos_token_ids,
+        "bosToken": text.bos_token,
+        "eosToken": text.eos_token,
+        "chatTemplate": text.chat_template,
+        "hasTokenizer": text.tokenizer.is_some(),
+        "hasScoreHead": model.has_score_head(),
+    })
+}
+
+fn init(config: &Value, tokenizer: Option<Value>, chat_template: Option<String>, seed: u64) -> Result<Model> {
+    let config = ModelConfig::from_hf_json(Path::new("config"), config.to_string().as_bytes())?;
+    let tokenizer = match tokenizer {
+        Some(json) => Some(Tokenizer::from_json(json.to_string().as_bytes())?),
+        None => None,
+    };
+    if let Some(found) = tokenizer.as_ref().map(Tokenizer::vocab_size).filter(|&n| n > config.vocab_size) {
+        return Err(Error::Input(format!(
+            "The tokenizer has \"{found}\" ids, expected at most the vocab_size {}",
+            config.vocab_size
+        )));
+    }
+    let word = |id: Option<u32>| tokenizer.as_ref().zip(id).and_then(|(t, id)| t.id_to_token(id));
+    let text = TextAssets {
+        bos_token: word(config.bos_token_id),
+        eos_token: word(config.eos_token_ids.first().copied()),
+        pad_token: word(config.pad_token_id),
+        chat_template,
+        tokenizer,
+    };
+    Model::init(config, text, seed)
+}
+
+fn tokenizer(model: &Model) -> Result<&Tokenizer> {
+    model.text().tokenizer.as_ref().ok_or_else(|| Error::Input("The model has no tokenizer".into()))
+}
+
+fn sampling(r: Sampling, prompt: Vec<u32>) -> Request {
+    let Key { seed, step, prompt: prompt_index, rollout } = r.key;
+    Request {
+        prompt,
+        max_tokens: r.max_tokens,
+        temperature: r.temperature,
+        top_k: r.top_k,
+        top_p: r.top_p,
+        stop: r.stop,
+        ignore_eos: r.ignore_eos,
+        key: DrawKey { seed, step, prompt: prompt_index, rollout },
+    }
+}
+
+fn event_frame(event: Event, stream: bool) -> Option<Frame> {
+    match event {
+        Event::Tokens { requests, tokens, logprobs } => stream.then(|| {
+            Frame::new(json!({})).with("requests", requests).with("tokens", tokens).with("logprobs", logprobs)
+        }),
+        Event::Done { request, tokens, logprobs, text, finish, prompt_tokens } => Some(
+            Frame::new(json!({
+                "done": request,
+                "text": text,
+                "finish": finish.name(),
+                "promptTokens": prompt_tokens,
+            }))
+            .with("tokens", tokens)
+            .with("logprobs", logprobs),
+        ),
+    }
+}
