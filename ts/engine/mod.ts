@@ -1,5 +1,5 @@
 /**
- * The engine seam and what belongs to it: forests of token segments, chat templates, errors.
+ * The engine seam and what belongs to it: forests of token segments, chat templates, errors, and the engine that runs in this process.
  *
  * @module
  */
@@ -8,3 +8,9 @@ export * from "./chat_template.ts";
 export * from "./engine.ts";
 export * from "./error.ts";
 export * from "./forest.ts";
+export {
+  NativeEngine,
+  type NativeInitOptions,
+  type NativeOptions,
+  NativeReference,
+} from "./native/native_engine.ts";

@@ -26,7 +26,7 @@ enum Operation {
     /// Answers `{"model", "info"}`.
     Load { path: PathBuf },
     /// A new random model from a Hugging Face configuration and a `tokenizer.json`; answers as `load`.
-    Init { config: Value, tokenizer: Option<Value>, chat_template: Option<String>, seed: u64 },
+    Init { config: Value, tokenizer: Option<String>, chat_template: Option<String>, seed: u64 },
     /// Answers the info of a model.
     Info { model: usize },
     /// Answers tokens: u32 of all texts, lengths: u32.
@@ -330,10 +330,10 @@ fn info(model: &Model) -> Value {
     })
 }
 
-fn init(config: &Value, tokenizer: Option<Value>, chat_template: Option<String>, seed: u64) -> Result<Model> {
+fn init(config: &Value, tokenizer: Option<String>, chat_template: Option<String>, seed: u64) -> Result<Model> {
     let config = ModelConfig::from_hf_json(Path::new("config"), config.to_string().as_bytes())?;
     let tokenizer = match tokenizer {
-        Some(json) => Some(Tokenizer::from_json(json.to_string().as_bytes())?),
+        Some(json) => Some(Tokenizer::from_json(json.as_bytes())?),
         None => None,
     };
     if let Some(found) = tokenizer.as_ref().map(Tokenizer::vocab_size).filter(|&n| n > config.vocab_size) {

@@ -1,0 +1,343 @@
+/**
+ * The engine that runs in this process: the Rust core behind its C ABI.
+ *
+ * @module
+ */
+
+import { ChatTemplate } from "../chat_template.ts";
+import type {
+  Coefficients,
+  DoneEvent,
+  Engine,
+  FinishReason,
+  Forest,
+  ForwardOptions,
+  GenerateOptions,
+  GenerateRequest,
+  LogprobOptions,
+  Message,
+  ModelInfo,
+  SaveOptions,
+  StepOptions,
+  Tape,
+  TokenEvent,
+  TrainableEngine,
+} from "../engine.ts";
+import { EngineError } from "../error.ts";
+import { arrayOf, type Frame, type FrameArray } from "./frame.ts";
+import { Jobs } from "./job.ts";
+import { checkStatus, loadLibrary, type NativeSymbols } from "./library.ts";
+import { NativeTape } from "./native_tape.ts";
+
+/** Options of {@link NativeEngine.open}. */
+export interface NativeOptions {
+  /**
+   * Threads of the whole process from now on, for all its native engines. Results do not depend on it. Default: as
+   * many as the machine offers.
+   */
+  readonly threads?: number;
+}
+
+/** Options of {@link NativeEngine.init}. */
+export interface NativeInitOptions extends NativeOptions {
+  /** The source of a `tokenizer.json`. Default none: the model works on ids alone. */
+  readonly tokenizer?: string;
+  /** Jinja source of the chat template. Default none. */
+  readonly chatTemplate?: string;
+  /** Of the random weights. Default 0. */
+  readonly seed?: number;
+  /** What {@link ModelInfo.name} says. Default "new model". */
+  readonly name?: string;
+}
+
+/** A model in the core, its jobs, and what is said of it. */
+interface Opened {
+  readonly symbols: NativeSymbols;
+  readonly jobs: Jobs;
+  readonly model: number;
+  readonly info: ModelInfo;
+}
+
+/** A frozen model in the core. {@link NativeEngine.reference} makes it. */
+export class NativeReference implements Engine {
+  readonly #symbols: NativeSymbols;
+  readonly #jobs: Jobs;
+  readonly #model: number;
+  #info: ModelInfo;
+  #template: ChatTemplate | undefined;
+  #readers = 0;
+  #closed = false;
+
+  /** @internal */
+  constructor({ symbols, jobs, model, info }: Opened) {
+    this.#symbols = symbols;
+    this.#jobs = jobs;
+    this.#model = model;
+    this.#info = info;
+  }
+
+  get info(): ModelInfo {
+    return this.#info;
+  }
+
+  async encode(texts: readonly string[]): Promise<Uint32Array[]> {
+    const frame = await this.call({ op: "encode", texts });
+    return split(arrayOf(frame, "tokens", Uint32Array), arrayOf(frame, "lengths", Uint32Array));
+  }
+
+  async decode(
+    tokens: readonly Uint32Array[],
+    options?: { readonly keepSpecial?: boolean },
+  ): Promise<string[]> {
+    const { body } = await this.call(
+      { op: "decode", keepSpecial: options?.keepSpecial ?? false },
+      joined(tokens),
+    );
+    return body["texts"] as string[];
+  }
+
+  renderChat(messages: readonly Message[], options?: { readonly addGenerationPrompt?: boolean }): string {
+    const source = this.#info.chatTemplate;
+    if (source === null) throw new EngineError("input", `"${this.#info.name}" has no chat template`);
+    this.#template ??= new ChatTemplate(source, this.#info);
+    return this.#template.render(messages, options);
+  }
+
+  /** While its iteration is open the weights cannot change: {@link NativeEngine}'s other methods refuse to. */
+  async *generate(
+    requests: readonly GenerateRequest[],
+    options?: GenerateOptions,
+  ): AsyncGenerator<TokenEvent | DoneEvent, void, undefined> {
+    const prompts = await this.#promptTokens(requests);
+    const request = {
+      body: {
+        op: "generate",
+        model: this.#model,
+        stream: options?.stream ?? false,
+        requests: requests.map(samplingOf),
+      },
+      arrays: joined(prompts),
+    };
+    this.#readers++;
+    try {
+      for await (const event of this.#jobs.stream(request, options?.signal)) yield* eventsOf(event);
+    } finally {
+      this.#readers--;
+    }
+  }
+
+  async logprobs(forest: Forest, options?: LogprobOptions): Promise<Float32Array> {
+    const frame = await this.call(
+      { op: "logprobs", temperature: options?.temperature ?? 1 },
+      { ...arraysOf(forest), ...(options?.select && { select: options.select }) },
+    );
+    return arrayOf(frame, "logprobs", Float32Array);
+  }
+
+  /** Ends what is under way and frees the model. Open tapes stay open until they are closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#jobs[Symbol.asyncDispose]();
+    checkStatus(this.#symbols.rmr1_handle_close(BigInt(this.#model)));
+  }
+
+  /** Runs an operation on the model. */
+  protected call(body: Frame["body"], arrays: Frame["arrays"] = {}): Promise<Frame> {
+    return this.#jobs.call({ body: { ...body, model: this.#model }, arrays });
+  }
+
+  /** Runs an operation that changes the model. */
+  protected change(body: Frame["body"], arrays: Frame["arrays"] = {}): Promise<Frame> {
+    if (this.#readers > 0) {
+      // The core would wait for the generation, and the generation may be waiting for its reader.
+      throw new EngineError(
+        "input",
+        `Cannot run "${body["op"]}" while a generation is being read: finish or leave its iteration first`,
+      );
+    }
+    return this.call(body, arrays);
+  }
+
+  /** Keeps what an operation said of the model. */
+  protected describe({ body }: Frame): void {
+    this.#info = { ...this.#info, ...(body as unknown as Omit<ModelInfo, "name">) };
+  }
+
+  /** The handle of another object of this model. */
+  protected freer(handle: number): () => void {
+    return () => checkStatus(this.#symbols.rmr1_handle_close(BigInt(handle)));
+  }
+
+  async #promptTokens(requests: readonly GenerateRequest[]): Promise<Uint32Array[]> {
+    const texts = requests.flatMap(({ prompt }) =>
+      prompt instanceof Uint32Array ? [] : [this.renderChat(prompt, { addGenerationPrompt: true })]
+    );
+    const encoded = texts.length > 0 ? await this.encode(texts) : [];
+    return requests.map(({ prompt }) => prompt instanceof Uint32Array ? prompt : encoded.shift()!);
+  }
+}
+
+/**
+ * A model on this machine that can be trained.
+ *
+ * @example
+ * ```ts ignore
+ * import { flatForest, NativeEngine } from "rm-r1/engine";
+ *
+ * await using engine = await NativeEngine.open("models/base");
+ * const [tokens] = await engine.encode(["2 + 2 = 4"]);
+ * const logprobs = await engine.logprobs(flatForest([tokens!]).forest);
+ * ```
+ */
+export class NativeEngine extends NativeReference implements TrainableEngine {
+  /** Opens a Hugging Face folder, a folder with one GGUF file, or a GGUF file. */
+  static async open(path: string, options?: NativeOptions): Promise<NativeEngine> {
+    return new NativeEngine(await opened({ op: "load", path }, path, options));
+  }
+
+  /** A new model with random weights, from the contents of a Hugging Face `config.json`. */
+  static async init(
+    config: Readonly<Record<string, unknown>>,
+    options?: NativeInitOptions,
+  ): Promise<NativeEngine> {
+    const { tokenizer = null, chatTemplate = null, seed = 0, name = "new model" } = options ?? {};
+    return new NativeEngine(
+      await opened({ op: "init", config, tokenizer, chatTemplate, seed }, name, options),
+    );
+  }
+
+  async forward(forest: Forest, options?: ForwardOptions): Promise<Tape> {
+    const frame = await this.call({
+      op: "forward",
+      temperature: options?.temperature ?? 1,
+      entropy: options?.entropy ?? false,
+      recompute: options?.recompute ?? false,
+    }, {
+      ...arraysOf(forest),
+      ...(options?.select && { select: options.select }),
+      ...(options?.scores && { scores: options.scores }),
+    });
+    const tape = frame.body["tape"] as number;
+    return new NativeTape({
+      logprobs: arrayOf(frame, "logprobs", Float32Array),
+      entropies: arrayOf(frame, "entropies", Float32Array),
+      scores: arrayOf(frame, "scores", Float32Array),
+      backward: async (coefficients) => {
+        await this.change({ op: "backward", tape }, coefficientArrays(coefficients));
+      },
+      free: this.freer(tape),
+    });
+  }
+
+  async step(options: StepOptions): Promise<{ readonly gradNorm: number }> {
+    const { learningRate, beta1, beta2, epsilon, weightDecay, maxGradNorm } = options;
+    const frame = await this.change({
+      op: "step",
+      learningRate,
+      beta1,
+      beta2,
+      epsilon,
+      weightDecay,
+      maxGradNorm,
+    });
+    return { gradNorm: arrayOf(frame, "gradNorm", Float64Array)[0]! };
+  }
+
+  async discardGradients(): Promise<void> {
+    await this.change({ op: "discard_gradients" });
+  }
+
+  async reference(): Promise<Engine> {
+    const symbols = loadLibrary();
+    const { body } = await this.call({ op: "snapshot" });
+    const info = { ...this.info, ...(body["info"] as Omit<ModelInfo, "name">) };
+    return new NativeReference({
+      symbols,
+      jobs: new Jobs(symbols),
+      model: body["model"] as number,
+      info,
+    });
+  }
+
+  async save(directory: string, options?: SaveOptions): Promise<void> {
+    const { dtype = "f32", optimizer = false } = options ?? {};
+    await this.call({ op: "save", path: directory, dtype, optimizer });
+  }
+
+  async load(directory: string): Promise<void> {
+    await this.change({ op: "restore", path: directory });
+  }
+
+  /** Adds a score head of zeros unless the model has one; the optimizer's state is then forgotten. */
+  async addScoreHead(): Promise<void> {
+    this.describe(await this.change({ op: "add_score_head" }));
+  }
+}
+
+async function opened(body: Frame["body"], name: string, options?: NativeOptions): Promise<Opened> {
+  const symbols = loadLibrary();
+  const jobs = new Jobs(symbols);
+  if (options?.threads !== undefined) {
+    await jobs.call({ body: { op: "set_threads", threads: options.threads }, arrays: {} });
+  }
+  const answer = await jobs.call({ body, arrays: {} });
+  const info = { ...(answer.body["info"] as Omit<ModelInfo, "name">), name };
+  return { symbols, jobs, model: answer.body["model"] as number, info };
+}
+
+function samplingOf(request: GenerateRequest): Record<string, unknown> {
+  const { maxTokens, temperature = 1, topK = 0, topP = 1, stop = [], ignoreEos = false, key } = request;
+  const { seed = 0, step = 0, prompt = 0, rollout = 0 } = key ?? {};
+  return { maxTokens, temperature, topK, topP, stop, ignoreEos, key: { seed, step, prompt, rollout } };
+}
+
+function* eventsOf(event: Frame): Generator<TokenEvent | DoneEvent> {
+  const { body } = event;
+  const tokens = arrayOf(event, "tokens", Uint32Array);
+  const logprobs = arrayOf(event, "logprobs", Float32Array);
+  if ("done" in body) {
+    yield {
+      type: "done",
+      request: body["done"] as number,
+      tokens,
+      logprobs,
+      text: body["text"] as string,
+      finish: body["finish"] as FinishReason,
+      promptTokens: body["promptTokens"] as number,
+    };
+    return;
+  }
+  const requests = arrayOf(event, "requests", Uint32Array);
+  for (const [i, request] of requests.entries()) {
+    yield { type: "token", request, token: tokens[i]!, logprob: logprobs[i]! };
+  }
+}
+
+function arraysOf({ tokens, lengths, parents }: Forest): Record<string, FrameArray> {
+  return { tokens, lengths, parents };
+}
+
+function coefficientArrays({ dLogprobs, dEntropies, dScores }: Coefficients): Record<string, FrameArray> {
+  return {
+    ...(dLogprobs && { dLogprobs }),
+    ...(dEntropies && { dEntropies }),
+    ...(dScores && { dScores }),
+  };
+}
+
+function joined(lists: readonly Uint32Array[]): Record<string, FrameArray> {
+  const lengths = Uint32Array.from(lists, (list) => list.length);
+  const tokens = new Uint32Array(lengths.reduce((sum, length) => sum + length, 0));
+  let start = 0;
+  for (const list of lists) {
+    tokens.set(list, start);
+    start += list.length;
+  }
+  return { tokens, lengths };
+}
+
+function split(tokens: Uint32Array, lengths: Uint32Array): Uint32Array[] {
+  let start = 0;
+  return Array.from(lengths, (length) => tokens.slice(start, start += length));
+}
