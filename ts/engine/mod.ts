@@ -1,5 +1,6 @@
 /**
- * The engine seam and what belongs to it: forests of token segments, chat templates, errors, and the engine that runs in this process.
+ * The engine seam and what belongs to it: forests of token segments, chat templates, errors, and the engine that
+ * runs in this process.
  *
  * @module
  */

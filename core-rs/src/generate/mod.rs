@@ -96,84 +96,149 @@ struct Active {
     logprobs: Vec<f32>,
 }
 
-/// Generates all requests together, telling `sink` of each token and each end. An error of the sink ends it.
-pub fn generate<B: Backend>(
-    decoder: &Decoder<B>,
-    tokenizer: Option<&Tokenizer>,
-    requests: &[Request],
-    cancel: &Cancel,
-    sink: &mut (dyn FnMut(Event) -> Result<()> + Send),
-) -> Result<()> {
-    if requests.is_empty() {
-        return Ok(());
-    }
-    for (i, request) in requests.iter().enumerate() {
-        check(decoder, tokenizer, i, request)?;
-    }
-    let prompts: Vec<&[u32]> = requests.iter().map(|r| r.prompt.as_slice()).collect();
-    let trie::Prompts { forest, leaves } = trie::share(&prompts);
-    let layout = Layout::new(&forest);
-    decoder.check(&forest, &layout)?;
+/// All requests on their way, one token of each at a time.
+pub struct Generation<'a, B: Backend> {
+    decoder: &'a Decoder<B>,
+    tokenizer: Option<&'a Tokenizer>,
+    requests: &'a [Request],
+    layout: Layout,
+    packed: Vec<[B::Packed; 7]>,
+    head: B::Packed,
+    /// Keys and values of the prompts: by layer, by segment.
+    shared: Vec<Vec<B::Cache>>,
+    /// Keys and values of the answers: by layer, by row of the batch.
+    own: Vec<Vec<B::Cache>>,
+    active: Vec<Active>,
+    /// The residual stream behind the last layer, and the row of each active request in it; no rows once drawn from.
+    x: B::Buffer,
+    rows: Vec<u32>,
+}
 
-    let packed: Vec<_> = decoder.weights.layers.iter().map(|w| layer::pack(decoder, w)).collect();
-    let weights: Vec<_> =
-        decoder.weights.layers.iter().zip(&packed).map(|(w, p)| LayerWeights::packed(w, p)).collect();
-    let head = decoder.backend.pack(decoder.weights.vocab(), decoder.config.hidden_size);
+impl<'a, B: Backend> Generation<'a, B> {
+    /// Checks the requests, at least one, and runs their prompts through the model.
+    pub fn start(
+        decoder: &'a Decoder<B>,
+        tokenizer: Option<&'a Tokenizer>,
+        requests: &'a [Request],
+        cancel: &Cancel,
+    ) -> Result<Self> {
+        for (i, request) in requests.iter().enumerate() {
+            check(decoder, tokenizer, i, request)?;
+        }
+        let prompts: Vec<&[u32]> = requests.iter().map(|r| r.prompt.as_slice()).collect();
+        let trie::Prompts { forest, leaves } = trie::share(&prompts);
+        let layout = Layout::new(&forest);
+        decoder.check(&forest, &layout)?;
 
-    let mut x = decoder.embed(&forest.tokens);
-    let mut shared: Vec<Vec<B::Cache>> = Vec::with_capacity(weights.len());
-    for w in &weights {
+        let packed: Vec<_> = decoder.weights.layers.iter().map(|w| layer::pack(decoder, w)).collect();
+        let head = decoder.backend.pack(decoder.weights.vocab(), decoder.config.hidden_size);
+        let mut x = decoder.embed(&forest.tokens);
+        let mut shared: Vec<Vec<B::Cache>> = Vec::with_capacity(packed.len());
+        for w in layers(decoder, &packed) {
+            cancel.check()?;
+            let Layered { output, caches, .. } = layer::forward(decoder, &w, x, &layout);
+            x = output;
+            shared.push(caches);
+        }
+
+        let active: Vec<Active> = leaves
+            .iter()
+            .enumerate()
+            .map(|(request, &leaf)| Active { request, leaf, tokens: Vec::new(), logprobs: Vec::new() })
+            .collect();
+        let mut own: Vec<Vec<B::Cache>> = packed.iter().map(|_| Vec::new()).collect();
+        for caches in &mut own {
+            caches.extend(active.iter().map(|_| decoder.backend.empty_cache(decoder.heads())));
+        }
+        let rows = leaves.iter().map(|&l| layout.segments[l].tokens.end as u32 - 1).collect();
+        Ok(Self { decoder, tokenizer, requests, layout, packed, head, shared, own, active, x, rows })
+    }
+
+    /// Draws the next token of every unfinished request. `None` once all are finished.
+    pub fn advance(&mut self, cancel: &Cancel) -> Result<Option<Vec<Event>>> {
+        if self.active.is_empty() {
+            return Ok(None);
+        }
         cancel.check()?;
-        let Layered { output, caches, .. } = layer::forward(decoder, w, x, &layout);
-        x = output;
-        shared.push(caches);
-    }
-
-    let mut active: Vec<Active> = leaves
-        .iter()
-        .enumerate()
-        .map(|(request, &leaf)| Active { request, leaf, tokens: Vec::new(), logprobs: Vec::new() })
-        .collect();
-    let mut own: Vec<Vec<B::Cache>> = weights.iter().map(|_| Vec::new()).collect();
-    for caches in &mut own {
-        caches.extend(active.iter().map(|_| decoder.backend.empty_cache(decoder.heads())));
-    }
-    let mut rows: Vec<u32> = leaves.iter().map(|&l| layout.segments[l].tokens.end as u32 - 1).collect();
-    loop {
-        cancel.check()?;
-        let sampled = sample(decoder, &head, &x, &rows, requests, &active);
-        let event = Event::Tokens {
-            requests: active.iter().map(|a| a.request as u32).collect(),
+        if self.rows.is_empty() {
+            self.x = self.step();
+            self.rows = (0..self.active.len() as u32).collect();
+        }
+        let rows = std::mem::take(&mut self.rows);
+        let sampled = sample(self.decoder, &self.head, &self.x, &rows, self.requests, &self.active);
+        let mut events = vec![Event::Tokens {
+            requests: self.active.iter().map(|a| a.request as u32).collect(),
             tokens: sampled.iter().map(|s| s.token).collect(),
             logprobs: sampled.iter().map(|s| s.logprob).collect(),
-        };
-        sink(event)?;
-        let mut going = Vec::with_capacity(active.len());
-        for (a, s) in active.iter_mut().zip(sampled) {
+        }];
+        let mut going = Vec::with_capacity(self.active.len());
+        for (a, s) in self.active.iter_mut().zip(sampled) {
             a.tokens.push(s.token);
             a.logprobs.push(s.logprob);
-            let request = &requests[a.request];
-            let end = finish(decoder, tokenizer, request, &a.tokens)?;
+            let request = &self.requests[a.request];
+            let end = finish(self.decoder, self.tokenizer, request, &a.tokens)?;
             going.push(end.is_none());
             if let Some((finish, text)) = end {
-                sink(Event::Done {
+                events.push(Event::Done {
                     request: a.request as u32,
                     tokens: std::mem::take(&mut a.tokens),
                     logprobs: std::mem::take(&mut a.logprobs),
                     text,
                     finish,
                     prompt_tokens: request.prompt.len() as u32,
-                })?;
+                });
             }
         }
-        keep(&mut active, &going);
-        own.iter_mut().for_each(|caches| keep(caches, &going));
-        if active.is_empty() {
-            return Ok(());
-        }
-        x = step(decoder, &weights, requests, &layout, &shared, &active, &mut own);
-        rows = (0..active.len() as u32).collect();
+        keep(&mut self.active, &going);
+        self.own.iter_mut().for_each(|caches| keep(caches, &going));
+        Ok(Some(events))
     }
+
+    /// Runs the last token of each unfinished request through the model. Gives the residual stream behind the last
+    /// layer.
+    fn step(&mut self) -> B::Buffer {
+        let Self { decoder, requests, layout, packed, shared, own, active, .. } = self;
+        let b = &decoder.backend;
+        let heads = decoder.heads();
+        let tokens: Vec<u32> = active.iter().filter_map(|a| a.tokens.last().copied()).collect();
+        let positions: Vec<u32> =
+            active.iter().map(|a| (requests[a.request].prompt.len() + a.tokens.len()) as u32 - 1).collect();
+        let mut leaves: Vec<usize> = active.iter().map(|a| a.leaf).collect();
+        leaves.sort_unstable();
+        leaves.dedup();
+        let mut x = decoder.embed(&tokens);
+        for ((w, shared), own) in layers(decoder, packed).zip(shared).zip(own) {
+            let [q, k, v] = layer::project(decoder, &w, &x, &positions);
+            for (row, cache) in own.iter_mut().enumerate() {
+                b.append(&k, &v, row, heads, cache);
+            }
+            let groups: Vec<DecodeGroup<B>> = leaves
+                .iter()
+                .map(|&leaf| DecodeGroup {
+                    shared: layout.segments[leaf]
+                        .ancestors
+                        .iter()
+                        .chain([&leaf])
+                        .map(|&s| &shared[s])
+                        .collect(),
+                    own: own.iter().enumerate().filter(|(row, _)| active[*row].leaf == leaf).collect(),
+                })
+                .collect();
+            let mut attended = b.zeros(tokens.len() * heads.heads * heads.head_dim);
+            b.attention_decode(&q, &groups, heads, &mut attended);
+            let [_, _, _, output] = layer::finish(decoder, &w, x, &attended, tokens.len());
+            x = output;
+        }
+        x
+    }
+}
+
+/// The layers' weights with their packed matrices.
+fn layers<'w, B: Backend>(
+    decoder: &'w Decoder<B>,
+    packed: &'w [[B::Packed; 7]],
+) -> impl Iterator<Item = LayerWeights<'w, B>> {
+    decoder.weights.layers.iter().zip(packed).map(|(w, p)| LayerWeights::packed(w, p))
 }
 
 /// Drops the entries whose flag is not set.
@@ -271,43 +336,4 @@ fn finish<B: Backend>(
         return Ok(Some((Finish::Context, text()?)));
     }
     Ok(None)
-}
-
-/// Runs the last token of each rollout through the model. Gives the residual stream behind the last layer.
-fn step<B: Backend>(
-    decoder: &Decoder<B>,
-    weights: &[LayerWeights<B>],
-    requests: &[Request],
-    layout: &Layout,
-    shared: &[Vec<B::Cache>],
-    active: &[Active],
-    own: &mut [Vec<B::Cache>],
-) -> B::Buffer {
-    let b = &decoder.backend;
-    let heads = decoder.heads();
-    let tokens: Vec<u32> = active.iter().filter_map(|a| a.tokens.last().copied()).collect();
-    let positions: Vec<u32> =
-        active.iter().map(|a| (requests[a.request].prompt.len() + a.tokens.len()) as u32 - 1).collect();
-    let mut leaves: Vec<usize> = active.iter().map(|a| a.leaf).collect();
-    leaves.sort_unstable();
-    leaves.dedup();
-    let mut x = decoder.embed(&tokens);
-    for ((w, shared), own) in weights.iter().zip(shared).zip(own) {
-        let [q, k, v] = layer::project(decoder, w, &x, &positions);
-        for (row, cache) in own.iter_mut().enumerate() {
-            b.append(&k, &v, row, heads, cache);
-        }
-        let groups: Vec<DecodeGroup<B>> = leaves
-            .iter()
-            .map(|&leaf| DecodeGroup {
-                shared: layout.segments[leaf].ancestors.iter().chain([&leaf]).map(|&s| &shared[s]).collect(),
-                own: own.iter().enumerate().filter(|(row, _)| active[*row].leaf == leaf).collect(),
-            })
-            .collect();
-        let mut attended = b.unspecified(tokens.len() * heads.heads * heads.head_dim);
-        b.attention_decode(&q, &groups, heads, &mut attended);
-        let [_, _, _, output] = layer::finish(decoder, w, x, &attended, tokens.len());
-        x = output;
-    }
-    x
 }

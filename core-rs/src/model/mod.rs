@@ -12,7 +12,7 @@ use crate::backend::{AdamWStep, Backend, threads};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
-use crate::generate::{self, Event, Request};
+use crate::generate::{Event, Generation, Request};
 use crate::weights::{self, Checkpoint, Dtype, Tensor, TensorRef, TextAssets};
 use crate::{Error, Result};
 pub use decoder::{Coefficients, ForwardOptions};
@@ -253,15 +253,24 @@ impl Model {
         Self::new(self.decoder.config.clone(), self.decoder.weights.clone(), self.text.clone())
     }
 
-    /// Generates; see [`generate::generate`].
+    /// Generates all requests together, telling `sink` of each token and each end. An error of the sink ends it.
     pub fn generate(
         &self,
         requests: &[Request],
         cancel: &Cancel,
-        sink: &mut (dyn FnMut(Event) -> Result<()> + Send),
+        sink: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
+        if requests.is_empty() {
+            return Ok(());
+        }
         let tokenizer = self.text.tokenizer.as_ref();
-        threads::install(|| generate::generate(&self.decoder, tokenizer, requests, cancel, sink))
+        let start = || Generation::start(&self.decoder, tokenizer, requests, cancel);
+        let mut generation = threads::install(start)?;
+        // A sink that waits for a slow reader must not hold a thread of the pool meanwhile.
+        while let Some(events) = threads::install(|| generation.advance(cancel))? {
+            events.into_iter().try_for_each(&mut *sink)?;
+        }
+        Ok(())
     }
 
     /// Writes a Hugging Face directory, and the optimizer's state beside it if asked.

@@ -105,7 +105,7 @@ impl From<StoredType> for Dtype {
 }
 
 /// Where events on the way go; its error ends the work.
-pub type Emit<'a> = dyn FnMut(Frame) -> Result<()> + Send + 'a;
+pub type Emit<'a> = dyn FnMut(Frame) -> Result<()> + 'a;
 
 /// Carries out one request.
 pub fn dispatch(
@@ -252,7 +252,7 @@ impl Running<'_> {
         model: usize,
         requests: Vec<Sampling>,
         arrays: Frame,
-        sink: &mut (dyn FnMut(Event) -> Result<()> + Send),
+        sink: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<Reply> {
         let prompts = sequences(arrays)?;
         if prompts.len() != requests.len() {
@@ -330,7 +330,12 @@ fn info(model: &Model) -> Value {
     })
 }
 
-fn init(config: &Value, tokenizer: Option<String>, chat_template: Option<String>, seed: u64) -> Result<Model> {
+fn init(
+    config: &Value,
+    tokenizer: Option<String>,
+    chat_template: Option<String>,
+    seed: u64,
+) -> Result<Model> {
     let config = ModelConfig::from_hf_json(Path::new("config"), config.to_string().as_bytes())?;
     let tokenizer = match tokenizer {
         Some(json) => Some(Tokenizer::from_json(json.as_bytes())?),

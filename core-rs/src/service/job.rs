@@ -93,7 +93,7 @@ impl Job {
     /// Runs work on a new thread. A panic of the work becomes its last event.
     pub fn spawn<W>(work: W) -> Arc<Self>
     where
-        W: FnOnce(&Cancel, &mut (dyn FnMut(Frame) -> Result<()> + Send)) -> Result<Reply> + Send + 'static,
+        W: FnOnce(&Cancel, &mut dyn FnMut(Frame) -> Result<()>) -> Result<Reply> + Send + 'static,
     {
         let job = Arc::new(Self::default());
         let own = job.clone();

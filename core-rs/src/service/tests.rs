@@ -46,7 +46,8 @@ fn refusal(service: &Service, request: Frame) -> String {
 }
 
 fn model(service: &Service) -> usize {
-    let request = json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": 5 });
+    let request =
+        json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": 5 });
     ask(service, Frame::new(request)).body["model"].as_u64().unwrap() as usize
 }
 
@@ -178,7 +179,8 @@ fn what_does_not_belong_is_refused() {
     assert!(refusal(&service, short).contains("add up to \"1\""));
     let tape = ask(&service, forward(model)).body["tape"].clone();
     assert!(refusal(&service, Frame::new(json!({ "op": "info", "model": tape }))).contains("is a tape"));
-    let large = json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": -1 });
+    let large =
+        json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": -1 });
     assert!(refusal(&service, Frame::new(large)).contains("-1"));
 }
 
