@@ -1,0 +1,169 @@
+/**
+ * Tokenized examples: prompts for both stages, and prompts with targets for distillation.
+ *
+ * @module
+ */
+import { type Protocol, renderPrompt } from "../cor/mod.ts";
+import { place, type PlacedPair, type PreferenceRecord, traceFromData } from "../data/mod.ts";
+import type { Engine } from "../engine/mod.ts";
+import type { Turn } from "./order.ts";
+import { type Counts, increment } from "./records.ts";
+import { RunError } from "./run_error.ts";
+
+/** A pair as a judge reads it. */
+export interface PromptExample {
+  readonly pair: PlacedPair;
+  /** Token ids. */
+  readonly prompt: Uint32Array;
+  /** The chat template opened the thinking, so that a response holds its end alone. */
+  readonly opensThinking: boolean;
+}
+
+/** A pair with the trace that is to be learnt. */
+export interface TraceExample extends PromptExample {
+  /** Token ids of the trace, the end-of-sequence token included. */
+  readonly target: Uint32Array;
+}
+
+/** Records that a stage can use. */
+export interface Usable {
+  readonly records: readonly PreferenceRecord[];
+  /** Those that it cannot, by reason. */
+  readonly leftOut: Counts;
+}
+
+/** Pairs of a step: a record changes its places from epoch to epoch, and half of the records have the better answer at A. */
+export function placeTurns(records: readonly PreferenceRecord[], turns: readonly Turn[]): PlacedPair[] {
+  return turns.map(({ index, epoch }) => place(records[index]!, (index + epoch) % 2 === 0 ? "A" : "B"));
+}
+
+/** Renders and tokenizes prompts, as generation does. */
+export async function encodePrompts(
+  engine: Engine,
+  protocol: Protocol,
+  pairs: readonly PlacedPair[],
+): Promise<PromptExample[]> {
+  const texts = pairs.map(({ record, a, b }) =>
+    engine.renderChat(renderPrompt(protocol, { conversation: record.conversation, a, b }), {
+      addGenerationPrompt: true,
+    })
+  );
+  const prompts = await engine.encode(texts);
+  return pairs.map((pair, index) => ({
+    pair,
+    prompt: prompts[index]!,
+    opensThinking: texts[index]!.trimEnd().endsWith("<think>"),
+  }));
+}
+
+/**
+ * Tokenizes pairs with their traces. Prompt and trace are tokenized apart, as they are when a trace is generated.
+ *
+ * @throws {RunError} A pair has no trace, or the model has no end-of-sequence token.
+ */
+export async function encodeTraces(
+  engine: Engine,
+  protocol: Protocol,
+  pairs: readonly PlacedPair[],
+): Promise<TraceExample[]> {
+  const [eos] = engine.info.eosTokenIds;
+  if (eos === undefined) {
+    throw new RunError(`Model "${engine.info.name}" has no end-of-sequence token, which traces end with`);
+  }
+  const traces = pairs.map((pair) => {
+    const found = traceFromData(pair);
+    if ("trace" in found) return found.trace;
+    throw new RunError(`Record "${pair.record.id}" has no trace: ${found.skipped}`);
+  });
+  const targets = await engine.encode(traces);
+  const prompts = await encodePrompts(engine, protocol, pairs);
+  return prompts.map((example, index) => ({
+    ...example,
+    target: Uint32Array.from([...targets[index]!, eos]),
+  }));
+}
+
+/** Records that are tokenized at once. */
+const CHUNK = 256;
+
+/** Options of {@link usableTraces}. */
+export interface TraceLimits {
+  readonly protocol: Protocol;
+  /** Longest example, prompt and target. */
+  readonly maxTokens: number;
+  /** Enough records; null takes all. */
+  readonly examples: number | null;
+}
+
+/** The first records whose traces can be learnt, with the better answer in either place. */
+export async function usableTraces(
+  engine: Engine,
+  records: readonly PreferenceRecord[],
+  { protocol, maxTokens, examples }: TraceLimits,
+): Promise<Usable> {
+  const longest = Math.min(maxTokens, engine.info.contextLength);
+  const ends = new Set(engine.info.eosTokenIds);
+  return await firstUsable(records, examples ?? Infinity, async (chunk) => {
+    const reasons = chunk.map((record): string | null => {
+      const traces = [traceFromData(place(record, "A")), traceFromData(place(record, "B"))];
+      return traces.map((trace) => "skipped" in trace ? trace.skipped : null).find((reason) =>
+        reason !== null
+      ) ?? null;
+    });
+    const traced = [...chunk.keys()].filter((index) => reasons[index] === null);
+    const both = traced.flatMap((index) => [place(chunk[index]!, "A"), place(chunk[index]!, "B")]);
+    for (const [at, { prompt, target }] of (await encodeTraces(engine, protocol, both)).entries()) {
+      const index = traced[at >> 1]!;
+      if (target.subarray(0, -1).some((token) => ends.has(token))) {
+        reasons[index] = "end-of-sequence-in-trace";
+      } else if (prompt.length + target.length > longest) reasons[index] = "too-long";
+    }
+    return reasons;
+  });
+}
+
+/** Options of {@link usablePrompts}. */
+export interface PromptLimits {
+  readonly protocol: Protocol;
+  readonly maxPromptTokens: number;
+  /** Room that a response needs within the model's context. */
+  readonly maxNewTokens: number;
+  /** Enough records. */
+  readonly examples: number;
+}
+
+/** The first records whose prompts are short enough, with the better answer in either place. */
+export async function usablePrompts(
+  engine: Engine,
+  records: readonly PreferenceRecord[],
+  { protocol, maxPromptTokens, maxNewTokens, examples }: PromptLimits,
+): Promise<Usable> {
+  const longest = Math.min(maxPromptTokens, engine.info.contextLength - maxNewTokens);
+  return await firstUsable(records, examples, async (chunk) => {
+    const both = chunk.flatMap((record) => [place(record, "A"), place(record, "B")]);
+    const prompts = await encodePrompts(engine, protocol, both);
+    return chunk.map((_, index) =>
+      Math.max(prompts[2 * index]!.prompt.length, prompts[2 * index + 1]!.prompt.length) > longest
+        ? "prompt-too-long"
+        : null
+    );
+  });
+}
+
+async function firstUsable(
+  records: readonly PreferenceRecord[],
+  enough: number,
+  reasonsOf: (chunk: readonly PreferenceRecord[]) => Promise<readonly (string | null)[]>,
+): Promise<Usable> {
+  const usable: PreferenceRecord[] = [];
+  const leftOut: { [reason: string]: number } = {};
+  for (let start = 0; start < records.length && usable.length < enough; start += CHUNK) {
+    const chunk = records.slice(start, start + CHUNK);
+    for (const [index, reason] of (await reasonsOf(chunk)).entries()) {
+      if (usable.length >= enough) break;
+      if (reason === null) usable.push(chunk[index]!);
+      else increment(leftOut, reason);
+    }
+  }
+  return { records: usable, leftOut };
+}

@@ -1,0 +1,100 @@
+/**
+ * Stage 1, distillation: the negative log-likelihood of a trace (rationale, label, end of sequence) given its prompt
+ * (RM-R1, Chen et al. 2025, arXiv:2505.02387, section 3.2). The prompt's tokens carry no loss.
+ *
+ * @module
+ */
+import { nll } from "../algorithms/mod.ts";
+import type { PreferenceRecord } from "../data/mod.ts";
+import { gatherResponses, microBatches, scatterResponses } from "./batching.ts";
+import type { Stage1Config } from "./config.ts";
+import { encodeTraces, placeTurns, type Usable, usableTraces } from "./examples.ts";
+import { ExampleOrder } from "./order.ts";
+import { listCounts, type Stage1StepRecord } from "./records.ts";
+import { RunError } from "./run_error.ts";
+import { type Stage, type StageContext, stepOptions, type StepRunOptions } from "./stage.ts";
+
+/**
+ * Chooses the examples of stage 1: the first training records that have a trace and fit.
+ *
+ * @throws {RunError} None does.
+ */
+export async function chooseStage1(
+  { engine, config }: StageContext,
+  stage: Stage1Config,
+  train: readonly PreferenceRecord[],
+): Promise<Usable> {
+  const usable = await usableTraces(engine, train, { protocol: config.protocol, ...stage });
+  if (usable.records.length > 0) return usable;
+  const reasons = listCounts(usable.leftOut);
+  throw new RunError(`Stage 1 has no examples: of ${train.length} records all are left out: ${reasons}`);
+}
+
+/** Readies stage 1 to train on what {@link chooseStage1} chose. */
+export function prepareStage1(
+  context: StageContext,
+  stage: Stage1Config,
+  { records, leftOut }: Usable,
+): Stage {
+  const { config } = context;
+  const order = new ExampleOrder(records.length, { seed: config.seed, name: "stage1" });
+  const turns = records.length * stage.epochs;
+  return {
+    number: 1,
+    steps: Math.ceil(turns / stage.batchExamples),
+    counts: { examples: records.length, leftOut },
+    run: (step, options) => {
+      const from = (step - 1) * stage.batchExamples;
+      return distill(context, stage, {
+        step,
+        pairs: placeTurns(records, order.turns(from, Math.min(from + stage.batchExamples, turns))),
+      }, options);
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}
+
+async function distill(
+  { engine, config }: StageContext,
+  stage: Stage1Config,
+  { step, pairs }: { readonly step: number; readonly pairs: ReturnType<typeof placeTurns> },
+  { signal, onProgress }: StepRunOptions = {},
+): Promise<Stage1StepRecord> {
+  const began = performance.now();
+  signal?.throwIfAborted();
+  const examples = await encodeTraces(engine, config.protocol, pairs);
+  const sequences = examples.map(({ prompt, target }) => ({ prompt, response: target }));
+  const lossTokens = sequences.reduce((sum, { response }) => sum + response.length, 0);
+  let loss = 0;
+  let tokens = 0;
+  let done = 0;
+  for (const batch of microBatches(sequences, stage.microBatchTokens)) {
+    signal?.throwIfAborted();
+    using tape = await engine.forward(batch.layout.forest, {
+      select: batch.select,
+      recompute: stage.recompute,
+    });
+    const result = nll(gatherResponses(batch, tape.logprobs), { tokens: lossTokens });
+    await tape.backward({ dLogprobs: scatterResponses(batch, result.dLogprobs) });
+    loss += result.loss;
+    tokens += batch.layout.forest.tokens.length;
+    done += batch.sequences.length;
+    onProgress?.({ phase: "training", done, of: sequences.length });
+  }
+  signal?.throwIfAborted();
+  const update = stepOptions(stage.optimizer, step);
+  const { gradNorm } = await engine.step(update);
+  const wallSeconds = (performance.now() - began) / 1000;
+  return {
+    stage: 1,
+    step,
+    loss,
+    gradNorm,
+    learningRate: update.learningRate,
+    tokens,
+    lossTokens,
+    tokensPerSecond: tokens / wallSeconds,
+    wallSeconds,
+    ids: pairs.map(({ record }) => record.id),
+  };
+}
