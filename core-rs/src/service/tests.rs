@@ -1,5 +1,8 @@
 use super::*;
 use crate::Error;
+use crate::cancel::Cancel;
+use crate::forest::Forest;
+use crate::generate::{DrawKey, Event, Request};
 use crate::tokenizer::tests::small_json;
 use serde_json::{Value, json};
 use std::sync::mpsc;
@@ -239,4 +242,39 @@ fn a_panic_while_a_model_changes_closes_it_to_further_use() {
     let refused = refusal(&service, Frame::new(json!({ "op": "info", "model": handle })));
     assert!(refused.contains("load it again"), "{refused}");
     service.close_handle(handle).unwrap();
+}
+
+#[test]
+fn a_reader_that_waits_for_other_work_does_not_hold_the_only_thread() {
+    let service = Service::new();
+    let model = model(&service);
+    ask(&service, Frame::new(json!({ "op": "set_threads", "threads": 1 })));
+    let shared = service.objects.model(model).unwrap();
+    let (found, result) = mpsc::channel();
+    std::thread::spawn(move || {
+        let request = Request {
+            prompt: vec![3, 4],
+            max_tokens: 3,
+            temperature: 0.0,
+            top_k: 0,
+            top_p: 1.0,
+            stop: Vec::new(),
+            ignore_eos: true,
+            key: DrawKey::default(),
+        };
+        let mut events = 0;
+        let mut sink = |_: Event| {
+            let other = shared.clone();
+            let scored = std::thread::spawn(move || {
+                let forest = Forest::flat(&[vec![5, 6, 7]]).unwrap();
+                other.read().unwrap().logprobs(&forest, 1.0, None, &Cancel::new()).unwrap().len()
+            });
+            assert_eq!(scored.join().unwrap(), 3);
+            events += 1;
+            Ok(())
+        };
+        shared.read().unwrap().generate(&[request], &Cancel::new(), &mut sink).unwrap();
+        found.send(events)
+    });
+    assert_eq!(result.recv_timeout(Duration::from_secs(20)).unwrap(), 4);
 }

@@ -76,6 +76,7 @@ export class NativeReference implements Engine {
     this.#info = info;
   }
 
+  /** As {@link Engine.info}. */
   get info(): ModelInfo {
     return this.#info;
   }
@@ -164,7 +165,7 @@ export class NativeReference implements Engine {
     this.#info = { ...this.#info, ...(body as unknown as Omit<ModelInfo, "name">) };
   }
 
-  /** The handle of another object of this model. */
+  /** Frees an object of this model, such as a tape. */
   protected freer(handle: number): () => void {
     return () => checkStatus(this.#symbols.rmr1_handle_close(BigInt(handle)));
   }
