@@ -182,3 +182,6 @@ fn restore_rows(tensor: &mut Tensor, heads: usize) {
     }
     tensor.data = restored;
 }
+
+#[cfg(test)]
+mod tests;

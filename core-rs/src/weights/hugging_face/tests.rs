@@ -80,6 +80,20 @@ fn saving_and_loading_gives_the_same_model_in_every_dtype() {
 }
 
 #[test]
+fn what_transformers_wrote_is_read() {
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tiny-llama");
+    for (name, score) in [
+        ("gqa_untied_f16", false),
+        ("mha_tied_f32", false),
+        ("score_f32", true),
+        ("wide_heads_bf16_shards", false),
+    ] {
+        let read = load_any(&Path::new(fixtures).join(name)).unwrap();
+        assert_eq!(read.tensors.contains_key(SCORE), score, "{name}");
+    }
+}
+
+#[test]
 fn a_model_without_text_has_no_tokenizer_files() {
     let dir = tempfile::tempdir().unwrap();
     save(dir.path(), &config(), &refs(&tensors(&config(), false)), &TextAssets::default(), Dtype::F32)
