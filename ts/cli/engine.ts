@@ -1,0 +1,38 @@
+/**
+ * Opens models for commands.
+ *
+ * @module
+ */
+import type { NativeEngine } from "../engine/native/native_engine.ts";
+import { resolveModel } from "../models/mod.ts";
+import { anyText, defaulted, required, wholeNumber } from "./parser.ts";
+
+/** Options of every command that opens a model. */
+export const MODEL_OPTIONS = {
+  model: required(
+    "--model",
+    anyText("MODEL"),
+    "A model's name, its folder in Hugging Face layout, or a GGUF file",
+  ),
+  threads: threadsOption(),
+};
+
+/** The option that limits threads. */
+export function threadsOption(): ReturnType<typeof defaulted<number>> {
+  return defaulted("--threads", wholeNumber({ min: 0, max: 1024 }), 0, "Threads, 0 for all cores");
+}
+
+/**
+ * Opens a model by its name or path on the native engine. The engine's module is loaded only now, so that commands
+ * without a model run where the core has not been built.
+ */
+export async function openModel(model: string, options: { readonly threads: number }): Promise<NativeEngine> {
+  const path = await resolveModel(model);
+  const { NativeEngine } = await import("../engine/native/native_engine.ts");
+  return await NativeEngine.open(path, options.threads === 0 ? {} : { threads: options.threads });
+}
+
+/** One line about an opened model: what it is and where it runs. */
+export function describeModel({ info }: NativeEngine): string {
+  return `model ${info.name} · ${(info.parameters / 1e6).toFixed(1)} M parameters · ${info.backend}\n`;
+}

@@ -1,0 +1,134 @@
+/**
+ * `train`: trains a judge in two stages.
+ *
+ * @module
+ */
+import { readdir } from "node:fs/promises";
+import { basename, extname, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import {
+  formatDuration,
+  progressWriter,
+  type Proportion,
+  readConfig,
+  readStoredConfig,
+  train as trainJudge,
+  type TrainResult,
+} from "../train/mod.ts";
+import { openModel } from "./engine.ts";
+import { UsageError } from "./errors.ts";
+import {
+  anyText,
+  type Command,
+  type Context,
+  defineCommand,
+  flag,
+  type JsonObject,
+  optional,
+  wholeNumber,
+} from "./parser.ts";
+
+const RUNS = "runs";
+const DEFAULT_CONFIG = fileURLToPath(new URL("../../configs/default.json", import.meta.url));
+
+/** The command. */
+export const train: Command = defineCommand({
+  name: "train",
+  brief: "Train a judge in two stages: distillation, then reinforcement",
+  options: {
+    config: optional("--config", anyText("FILE"), "The configuration; configs/default.json if not given"),
+    run: optional("--run", anyText("NAME"), "Name of the run: its folder is runs/NAME"),
+    runDirectory: optional("--run-dir", anyText("DIR"), "Folder of the run, instead of a name"),
+    resume: flag("--resume", "Go on with a run; the newest one of the configuration's name if none is named"),
+    seed: optional(
+      "--seed",
+      wholeNumber({ min: 0, max: 2 ** 32 - 1 }),
+      "In place of the configuration's seed",
+    ),
+  },
+  async run({ config: file, run, runDirectory, resume, seed }, { out, log, signal }) {
+    if (run !== undefined && runDirectory !== undefined) {
+      throw new UsageError("Give --run or --run-dir, not both");
+    }
+    if (run !== undefined && (basename(run) !== run || run.startsWith("."))) {
+      throw new UsageError(
+        `The run's name is "${run}", expected a name without slashes; --run-dir takes a path`,
+      );
+    }
+    const stem = basename(file ?? DEFAULT_CONFIG, extname(file ?? DEFAULT_CONFIG));
+    const folder = runDirectory ?? join(RUNS, run ?? await chooseName(stem, resume));
+    const config = resume && file === undefined
+      ? await readStoredConfig(folder)
+      : await readConfig(file ?? DEFAULT_CONFIG);
+    log(`run ${folder}\n`);
+    const result = await trainJudge(seed === undefined ? config : { ...config, seed }, {
+      runDirectory: folder,
+      resume,
+      signal,
+      onProgress: progressWriter({ ...terminal(), write: log }),
+      openEngine: openModel,
+      resumeCommand: resumeCommand(folder),
+    });
+    report(result, out);
+    return result as unknown as JsonObject;
+  },
+});
+
+function terminal(): { readonly isTTY?: boolean; readonly columns?: number } {
+  const { isTTY = false, columns } = process.stderr;
+  return columns === undefined ? { isTTY } : { isTTY, columns };
+}
+
+/** For a new run the first of NAME, NAME-2, NAME-3 … that is free; to go on, the last one that is there. */
+async function chooseName(stem: string, resume: boolean): Promise<string> {
+  const there = await readdir(RUNS).catch(() => []);
+  const numbers = there.flatMap((name) => {
+    if (name === stem) return [1];
+    const number = name.startsWith(`${stem}-`) ? name.slice(stem.length + 1) : "";
+    return /^[1-9]\d{0,8}$/.test(number) ? [Number(number)] : [];
+  });
+  const last = Math.max(0, ...numbers);
+  if (resume && last === 0) {
+    throw new UsageError(
+      `There is no run "${join(RUNS, stem)}" to go on with; name one by --run or --run-dir`,
+    );
+  }
+  const number = resume ? last : last + 1;
+  return number === 1 ? stem : `${stem}-${number}`;
+}
+
+function resumeCommand(folder: string): string {
+  const [parent, name] = [join(folder, ".."), basename(folder)];
+  return parent === RUNS
+    ? `deno task train --run ${name} --resume`
+    : `deno task rmr1 train --run-dir ${folder} --resume`;
+}
+
+function report({ evaluations, seconds, model, alreadyFinished }: TrainResult, out: Context["out"]): void {
+  if (alreadyFinished) out("The run had finished already; nothing was trained\n");
+  const points = {
+    "before training": evaluations.base,
+    "after stage 1": evaluations.distilled,
+    "after stage 2": evaluations.final,
+  };
+  out("Held-out accuracy, what cannot be read counted as wrong (95 % interval):\n");
+  for (const [name, evaluation] of Object.entries(points)) {
+    if (evaluation === null) continue;
+    const { accuracy, parseRate, examples } = evaluation;
+    out(
+      `  ${name.padEnd(15)}  ${share(accuracy)}  of ${examples} pairs, ${
+        percent(parseRate.value)
+      } readable\n`,
+    );
+  }
+  out(`Trained in ${formatDuration(seconds)}; the model is in ${model}\n`);
+}
+
+function share({ value, interval: [low, high] }: Proportion): string {
+  return `${percent(value)} [${percent(low)}, ${percent(high)}]`;
+}
+
+function percent(value: number): string {
+  return `${(100 * value).toFixed(1)} %`;
+}
