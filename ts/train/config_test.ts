@@ -1,8 +1,9 @@
 import { expect } from "expect";
 import fc from "fast-check";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseConfig, readConfig } from "./config.ts";
 import { ConfigError } from "./config_error.ts";
 import { configJsonSchema } from "./config_schema.ts";
@@ -16,6 +17,14 @@ function problemsOf(value: unknown): readonly string[] {
   }
   return [];
 }
+
+Deno.test("the configurations of the repository are valid", async () => {
+  const folder = new URL("../../configs/", import.meta.url);
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".json"));
+  expect(names).toContain("default.json");
+  expect(names).toContain("smollm2-gsm8k.json");
+  for (const name of names) await readConfig(fileURLToPath(new URL(name, folder)));
+});
 
 Deno.test("an empty configuration has the recipe's defaults", () => {
   const config = parseConfig({});

@@ -45,7 +45,7 @@ export async function writeFileDurably(path: string, text: string): Promise<void
     await rename(temporary, path);
     await sync(dirname(path));
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => {});
     throw new RunError(`Could not write "${path}": ${(error as Error).message}`, { cause: error });
   }
 }

@@ -54,7 +54,8 @@ export async function evaluate(
   for await (const { index, answer, error } of judge.judge(inputs, signal === undefined ? {} : { signal })) {
     if (error !== undefined) throw error;
     judgements[index] = answer;
-    onProgress?.(++done, pairs.length);
+    done++;
+    onProgress?.(done, pairs.length);
   }
   if (done !== pairs.length) throw new Error(`The judge answered ${done} of ${pairs.length} pairs`);
   const judged = pairs.map((pair, index) => ({ pair, judgement: judgements[index]! }));

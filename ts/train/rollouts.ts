@@ -78,7 +78,8 @@ export async function sampleGroups(
         verdict,
         reward: verdictReward(verdict, pair.gold),
       };
-      onProgress?.({ phase: "sampling", done: ++done, of: examples.length * rollouts });
+      done++;
+      onProgress?.({ phase: "sampling", done, of: examples.length * rollouts });
     }
     if (open.size > 0) {
       throw new Error(`The engine gave no end of ${open.size} of ${requests.length} rollouts`);

@@ -16,7 +16,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { TrainConfig } from "./config.ts";
+import { readConfig, type TrainConfig } from "./config.ts";
 import { exists, isUnfinished, removeUnfinished, writeFileDurably } from "./durable.ts";
 import type { TrainResult } from "./records.ts";
 import { RunError } from "./run_error.ts";
@@ -136,13 +136,14 @@ export class RunDirectory {
  * The configuration that a run was begun with, for going on with it by its folder alone.
  *
  * @throws {RunError} The folder holds no run.
+ * @throws {ConfigError} Its configuration is damaged.
  */
 export async function readStoredConfig(path: string): Promise<TrainConfig> {
   const file = join(path, "config.json");
   if (!(await exists(file))) {
     throw new RunError(`Folder "${path}" holds no run to resume: it has no config.json`);
   }
-  return JSON.parse(await readFile(file, "utf8"));
+  return await readConfig(file);
 }
 
 /** SHA-256 of what a configuration trains: of all but the keys that do not change it. */

@@ -103,7 +103,10 @@ async function reinforce(
         reference,
         onPolicy: updates === 0,
         ...(updates > 0 || signal === undefined ? {} : { signal }),
-        onDone: (count) => onProgress?.({ phase: "training", done: done += count, of }),
+        onDone: (count) => {
+          done += count;
+          onProgress?.({ phase: "training", done, of });
+        },
       });
       if (updates === 0) onPolicyRatioGap = report.totals.ratioGap;
       updates++;

@@ -92,9 +92,9 @@ Deno.test("a run that dies at any call of the engine and is resumed ends with th
     run(join(folder, "run"), { openEngine: opener({ onCall: (name) => calls.push(name) }) })
   );
   const fatal = [...calls.keys()].filter((index) =>
-    ["step", "save", "load"].includes(calls[index]!) || index % 29 === 0
+    ["save", "load"].includes(calls[index]!) || index % 13 === 0
   );
-  expect(fatal.length).toBeGreaterThan(20);
+  expect(fatal.length).toBeGreaterThan(12);
   for (const index of fatal) {
     await withFolder(async (folder) => {
       const path = join(folder, "run");
@@ -346,14 +346,15 @@ Deno.test("reinforcement raises the reward of the pairs it trains on", async () 
     const path = join(folder, "run");
     const config = smallConfig({
       data: { train: 2 },
-      stage1: { examples: 2, epochs: 24, batchExamples: 2 },
+      stage1: { examples: 2, epochs: 12, batchExamples: 2 },
       stage2: {
-        steps: 24,
+        steps: 20,
         prompts: 2,
-        rollouts: 8,
+        rollouts: 16,
+        temperature: 0.7,
         minibatches: 1,
         beta: 0,
-        optimizer: { learningRate: 0.05 },
+        optimizer: { learningRate: 0.1 },
       },
       evaluation: { at: [] },
     });
