@@ -21,7 +21,7 @@ const conversation = z.array(z.object({ role: z.enum(["system", "user", "assista
   );
 
 /** Schema of one line: `prompt` (a text or messages) or `conversation`, `chosen`, `rejected`; other keys are ignored. */
-export const preferenceSchema = z.object({
+const preferenceSchema = z.object({
   id: z.union([text.min(1), z.int().transform(String)]).optional(),
   prompt: z.union([text, conversation]).optional(),
   conversation: conversation.optional(),

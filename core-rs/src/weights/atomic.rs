@@ -40,10 +40,10 @@ pub(super) fn write(
     })
 }
 
-/// [`write`] of bytes that are already there.
+/// [`write()`] of bytes that are already there.
 ///
 /// # Errors
-/// [`Error::Io`], as [`write`].
+/// [`Error::Io`], as [`write()`].
 pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     write(path, |writer| writer.write_all(bytes))
 }
