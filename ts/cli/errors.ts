@@ -17,7 +17,8 @@ export function describeError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const refused = chain(error).find(({ name }) => name === "NotCapable");
   if (refused !== undefined) {
-    return `${error.message}\nThis task has only the permissions that it needs; "deno task rmr1" may write anywhere`;
+    const message = error.message.replace(/, run again with the --allow-\w+ flag$/, "");
+    return `${message}\nThis task has only the permissions that it needs; "deno task rmr1" may write anywhere`;
   }
   if (FAULTS.has(error.name)) return `${error.message} (a fault of this program; RMR1_DEBUG=1 shows where)`;
   return error.message;

@@ -73,7 +73,7 @@ async function runCommand(invocation: Invocation): Promise<number> {
     return 0;
   } catch (error) {
     const message = describeError(error);
-    toStderr(`Error: ${message}\n`);
+    toStderr(`${signal.aborted ? "" : "Error: "}${message}\n`);
     if (process.env["RMR1_DEBUG"] === "1") toStderr(`${error instanceof Error ? error.stack : error}\n`);
     if (invocation.json) printJson({ error: message });
     if (signal.aborted) return INTERRUPTED;
