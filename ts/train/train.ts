@@ -237,8 +237,8 @@ class Session {
         await engine.discardGradients();
         if (done > saved) await save(done);
         await journal.append({ type: "interrupted", stage: stage.number, step: done });
-        this.position =
-          `Stopped in stage ${stage.number} after step ${done} of ${stage.steps}, which is saved`;
+        this.position = `Stopped in stage ${stage.number} ` +
+          (done === 0 ? "before its first step" : `after step ${done} of ${stage.steps}, which is saved`);
         throw error;
       }
       this.position = `Stopped in stage ${stage.number} after step ${step} of ${stage.steps}`;
