@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import process from "node:process";
 import { formatRmBench, ORDERS, progressPrinter, RESULT_FILE, RULES, runRmBench } from "rm-r1-harness";
 import { JUDGE_OPTIONS, openNamedJudge } from "./judges.ts";
@@ -19,6 +18,7 @@ import {
   required,
   wholeNumber,
 } from "./parser.ts";
+import { benchRunName, RUNS } from "./run_names.ts";
 
 /** The command. */
 export const benchRmBench: Command = defineCommand({
@@ -46,7 +46,7 @@ export const benchRmBench: Command = defineCommand({
     await using opened = await openNamedJudge({ ...choice, maxConcurrent: batch });
     const { seed } = choice;
     const asked = { data, judge: opened.identity, limit: limit ?? null, seed, orders, rule };
-    const folder = directory ?? join("runs", `rm-bench-${nameOf(choice.judge)}-${shortHash(asked)}`);
+    const folder = directory ?? join(RUNS, benchRunName("rm-bench", choice.judge, asked));
     log(`run ${folder}\n`);
     const result = await runRmBench({
       data,
@@ -63,16 +63,3 @@ export const benchRmBench: Command = defineCommand({
     return result as unknown as JsonObject;
   },
 });
-
-/** A judge's name as a part of a folder's name. */
-function nameOf(judge: string): string {
-  const parts = judge.split(/[/\\]/).filter((part) => part !== "" && part !== ".");
-  const last = basename(parts.at(-1) ?? "judge");
-  const named = last === "final" || last === "distilled" ? `${parts.at(-2) ?? ""}-${last}` : last;
-  return named.replaceAll(/[^\w.-]+/g, "-").replace(/^[-.]+/, "") || "judge";
-}
-
-/** The same settings give the same folder, so that a run that was broken off goes on when it is called again. */
-function shortHash(settings: JsonObject): string {
-  return createHash("sha256").update(JSON.stringify(settings)).digest("hex").slice(0, 8);
-}

@@ -28,8 +28,8 @@ import {
   optional,
   wholeNumber,
 } from "./parser.ts";
+import { lastRunName, nextRunName, RUNS } from "./run_names.ts";
 
-const RUNS = "runs";
 const DEFAULT_CONFIG = fileURLToPath(new URL("../../configs/default.json", import.meta.url));
 
 /** The command. */
@@ -80,22 +80,12 @@ function terminal(): { readonly isTTY?: boolean; readonly columns?: number } {
   return columns === undefined ? { isTTY } : { isTTY, columns };
 }
 
-/** For a new run the first of NAME, NAME-2, NAME-3 … that is free; to go on, the last one that is there. */
 async function chooseName(stem: string, resume: boolean): Promise<string> {
   const there = await readdir(RUNS).catch(() => []);
-  const numbers = there.flatMap((name) => {
-    if (name === stem) return [1];
-    const number = name.startsWith(`${stem}-`) ? name.slice(stem.length + 1) : "";
-    return /^[1-9]\d{0,8}$/.test(number) ? [Number(number)] : [];
-  });
-  const last = Math.max(0, ...numbers);
-  if (resume && last === 0) {
-    throw new UsageError(
-      `There is no run "${join(RUNS, stem)}" to go on with; name one by --run or --run-dir`,
-    );
-  }
-  const number = resume ? last : last + 1;
-  return number === 1 ? stem : `${stem}-${number}`;
+  if (!resume) return nextRunName(stem, there);
+  const last = lastRunName(stem, there);
+  if (last !== null) return last;
+  throw new UsageError(`There is no run "${join(RUNS, stem)}" to go on with; name one by --run or --run-dir`);
 }
 
 function resumeCommand(folder: string): string {
