@@ -10,7 +10,7 @@ import { checkDocs } from "./docs.ts";
 import { checkStructure } from "./structure.ts";
 
 const COMMANDS: readonly Command[] = [
-  deno("deno fmt", "fmt", "--check", "--quiet"),
+  deno("deno fmt", "fmt", "--check"),
   deno("deno lint", "lint", "--quiet"),
   deno("deno check", "check", "--quiet", "."),
   cargo("cargo fmt", ["fmt", "--check"]),
