@@ -122,6 +122,7 @@ impl<'a, B: Backend> Generation<'a, B> {
         requests: &'a [Request],
         cancel: &Cancel,
     ) -> Result<Self> {
+        decoder.check_vocab()?;
         for (i, request) in requests.iter().enumerate() {
             check(decoder, tokenizer, i, request)?;
         }

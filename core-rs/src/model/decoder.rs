@@ -116,7 +116,7 @@ impl<B: Backend> Decoder<B> {
 
     /// Names and shapes of the tensors.
     pub fn specs(&self) -> Params<Spec> {
-        Params::specs(&self.config, self.weights.score.is_some())
+        Params::specs(&self.config, self.weights.score.is_some(), self.weights.lm_head.is_some())
     }
 
     /// Refuses tokens outside the vocabulary and paths longer than the context.
@@ -134,6 +134,14 @@ impl<B: Backend> Decoder<B> {
             )));
         }
         Ok(())
+    }
+
+    /// Refuses a model that has no LM head.
+    pub fn check_vocab(&self) -> Result<()> {
+        if self.weights.has_vocab(self.config.tie_word_embeddings) {
+            return Ok(());
+        }
+        Err(Error::Input("The model has a score head but no LM head: it gives no log-probabilities".into()))
     }
 
     /// Embeds tokens.
@@ -185,6 +193,10 @@ impl<B: Backend> Decoder<B> {
         if !options.scores.is_empty() && self.weights.score.is_none() {
             return Err(Error::Input("Scores were asked of a model that has no score head".into()));
         }
+        let wanted = options.select.as_ref().is_none_or(|s| s.contains(&1));
+        if wanted && options.scores.is_empty() {
+            self.check_vocab()?;
+        }
         let mut x = self.embed(&forest.tokens);
         let mut layers = Vec::with_capacity(self.config.num_layers);
         for weights in &self.weights.layers {
@@ -198,7 +210,8 @@ impl<B: Backend> Decoder<B> {
                 Keep::All => layers.push(Kept::All(saved)),
             }
         }
-        let chosen = |t: usize| options.select.as_ref().is_none_or(|s| s[t] != 0);
+        let any = self.check_vocab().is_ok();
+        let chosen = |t: usize| any && options.select.as_ref().is_none_or(|s| s[t] != 0);
         let selected: Vec<u32> =
             (0..n).filter(|&t| chosen(t) && layout.previous[t].is_some()).map(|t| t as u32).collect();
         let predictors: Vec<u32> = selected.iter().filter_map(|&t| layout.previous[t as usize]).collect();
@@ -231,6 +244,7 @@ impl<B: Backend> Decoder<B> {
 
     /// Raw logits of the distribution behind each of the given tokens, rows × vocab. For tests and small uses.
     pub fn logits(&self, forest: &Forest, rows: &[u32], cancel: &Cancel) -> Result<Vec<B::Scalar>> {
+        self.check_vocab()?;
         let layout = Layout::new(forest);
         self.check(forest, &layout)?;
         let mut x = self.embed(&forest.tokens);

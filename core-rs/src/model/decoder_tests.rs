@@ -30,7 +30,7 @@ fn config(tied: bool) -> ModelConfig {
 fn decoder(tied: bool) -> Decoder<Cpu<f64>> {
     let config = config(tied);
     let mut seed = 0.0;
-    let weights = Params::specs(&config, true).map(|spec| {
+    let weights = Params::specs(&config, true, true).map(|spec| {
         seed += 1.0;
         let norm = spec.shape.len() == 1;
         (0..spec.len())

@@ -11,7 +11,7 @@ const DEVIATION: f64 = 0.02;
 pub fn random(config: &ModelConfig, seed: u64) -> Params<Vec<f32>> {
     let residual = DEVIATION / (2.0 * config.num_layers as f64).sqrt();
     let mut tensor = 0;
-    Params::specs(config, false).map(|spec| {
+    Params::specs(config, false, true).map(|spec| {
         tensor += 1;
         if spec.shape.len() == 1 {
             return vec![1.0; spec.len()];

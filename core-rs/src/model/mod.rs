@@ -99,7 +99,8 @@ impl Model {
         text: TextAssets,
     ) -> Result<Self> {
         let score = tensors.contains_key("score.weight");
-        let weights = take(path, &Params::specs(&config, score), &mut tensors)?;
+        let lm_head = !score || tensors.contains_key("lm_head.weight");
+        let weights = take(path, &Params::specs(&config, score, lm_head), &mut tensors)?;
         Ok(Self::new(config, weights, text))
     }
 

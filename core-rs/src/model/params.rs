@@ -62,8 +62,8 @@ impl Spec {
 }
 
 impl Params<Spec> {
-    /// What a model of this shape has.
-    pub fn specs(config: &ModelConfig, score: bool) -> Self {
+    /// What a model of this shape has. A model with a score head may lack the LM head: transformers' classifiers do.
+    pub fn specs(config: &ModelConfig, score: bool, lm_head: bool) -> Self {
         let c = config;
         let spec = |name: String, shape: &[usize]| Spec { name, shape: shape.to_vec() };
         let (queries, keys) = (c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim);
@@ -91,7 +91,7 @@ impl Params<Spec> {
             embed: spec("model.embed_tokens.weight".into(), &vocab),
             layers,
             norm: spec("model.norm.weight".into(), &[c.hidden_size]),
-            lm_head: (!c.tie_word_embeddings).then(|| spec("lm_head.weight".into(), &vocab)),
+            lm_head: (lm_head && !c.tie_word_embeddings).then(|| spec("lm_head.weight".into(), &vocab)),
             score: score.then(|| spec("score.weight".into(), &[1, c.hidden_size])),
         }
     }
@@ -128,8 +128,9 @@ impl<T> Params<T> {
             .chain(&mut self.score)
     }
 
-    /// One value from each tensor, or the first error.
+    /// One value from each tensor in the order of [`Params::iter`], or the first error.
     pub fn try_map<U, E>(&self, mut f: impl FnMut(&T) -> Result<U, E>) -> Result<Params<U>, E> {
+        let embed = f(&self.embed)?;
         let layers = self.layers.iter().map(|l| {
             Ok(LayerParams {
                 input_norm: f(&l.input_norm)?,
@@ -145,7 +146,7 @@ impl<T> Params<T> {
         });
         let layers = layers.collect::<Result<_, E>>()?;
         Ok(Params {
-            embed: f(&self.embed)?,
+            embed,
             layers,
             norm: f(&self.norm)?,
             lm_head: self.lm_head.as_ref().map(&mut f).transpose()?,
@@ -161,7 +162,7 @@ impl<T> Params<T> {
         }
     }
 
-    /// The weight of the vocabulary head.
+    /// The weight of the vocabulary head: `lm_head`, or the embedding of a tied model.
     pub fn vocab(&self) -> &T {
         self.lm_head.as_ref().unwrap_or(&self.embed)
     }
@@ -169,5 +170,10 @@ impl<T> Params<T> {
     /// As [`Params::vocab`].
     pub fn vocab_mut(&mut self) -> &mut T {
         self.lm_head.as_mut().unwrap_or(&mut self.embed)
+    }
+
+    /// Whether [`Params::vocab`] is one: a classifier that is not tied has none.
+    pub fn has_vocab(&self, tied: bool) -> bool {
+        tied || self.lm_head.is_some()
     }
 }

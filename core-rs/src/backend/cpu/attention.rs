@@ -142,7 +142,14 @@ fn attend<F: Real>(
         let n = part.rows.len();
         let a = View::rows(&scores[part.rows.start * width + part.position..], width);
         let c = &mut sums[part.rows.start * head_dim..];
-        gemm((n, head_dim, part.tokens), a, Right::Packed(&part.head.values, 0), c, head_dim, Store::Add);
+        gemm(
+            (n, head_dim, part.tokens),
+            a,
+            Right::Packed(&part.head.values, 0),
+            c,
+            head_dim,
+            Store::Continue,
+        );
     }
     stats
 }

@@ -213,7 +213,8 @@ fn key_sweep<F: Real>(
                     gemm(shape, View::rows(d_out, d), right, gradients, width, Store::Replace);
                     for r in 0..m {
                         let (log_sum, dot) = rows.stats(h, first, r);
-                        let own = from + tile.start + r / group + 1 - keys.start;
+                        // A query below the segment sees the whole tile; one of the segment, up to itself.
+                        let own = tile.start + r / group + 1;
                         let valid = if below == *s { own.min(width) } else { width };
                         let range = r * width..(r + 1) * width;
                         score_gradients(

@@ -1,16 +1,17 @@
 //! Matrix products with one fixed summation order.
 //!
-//! Every element of the result is a single chain of multiply–adds over k in ascending order: vectors run over
-//! the columns, never over k. So the bits of an element do not depend on the tile it fell into, on how many rows
-//! the product has, or on the threads, and a sampler that decodes one row gives exactly what the trainer gives
-//! for a thousand. Blocking over k only spills and reloads the running value, which is exact.
+//! Every element of the result is a sum over k in ascending order, in blocks of [`K_BLOCK`]: a chain of
+//! multiply–adds within a block, and the blocks' sums added one after another. Vectors run over the columns, never
+//! over k. So the bits of an element do not depend on the tile it fell into, on how many rows the product has, or
+//! on the threads, and a sampler that decodes one row gives exactly what the trainer gives for a thousand. One
+//! chain over all of k would be as fixed, but on SmolLM2 it made gradients ten times less exact.
 
-use super::kernel::{PANEL, Tile};
+use super::kernel::{Former, PANEL, Tile};
 use super::real::Real;
 use rayon::prelude::*;
 
-/// Rows of k kept in a block: a panel of the block stays in the first-level cache.
-const K_BLOCK: usize = 256;
+/// Rows of k in a block: short chains are more exact, and a panel of the block stays in the first-level cache.
+const K_BLOCK: usize = 128;
 /// Panels that a task goes through while its rows of the left-hand matrix are in the cache.
 const GROUP: usize = 4;
 /// Rows of one task of a parallel product.
@@ -175,8 +176,10 @@ pub enum Right<'a, F> {
 pub enum Store {
     /// Replaces it.
     Replace,
-    /// Adds to it; the former content starts each chain.
+    /// Adds to it.
     Add,
+    /// Goes on with it as one chain over all of k, so that a product that is cut over k anywhere keeps its bits.
+    Continue,
 }
 
 /// A result by address, so that tasks can write disjoint tiles of one buffer.
@@ -272,7 +275,11 @@ unsafe fn block<F: Real>(m: usize, n: usize, k: usize, a: View<F>, b: Right<F>, 
         let (left, right) = scratch;
         for p0 in (0..k).step_by(K_BLOCK) {
             let depth = K_BLOCK.min(k - p0);
-            let load = p0 > 0 || into == Store::Add;
+            let former = match into {
+                Store::Continue => Former::Start,
+                Store::Replace if p0 == 0 => Former::Ignore,
+                _ => Former::Add,
+            };
             // A left-hand side whose rows are not contiguous is copied tile by tile, once a block.
             let a_block = a.at(0, p0);
             let gather = a.column != 1;
@@ -325,7 +332,7 @@ unsafe fn block<F: Real>(m: usize, n: usize, k: usize, a: View<F>, b: Right<F>, 
                                 b: panels.add(j / PANEL * panel_stride),
                                 c: c.data.add(i0 * c.row + g0 + j),
                                 c_row: c.row,
-                                load,
+                                former,
                             });
                         }
                     }

@@ -10,6 +10,17 @@ use std::thread::LocalKey;
 /// Columns of one packed panel of the right-hand matrix.
 pub const PANEL: usize = 32;
 
+/// What a tile does with the result's former content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Former {
+    /// It is overwritten.
+    Ignore,
+    /// The chains' sums are added to it.
+    Add,
+    /// The chains start with it.
+    Start,
+}
+
 /// One call of a kernel: at most `ROWS` × [`PANEL`] elements of the result.
 pub struct Tile<F> {
     /// Rows of the tile.
@@ -30,8 +41,8 @@ pub struct Tile<F> {
     pub c: *mut F,
     /// Distance of the result's rows.
     pub c_row: usize,
-    /// Whether the result's former content starts the chains.
-    pub load: bool,
+    /// What becomes of the result's former content.
+    pub former: Former,
 }
 
 /// The kernel of a scalar type.
@@ -121,7 +132,7 @@ unsafe fn portable<F: Real>(t: &Tile<F>) {
         unsafe {
             let c = std::slice::from_raw_parts_mut(t.c.add(i * t.c_row), t.columns);
             let mut sum = [F::ZERO; PANEL];
-            if t.load {
+            if t.former == Former::Start {
                 sum[..t.columns].copy_from_slice(c);
             }
             for p in 0..t.depth {
@@ -131,6 +142,11 @@ unsafe fn portable<F: Real>(t: &Tile<F>) {
                     *s += x * b;
                 }
             }
+            if t.former == Former::Add {
+                for (s, &c) in sum.iter_mut().zip(c.iter()) {
+                    *s += c;
+                }
+            }
             c.copy_from_slice(&sum[..t.columns]);
         }
     }
@@ -138,7 +154,7 @@ unsafe fn portable<F: Real>(t: &Tile<F>) {
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{PANEL, Tile};
+    use super::{Former, PANEL, Tile};
     use std::arch::x86_64::*;
 
     /// Picks the kernel of this height.
@@ -173,7 +189,7 @@ mod x86 {
         let mut sum = [[_mm512_setzero_ps(); 2]; M];
         // SAFETY: masked-off lanes are not read or written; the rest is the caller's promise.
         unsafe {
-            if t.load {
+            if t.former == Former::Start {
                 for (i, row) in sum.iter_mut().enumerate() {
                     for (h, s) in row.iter_mut().enumerate() {
                         *s = _mm512_maskz_loadu_ps(masks[h], t.c.wrapping_add(i * t.c_row + h * 16));
@@ -194,7 +210,12 @@ mod x86 {
             }
             for (i, row) in sum.iter().enumerate() {
                 for (h, &s) in row.iter().enumerate() {
-                    _mm512_mask_storeu_ps(t.c.wrapping_add(i * t.c_row + h * 16), masks[h], s);
+                    let c = t.c.wrapping_add(i * t.c_row + h * 16);
+                    let s = match t.former {
+                        Former::Add => _mm512_add_ps(s, _mm512_maskz_loadu_ps(masks[h], c)),
+                        _ => s,
+                    };
+                    _mm512_mask_storeu_ps(c, masks[h], s);
                 }
             }
         }
@@ -234,7 +255,7 @@ mod x86 {
         // SAFETY: partial rows go through a whole buffer; the rest is the caller's promise.
         unsafe {
             let mut row = [0.0_f32; 16];
-            if t.load {
+            if t.former == Former::Start {
                 for (i, s) in sum.iter_mut().enumerate() {
                     let c = t.c.add((i0 + i) * t.c_row + half);
                     std::ptr::copy_nonoverlapping(c, row.as_mut_ptr(), columns);
@@ -251,9 +272,15 @@ mod x86 {
                 }
             }
             for (i, s) in sum.iter().enumerate() {
+                let c = t.c.add((i0 + i) * t.c_row + half);
+                let mut s = *s;
+                if t.former == Former::Add {
+                    std::ptr::copy_nonoverlapping(c, row.as_mut_ptr(), columns);
+                    s[0] = _mm256_add_ps(s[0], _mm256_loadu_ps(row.as_ptr()));
+                    s[1] = _mm256_add_ps(s[1], _mm256_loadu_ps(row.as_ptr().add(8)));
+                }
                 _mm256_storeu_ps(row.as_mut_ptr(), s[0]);
                 _mm256_storeu_ps(row.as_mut_ptr().add(8), s[1]);
-                let c = t.c.add((i0 + i) * t.c_row + half);
                 std::ptr::copy_nonoverlapping(row.as_ptr(), c, columns);
             }
         }
@@ -273,7 +300,7 @@ mod x86 {
             let b: Vec<f32> = (0..70 * PANEL).map(|i| (i as f32 * 1.31).cos()).collect();
             for rows in 1..=12 {
                 for columns in [1, 7, 8, 15, 16, 17, 31, 32] {
-                    for load in [false, true] {
+                    for former in [Former::Ignore, Former::Add, Former::Start] {
                         let mut c = [vec![0.5_f32; 12 * 40], vec![0.5_f32; 12 * 40]];
                         for (wide, c) in c.iter_mut().enumerate() {
                             let tile = Tile {
@@ -286,7 +313,7 @@ mod x86 {
                                 b: b.as_ptr(),
                                 c: c.as_mut_ptr(),
                                 c_row: 40,
-                                load,
+                                former,
                             };
                             // SAFETY: the buffers hold the tile, and the features were seen above.
                             unsafe { if wide == 1 { avx512(&tile) } else { avx2(&tile) } }

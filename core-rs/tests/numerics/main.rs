@@ -1,0 +1,10 @@
+//! Holds the core against transformers, and the sampler, the trainer and every way to lay out a batch against
+//! one another. References are made by `tests/parity/*.py`.
+
+mod determinism;
+mod fixture;
+mod forest;
+mod sampler_trainer;
+mod smollm2_parity;
+mod support;
+mod tiny_llama_parity;
