@@ -1,6 +1,6 @@
 //! Matrix products with one fixed summation order.
 //!
-//! Every element of the result is a sum over k in ascending order, in blocks of [`K_BLOCK`]: a chain of
+//! Every element of the result is a sum over k in ascending order, in blocks of `K_BLOCK`: a chain of
 //! multiply–adds within a block, and the blocks' sums added one after another. Vectors run over the columns, never
 //! over k. So the bits of an element do not depend on the tile it fell into, on how many rows the product has, or
 //! on the threads, and a sampler that decodes one row gives exactly what the trainer gives for a thousand. One
