@@ -12,7 +12,7 @@
  * </solution>
  *
  * <eval>
- * A ends with 14, B with 20, the solution with 20.
+ * A ends with 14, B with 20, the solution with 20: A differs, B agrees.
  * <quote_A>That makes 2 + 8 = 10.</quote_A> is wrong: the solution has 2 * 8 = 16.
  * <quote_B>There are 2 * 8 = 16 wheels.</quote_B> is right.
  * </eval>
@@ -91,13 +91,24 @@ export function traceFromData({ record, a, b, gold }: PlacedPair): DataTrace {
     type: "Reasoning",
     solution,
     eval: [
-      `A ends with ${ends.A.text}, B with ${ends.B.text}, the solution with ${final.text}.`,
+      compareEnds({ A: ends.A.text, B: ends.B.text }, final.text, { A: gold === "A", B: gold === "B" }),
       remarks.A,
       remarks.B,
     ].join("\n"),
     verdict: gold,
   });
   return { trace, departure: found.departure };
+}
+
+/** The sentence that sets the answers' final values against the solution's. */
+export function compareEnds(
+  ends: Readonly<Record<Side, string>>,
+  solution: string,
+  agrees: Readonly<Record<Side, boolean>>,
+): string {
+  const verb = (side: Side): string => agrees[side] ? "agrees" : "differs";
+  return `A ends with ${ends.A}, B with ${ends.B}, the solution with ${solution}: ` +
+    `A ${verb("A")}, B ${verb("B")}.`;
 }
 
 interface Line {

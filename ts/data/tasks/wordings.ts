@@ -1,9 +1,10 @@
 /**
  * The sentences that problems are made of. A problem is told in one theme: an opening, a sentence an operation, a
- * question. Each split has sentences of its own; those of validation and test use only words that training knows.
+ * question. Each split has clauses of its own, which no other split uses after any opener; those of validation and
+ * test are new combinations of words that training knows.
  *
- * `{n}` is a stated quantity, `{k}` and `{m}` are factors, `{who}` (`{Who}` at the start of a sentence) is who the
- * story is about, `{item}` what is counted.
+ * `{n}` is a stated quantity, `{k}` and `{m}` are factors, `{who}` is who the story is about, `{item}` what is
+ * counted.
  *
  * @module
  */
@@ -26,7 +27,7 @@ export type Slot =
   | "double"
   | "ask";
 
-/** The sentences of one theme and split, by slot. */
+/** The sentences of one theme and split, by slot, without the capital that each starts with. */
 export type Wordings = Readonly<Record<Slot, readonly string[]>>;
 
 /** Who a story is about. */
@@ -57,201 +58,302 @@ export const ITEMS = [
   "stamps",
 ] as const;
 
+/** Clauses of one slot: every verb in every frame, and those that stand alone, by split. */
+interface Clauses {
+  readonly openers: readonly string[];
+  /** A finite form and its participle each; what stands after `|` ends the frame. */
+  readonly verbs?: readonly (readonly [finite: string, participle?: string])[];
+  /** `{does}` and `{done}` are the verb's forms, `{tail}` is the end of its finite form. */
+  readonly frames?: readonly string[];
+  readonly alone?: Readonly<Record<Split, readonly string[]>>;
+}
+
+/**
+ * The split of a verb in a frame: two in seven are held out. A verb, and a frame, is held out in some combinations
+ * and trained on in others, so that what is new is the combination.
+ */
+function splitOfCombination(verb: number, frame: number): Split {
+  const residue = (verb + frame) % 7;
+  return residue === 2 ? "test" : residue === 5 ? "validation" : "train";
+}
+
+/** Every sentence of a slot and split. */
+function sentences(
+  { openers, verbs = [], frames = [], alone }: Clauses,
+  split: Split,
+  end: string,
+): string[] {
+  const combined = verbs.flatMap(([finite, participle], verb) => {
+    const [does, tail] = finite.split("|") as [string, string?];
+    return frames.flatMap((frame, index) => {
+      if (splitOfCombination(verb, index) !== split) return [];
+      if (participle === undefined && frame.includes("{done}")) return [];
+      const words: Record<string, string> = { does, done: participle ?? "", tail: tail ?? "" };
+      return [frame.replace(/\{(does|done|tail)\}/g, (_, name: string) => words[name]!)];
+    });
+  });
+  const clauses = [...combined, ...(alone?.[split] ?? [])];
+  return openers.flatMap((opener) => clauses.map((clause) => `${opener}${clause}${end}`));
+}
+
+function theme(clauses: Readonly<Record<Slot, Clauses>>): Readonly<Record<Split, Wordings>> {
+  const wordings = (split: Split): Wordings => {
+    const bySlot = Object.entries(clauses).map(([slot, each]) => {
+      return [slot, sentences(each, split, slot === "ask" ? "" : ".")] as const;
+    });
+    return Object.fromEntries(bySlot) as Record<Slot, string[]>;
+  };
+  return { train: wordings("train"), validation: wordings("validation"), test: wordings("test") };
+}
+
+const FIRST = ["", "at first ", "on Monday ", "in the morning "];
+const LATER = ["", "then ", "later ", "after that ", "on Tuesday ", "in the evening "];
+
 /** A story about things that someone has. */
-export const STORY: Readonly<Record<Split, Wordings>> = {
-  train: {
-    hold: [
-      "{Who} has {n} {item}.",
-      "{Who} starts with {n} {item}.",
-      "At first {who} has {n} {item}.",
-      "On Monday {who} counts {n} {item}.",
-      "{Who} keeps {n} {item} in a box.",
-      "There are {n} {item} in a box.",
-      "{Who} finds {n} {item}.",
-      "{n} {item} belong to {who}.",
-      "In the morning {who} has {n} {item}.",
-      "In the morning there are {n} {item}.",
-      "{Who} owns a box of {n} {item}.",
-      "On Monday {who} buys {n} {item}.",
+export const STORY: Readonly<Record<Split, Wordings>> = theme({
+  hold: {
+    openers: FIRST,
+    verbs: [["has"], ["counts"], ["keeps"], ["starts with"], ["owns"]],
+    frames: [
+      "{who} {does} {n} {item}",
+      "{who} {does} a box of {n} {item}",
+      "{who} {does} a box with {n} {item}",
+      "{who} {does} {n} {item} in a box",
+      "{who} {does} a bag of {n} {item}",
     ],
-    groups: [
-      "{Who} has {k} boxes with {m} {item} each.",
-      "There are {k} bags of {m} {item}.",
-      "{Who} buys {k} boxes of {m} {item}.",
-      "{Who} fills {k} bags with {m} {item} each.",
-      "Each of {k} friends gives {who} {m} {item}.",
-      "There are {m} {item} in each of {k} boxes.",
+    alone: {
+      train: ["there are {n} {item}", "there is a box with {n} {item}", "there are {n} {item} in a bag"],
+      validation: ["there is a bag with {n} {item}"],
+      test: ["there are {n} {item} in a box", "there is a box of {n} {item}"],
+    },
+  },
+  groups: {
+    openers: FIRST,
+    verbs: [["has"], ["buys"], ["keeps"], ["finds"], ["fills"], ["counts"]],
+    frames: [
+      "{who} {does} {k} boxes with {m} {item} each",
+      "{who} {does} {k} bags of {m} {item}",
+      "{who} {does} {k} bags with {m} {item} each",
+      "{who} {does} {k} boxes of {m} {item}",
     ],
-    dozens: [
-      "{Who} buys {k} dozen {item}.",
-      "{Who} starts with {k} dozen {item}.",
-      "There are {k} dozen {item}.",
-    ],
-    week: [
-      "{Who} makes {k} {item} a day for a week.",
-      "{Who} finds {k} {item} a day for a week.",
-      "For a week {who} gets {k} {item} a day.",
-    ],
-    plus: [
-      "{Who} buys {n} more {item}.",
-      "Then {who} gets {n} more.",
-      "Later {who} finds {n} more {item}.",
-      "A friend gives {who} {n} {item}.",
-      "{n} more {item} come in the mail.",
-      "{Who} wins {n} {item}.",
-      "After that {who} adds {n} {item}.",
-      "{Who} gets another {n}.",
-      "In the evening {n} {item} are added.",
-      "Then {who} takes {n} more {item} from a friend.",
-      "On Tuesday {who} makes another {n} {item}.",
-      "Then {n} {item} come from a friend.",
-    ],
-    minus: [
-      "{Who} sells {n} {item}.",
-      "Then {who} loses {n}.",
-      "{Who} gives {n} {item} to a friend.",
-      "Later {n} {item} break.",
-      "{Who} uses {n} of them.",
-      "After that {n} {item} are lost.",
-      "{Who} throws {n} {item} away.",
-      "On Tuesday {n} {item} are sold.",
-      "Then a friend takes {n} of the {item}.",
-      "In the evening {who} gives {n} away.",
-      "Then {n} of them go to a friend.",
-      "Later {who} sells {n} of the {item}.",
-    ],
-    double: [
-      "Then the number of {item} doubles.",
-      "{Who} doubles the {item}.",
-      "After that there are twice as many {item}.",
-      "Later {who} has twice as many.",
-      "In the evening there are two times as many {item}.",
-      "On Tuesday the {item} become twice as many.",
-    ],
-    ask: [
-      "How many {item} does {who} have now?",
-      "How many {item} are there in the end?",
-      "What is the number of {item} now?",
-      "How many {item} are there now?",
-      "Find the number of {item}.",
-      "How many does {who} have in the end?",
+    alone: {
+      train: [
+        "there are {k} bags of {m} {item}",
+        "each of {k} friends gives {who} {m} {item}",
+        "there are {m} {item} in each of {k} boxes",
+      ],
+      validation: ["there are {k} boxes with {m} {item} each"],
+      test: ["there are {m} {item} in each of {k} bags"],
+    },
+  },
+  dozens: {
+    openers: FIRST,
+    verbs: [["has"], ["counts"], ["finds"], ["starts with"], ["buys"], ["keeps"]],
+    frames: ["{who} {does} {k} dozen {item}", "{who} {does} {k} dozen {item} in a box"],
+    alone: {
+      train: ["there are {k} dozen {item}"],
+      validation: ["there are {k} dozen {item} in a bag"],
+      test: ["there are {k} dozen {item} in a box"],
+    },
+  },
+  week: {
+    openers: [""],
+    verbs: [["makes"], ["finds"], ["gets"], ["buys"], ["counts"]],
+    frames: [
+      "{who} {does} {k} {item} a day for a week",
+      "for a week {who} {does} {k} {item} a day",
+      "each day of a week {who} {does} {k} {item}",
     ],
   },
-  validation: {
-    hold: ["{Who} counts {n} {item} in the morning.", "On Monday there are {n} {item} in a box."],
-    groups: ["{Who} keeps {k} bags of {m} {item}."],
-    dozens: ["On Monday {who} has {k} dozen {item}."],
-    week: ["{Who} buys {k} {item} a day for a week."],
-    plus: ["Later {n} {item} are added.", "{Who} adds another {n} {item}."],
-    minus: ["Then {n} of the {item} break.", "In the evening {who} loses {n} {item}."],
-    double: ["Later the number of {item} doubles."],
-    ask: ["Find the number of {item} now.", "How many {item} are there in the box in the end?"],
+  plus: {
+    openers: LATER,
+    verbs: [
+      ["buys", "bought"],
+      ["finds", "found"],
+      ["wins", "won"],
+      ["gets"],
+      ["makes", "made"],
+      ["adds", "added"],
+    ],
+    frames: [
+      "{who} {does} {n} more {item}",
+      "{who} {does} another {n} {item}",
+      "{n} more {item} are {done}",
+      "{who} {does} {n} {item}",
+      "{who} {does} another {n}",
+      "another {n} {item} are {done}",
+      "{who} {does} {n} more",
+      "{n} {item} are {done}",
+    ],
+    alone: {
+      train: [
+        "a friend gives {who} {n} {item}",
+        "a friend gives {who} {n} more",
+        "{n} more {item} come in the mail",
+        "{who} takes {n} more {item} from a friend",
+        "another {n} {item} come from a friend",
+      ],
+      validation: ["{n} {item} come in the mail", "a friend gives {who} another {n}"],
+      test: ["{n} more {item} come from a friend", "a friend gives {who} {n} more {item}"],
+    },
   },
-  test: {
-    hold: [
-      "At first there are {n} {item} in a box.",
-      "On Monday {who} finds a box with {n} {item}.",
-      "{Who} has a box of {n} {item} in the morning.",
-      "In the morning {who} starts with {n} {item}.",
+  minus: {
+    openers: LATER,
+    verbs: [
+      ["sells", "sold"],
+      ["loses", "lost"],
+      ["uses", "used"],
+      ["breaks", "broken"],
+      ["throws| away", "thrown away"],
+      ["gives| away", "given away"],
+      ["gives| to a friend", "given to a friend"],
     ],
-    groups: [
-      "{Who} finds {k} bags with {m} {item} each.",
-      "At first there are {m} {item} in each of {k} bags.",
+    frames: [
+      "{who} {does} {n} {item}{tail}",
+      "{n} {item} are {done}",
+      "{who} {does} {n} of the {item}{tail}",
+      "{who} {does} {n} of them{tail}",
+      "{n} of the {item} are {done}",
+      "{who} {does} {n}{tail}",
+      "{n} of them are {done}",
     ],
-    dozens: ["In the morning there are {k} dozen {item} in a box.", "At first {who} has {k} dozen {item}."],
-    week: ["For a week {who} makes {k} {item} a day.", "A friend gives {who} {k} {item} a day for a week."],
-    plus: [
-      "Later a friend adds {n} more {item}.",
-      "After that {who} wins another {n}.",
-      "In the evening {who} gets {n} {item} in the mail.",
-      "On Tuesday {who} buys another {n} {item}.",
-    ],
-    minus: [
-      "Later {who} throws {n} of them away.",
-      "On Tuesday {who} loses {n} {item}.",
-      "After that {n} of the {item} are sold.",
-      "In the evening {who} uses {n} {item}.",
-    ],
-    double: ["After that {who} doubles the number of {item}.", "Then there are two times as many."],
-    ask: [
-      "How many {item} does {who} have in the end?",
-      "Find the number of {item} in the end.",
-      "How many {item} are in the box now?",
-    ],
+    alone: {
+      train: ["a friend takes {n} of the {item}", "{n} of them go to a friend", "a friend takes {n}"],
+      validation: ["{n} {item} go to a friend"],
+      test: ["a friend takes {n} of them", "{n} of the {item} go to a friend"],
+    },
   },
-};
+  double: {
+    openers: LATER,
+    alone: {
+      train: [
+        "the number of {item} doubles",
+        "{who} doubles the {item}",
+        "there are twice as many {item}",
+        "{who} has twice as many",
+        "there are two times as many {item}",
+        "the {item} become twice as many",
+        "{who} has two times as many {item}",
+        "the {item} are doubled",
+      ],
+      validation: ["there are twice as many", "the number of {item} is doubled"],
+      test: [
+        "{who} doubles the number of {item}",
+        "there are two times as many",
+        "{who} has twice as many {item}",
+      ],
+    },
+  },
+  ask: {
+    openers: [""],
+    alone: {
+      train: [
+        "how many {item} does {who} have now?",
+        "how many {item} are there in the end?",
+        "what is the number of {item} now?",
+        "how many {item} are there now?",
+        "find the number of {item}.",
+        "how many does {who} have in the end?",
+      ],
+      validation: ["find the number of {item} now.", "how many are there in the end?"],
+      test: [
+        "how many {item} does {who} have in the end?",
+        "find the number of {item} in the end.",
+        "how many are there now?",
+      ],
+    },
+  },
+});
 
 /** An exercise about a bare number. */
-export const NUMBER: Readonly<Record<Split, Wordings>> = {
-  train: {
-    hold: [
-      "Start with {n}.",
-      "Take the number {n}.",
-      "Begin with the number {n}.",
-      "A number is {n}.",
-      "Think of the number {n}.",
-      "The first number is {n}.",
-    ],
-    groups: [
-      "Multiply {k} by {m}.",
-      "Take {k} times {m}.",
-      "Start with the product of {k} and {m}.",
-      "Begin with {k} times {m}.",
-    ],
-    dozens: ["Start with {k} dozen.", "A number is {k} dozen."],
-    week: ["Take the number of days in {k} weeks.", "Begin with the days of {k} weeks."],
-    plus: [
-      "Add {n}.",
-      "Then add {n} to it.",
-      "Make it {n} larger.",
-      "It grows by {n}.",
-      "Then increase it by {n}.",
-      "After that add {n} to the number.",
-      "Find the sum of it and {n}.",
-    ],
-    minus: [
-      "Subtract {n}.",
-      "Then subtract {n} from it.",
-      "Make it {n} smaller.",
-      "It falls by {n}.",
-      "Then decrease it by {n}.",
-      "After that take {n} from the number.",
-      "Find the difference of it and {n}.",
-    ],
-    double: [
-      "Double it.",
-      "Then multiply it by 2.",
-      "After that take it two times.",
-      "Make it twice as large.",
-    ],
-    ask: ["What is the result?", "What number is it now?", "Find the result.", "What do you get?"],
+export const NUMBER: Readonly<Record<Split, Wordings>> = theme({
+  hold: {
+    openers: [""],
+    verbs: [["start with"], ["take"], ["begin with"], ["think of"]],
+    frames: ["{does} {n}", "{does} the number {n}", "{does} a number, {n}"],
+    alone: {
+      train: ["a number is {n}", "the first number is {n}"],
+      validation: ["the number is {n} at first"],
+      test: ["the number is {n}"],
+    },
   },
-  validation: {
-    hold: ["Begin with {n}.", "The number is {n} at first."],
-    groups: ["Begin with the product of {k} and {m}."],
-    dozens: ["Take {k} dozen."],
-    week: ["Start with the days of {k} weeks."],
-    plus: ["Then make it {n} larger.", "After that it grows by {n}."],
-    minus: ["Then make it {n} smaller.", "After that it falls by {n}."],
-    double: ["Then double it."],
-    ask: ["What is it now?", "What is the number in the end?"],
+  groups: {
+    openers: [""],
+    verbs: [["start with"], ["take"], ["begin with"], ["think of"]],
+    frames: ["{does} {k} times {m}", "{does} the product of {k} and {m}", "{does} the number {k} times {m}"],
+    alone: { train: ["multiply {k} by {m}"], validation: ["a number is {k} times {m}"], test: [] },
   },
-  test: {
-    hold: ["Start with the number {n}.", "Take {n} first.", "Think of {n}."],
-    groups: ["Take the product of {k} and {m}.", "Start with {k} times {m}."],
-    dozens: ["Begin with {k} dozen.", "The first number is {k} dozen."],
-    week: ["Start with the number of days in {k} weeks.", "Think of the days of {k} weeks."],
-    plus: [
-      "After that increase it by {n}.",
-      "Then make the number {n} larger.",
-      "Then find the sum of it and {n}.",
-    ],
-    minus: [
-      "After that subtract {n} from it.",
-      "Then make the number {n} smaller.",
-      "Decrease the number by {n}.",
-    ],
-    double: ["Then double the number.", "After that multiply the number by 2."],
-    ask: ["What is the number now?", "What result do you get?", "Find the number in the end."],
+  dozens: {
+    openers: [""],
+    verbs: [["start with"], ["take"], ["begin with"], ["think of"]],
+    frames: ["{does} {k} dozen", "{does} the number {k} dozen", "{does} a number, {k} dozen"],
+    alone: { train: ["a number is {k} dozen"], validation: ["the first number is {k} dozen"], test: [] },
   },
-};
+  week: {
+    openers: [""],
+    verbs: [["start with"], ["take"], ["begin with"], ["think of"]],
+    frames: [
+      "{does} the number of days in {k} weeks",
+      "{does} the days of {k} weeks",
+      "{does} the days in {k} weeks",
+    ],
+    alone: { train: [], validation: ["a number is the days of {k} weeks"], test: [] },
+  },
+  plus: {
+    openers: ["", "then ", "after that ", "now "],
+    alone: {
+      train: [
+        "add {n}",
+        "add {n} to it",
+        "make it {n} larger",
+        "make the number {n} larger",
+        "it grows by {n}",
+        "increase it by {n}",
+        "find the sum of it and {n}",
+        "take the sum of the number and {n}",
+      ],
+      validation: ["it is {n} larger", "find the sum of the number and {n}"],
+      test: ["add {n} to the number", "the number grows by {n}", "take the sum of it and {n}"],
+    },
+  },
+  minus: {
+    openers: ["", "then ", "after that ", "now "],
+    alone: {
+      train: [
+        "subtract {n}",
+        "subtract {n} from it",
+        "make it {n} smaller",
+        "the number falls by {n}",
+        "decrease it by {n}",
+        "decrease the number by {n}",
+        "take {n} from the number",
+        "find the difference of it and {n}",
+      ],
+      validation: ["it is {n} smaller", "take {n} from it"],
+      test: ["subtract {n} from the number", "make the number {n} smaller", "it falls by {n}"],
+    },
+  },
+  double: {
+    openers: ["", "then ", "after that ", "now "],
+    alone: {
+      train: [
+        "double it",
+        "multiply it by 2",
+        "take it two times",
+        "make it twice as large",
+        "the number doubles",
+        "it becomes twice as large",
+      ],
+      validation: ["make the number twice as large"],
+      test: ["double the number", "it doubles", "multiply the number by 2"],
+    },
+  },
+  ask: {
+    openers: [""],
+    alone: {
+      train: ["what is the result?", "what number is it now?", "find the result.", "what do you get?"],
+      validation: ["what is it now?", "what is the number in the end?"],
+      test: ["what is the number now?", "what result do you get?", "find the number in the end."],
+    },
+  },
+});
