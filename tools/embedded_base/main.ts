@@ -16,7 +16,7 @@ const { values: flags } = parseArgs({
   options: {
     output: { type: "string" },
     seed: { type: "string", default: "20261123" },
-    documents: { type: "string", default: "200000" },
+    documents: { type: "string", default: "110000" },
     "batch-documents": { type: "string", default: "12" },
     "learning-rate": { type: "string", default: "0.002" },
     hidden: { type: "string", default: "128" },
@@ -87,7 +87,7 @@ async function comparedShare(count: number): Promise<number> {
 }
 
 const LOG_EVERY = 100;
-const PROBE_EVERY = 500;
+const PROBE_EVERY = 1000;
 const PROBE = 200;
 const began = performance.now();
 let losses = 0;
