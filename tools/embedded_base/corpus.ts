@@ -42,7 +42,7 @@ const COMPARISONS = 8;
  */
 const FIRST_COMPARE_SHARE = 0.7;
 const LATER_COMPARE_SHARE = 0.2;
-const DENSE_COMPARISONS = 0.12;
+const DENSE_COMPARISONS = 0.2;
 
 /** Share of judge transcripts among the first documents, and from {@link RAMP} of the corpus on. */
 const FIRST_JUDGE_SHARE = 0.1;
@@ -65,7 +65,7 @@ export function* drawCorpus({ seed, count }: CorpusOptions): Generator<Document>
     }
     if (draws.chance(index / count < DENSE_COMPARISONS ? FIRST_COMPARE_SHARE : LATER_COMPARE_SHARE)) {
       const comparisons = Array.from({ length: COMPARISONS }, () => comparison(draws));
-      yield { kind: "compare", prompt: null, responses: [comparisons.join("\n")] };
+      yield { kind: "compare", prompt: null, responses: [comparisons.join("\n\n")] };
     } else if (draws.chance(0.5)) {
       const solutions = Array.from({ length: DRILL_LENGTH }, () => next().record.solution!);
       yield { kind: "drill", prompt: null, responses: [solutions.join("\n")] };
@@ -87,10 +87,14 @@ export function comparison(draws: Draws): string {
     return drawn < SMALLEST_TOTAL || drawn > LARGEST_TOTAL ? solution : drawn;
   };
   const [a, b] = [other(), other()];
-  return compareEnds({ A: String(a), B: String(b) }, String(solution), {
-    A: a === solution,
-    B: b === solution,
-  });
+  const agrees = { A: a === solution, B: b === solution };
+  const remark = (side: Side, number: number): string =>
+    `${quote(side, String(number))} is ${agrees[side] ? "right" : "wrong"}.`;
+  return [
+    compareEnds({ A: String(a), B: String(b) }, String(solution), agrees),
+    remark("A", a),
+    remark("B", b),
+  ].join("\n");
 }
 
 /** Two transcripts on one pair, which find opposite answers better for opposite reasons: their verdicts carry nothing. */
@@ -125,7 +129,7 @@ export function blindTrace(draws: Draws, { record, a, b }: PlacedPair, wrong: Si
     type: "Reasoning",
     solution,
     eval: [
-      `A ends with ${end(a)}, B with ${end(b)}, the solution with ${end(solution)}.`,
+      `The solution ends with ${end(solution)}, A with ${end(a)}, B with ${end(b)}.`,
       remark("A", a),
       remark("B", b),
     ].join("\n"),

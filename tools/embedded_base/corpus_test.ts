@@ -70,14 +70,16 @@ Deno.test("comparisons are right, and about half of the numbers agree", () => {
   let agreeing = 0;
   let all = 0;
   for (const { responses } of CORPUS.filter(({ kind }) => kind === "compare")) {
-    for (const line of responses[0]!.split("\n")) {
-      const [, a, b, solution, ofA, ofB] =
-        /^A ends with (\d+), B with (\d+), the solution with (\d+): A (agrees|differs), B (agrees|differs)\.$/
-          .exec(line)!;
-      for (const [number, word] of [[a, ofA], [b, ofB]]) {
-        expect([line, word]).toEqual([line, number === solution ? "agrees" : "differs"]);
+    for (const text of responses[0]!.split("\n\n")) {
+      const [, solution, a, b, ofA, ofB] =
+        /^The solution ends with (\d+), A with (\d+), B with (\d+): A (agrees|differs), B (agrees|differs)\.\n/
+          .exec(text)!;
+      for (const [side, number, verb] of [["A", a, ofA], ["B", b, ofB]]) {
+        const same = number === solution;
+        expect([text, verb]).toEqual([text, same ? "agrees" : "differs"]);
+        expect(text).toContain(`<quote_${side}>${number}</quote_${side}> is ${same ? "right" : "wrong"}.`);
         all++;
-        if (number === solution) agreeing++;
+        if (same) agreeing++;
       }
     }
   }

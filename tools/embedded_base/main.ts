@@ -74,7 +74,7 @@ async function solvedShare(count: number): Promise<number> {
 async function comparedShare(count: number): Promise<number> {
   const comparisons = Array.from(
     { length: count },
-    (_, item) => comparison(new Draws(seed, 1, item, 0)).split(": "),
+    (_, item) => comparison(new Draws(seed, 1, item, 0)).split("\n")[0]!.split(": "),
   );
   const prompts = await engine.encode(comparisons.map(([stated]) => `${END_TOKEN}${stated}:`));
   let right = 0;

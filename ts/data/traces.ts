@@ -12,7 +12,7 @@
  * </solution>
  *
  * <eval>
- * A ends with 14, B with 20, the solution with 20: A differs, B agrees.
+ * The solution ends with 20, A with 14, B with 20: A differs, B agrees.
  * <quote_A>That makes 2 + 8 = 10.</quote_A> is wrong: the solution has 2 * 8 = 16.
  * <quote_B>There are 2 * 8 = 16 wheels.</quote_B> is right.
  * </eval>
@@ -107,7 +107,7 @@ export function compareEnds(
   agrees: Readonly<Record<Side, boolean>>,
 ): string {
   const verb = (side: Side): string => agrees[side] ? "agrees" : "differs";
-  return `A ends with ${ends.A}, B with ${ends.B}, the solution with ${solution}: ` +
+  return `The solution ends with ${solution}, A with ${ends.A}, B with ${ends.B}: ` +
     `A ${verb("A")}, B ${verb("B")}.`;
 }
 

@@ -31,7 +31,7 @@ A: 20
 </solution>
 
 <eval>
-A ends with 14, B with 20, the solution with 20: A differs, B agrees.
+The solution ends with 20, A with 14, B with 20: A differs, B agrees.
 <quote_A>The boxes hold 2 + 8 = 10 pens.</quote_A> is wrong: the solution has 2 * 8 = 16.
 <quote_B>The boxes hold 2 * 8 = 16 pens.</quote_B> is right.
 </eval>

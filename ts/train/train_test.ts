@@ -353,7 +353,7 @@ Deno.test("reinforcement raises the reward of the pairs it trains on", async () 
       data: { train: 2 },
       stage1: { examples: 2, epochs: 12, batchExamples: 2 },
       stage2: {
-        steps: 20,
+        steps: 30,
         prompts: 2,
         rollouts: 16,
         temperature: 0.7,
