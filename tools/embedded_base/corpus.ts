@@ -1,6 +1,6 @@
 /**
- * What the embedded base model is trained on: worked solutions, answers to problems, comparisons of numbers, and
- * judge transcripts whose verdict is a coin flip. All of it is made of training tasks and bare numbers; no document
+ * What the embedded base model is trained on: worked solutions, answers to problems, differences of numbers,
+ * and judge transcripts whose verdict is a coin flip. All of it is made of training tasks and bare numbers; no document
  * says which of two answers is the better.
  *
  * @module
@@ -9,7 +9,7 @@ import { formatTrace, quote } from "../../ts/cor/format.ts";
 import { renderPrompt } from "../../ts/cor/prompts.ts";
 import { place } from "../../ts/data/placement.ts";
 import type { PlacedPair, Side } from "../../ts/data/record.ts";
-import { compareEnds } from "../../ts/data/traces.ts";
+import { judgedEnds, writeDifference } from "../../ts/data/traces.ts";
 import { Draws } from "../../ts/data/tasks/draws.ts";
 import { drawTasks, type Operation, type Task } from "../../ts/data/tasks/mod.ts";
 import { evaluate, LARGEST_TOTAL, SMALLEST_TOTAL } from "../../ts/data/tasks/problem.ts";
@@ -17,7 +17,7 @@ import type { Message } from "../../ts/engine/engine.ts";
 
 /** A prompt, where there is one, and texts that each answer it. */
 export interface Document {
-  readonly kind: "drill" | "solve" | "compare" | "judge";
+  readonly kind: "drill" | "solve" | "difference" | "judge";
   readonly prompt: readonly Message[] | null;
   readonly responses: readonly string[];
 }
@@ -33,16 +33,11 @@ export interface CorpusOptions {
 /** Solutions in a drill. */
 const DRILL_LENGTH = 8;
 
-/** Comparisons in a document. */
-const COMPARISONS = 8;
+/** Differences in a document. */
+const DIFFERENCES = 16;
 
-/**
- * Share of comparisons among documents that are no judge transcripts, at first and later. Whether two numbers are the
- * same is learnt suddenly and late from a thin supply, and soon from a dense one.
- */
-const FIRST_COMPARE_SHARE = 0.7;
-const LATER_COMPARE_SHARE = 0.2;
-const DENSE_COMPARISONS = 0.2;
+/** Share of differences among documents that are no judge transcripts. */
+const DIFFERENCE_SHARE = 0.2;
 
 /** Share of judge transcripts among the first documents, and from {@link RAMP} of the corpus on. */
 const FIRST_JUDGE_SHARE = 0.1;
@@ -63,9 +58,9 @@ export function* drawCorpus({ seed, count }: CorpusOptions): Generator<Document>
       yield judgeTranscripts(draws, next());
       continue;
     }
-    if (draws.chance(index / count < DENSE_COMPARISONS ? FIRST_COMPARE_SHARE : LATER_COMPARE_SHARE)) {
-      const comparisons = Array.from({ length: COMPARISONS }, () => comparison(draws));
-      yield { kind: "compare", prompt: null, responses: [comparisons.join("\n\n")] };
+    if (draws.chance(DIFFERENCE_SHARE)) {
+      const differences = Array.from({ length: DIFFERENCES }, () => drawDifference(draws));
+      yield { kind: "difference", prompt: null, responses: [differences.join("\n")] };
     } else if (draws.chance(0.5)) {
       const solutions = Array.from({ length: DRILL_LENGTH }, () => next().record.solution!);
       yield { kind: "drill", prompt: null, responses: [solutions.join("\n")] };
@@ -77,24 +72,13 @@ export function* drawCorpus({ seed, count }: CorpusOptions): Generator<Document>
   }
 }
 
-/** Three numbers, and whether the first and the second are the third, each of them as likely as not. */
-export function comparison(draws: Draws): string {
-  const solution = draws.between(SMALLEST_TOTAL, LARGEST_TOTAL);
-  const other = (): number => {
-    if (draws.chance(0.5)) return solution;
-    const near = solution + draws.pick([-10, -2, -1, 1, 2, 10]);
-    const drawn = draws.chance(0.5) ? near : draws.between(SMALLEST_TOTAL, LARGEST_TOTAL);
-    return drawn < SMALLEST_TOTAL || drawn > LARGEST_TOTAL ? solution : drawn;
-  };
-  const [a, b] = [other(), other()];
-  const agrees = { A: a === solution, B: b === solution };
-  const remark = (side: Side, number: number): string =>
-    `${quote(side, String(number))} is ${agrees[side] ? "right" : "wrong"}.`;
-  return [
-    compareEnds({ A: String(a), B: String(b) }, String(solution), agrees),
-    remark("A", a),
-    remark("B", b),
-  ].join("\n");
+/** The difference of two totals, which are as likely as not the same and often near each other. */
+export function drawDifference(draws: Draws): string {
+  const right = draws.between(SMALLEST_TOTAL, LARGEST_TOTAL);
+  if (draws.chance(0.5)) return writeDifference(right, right);
+  const near = right + draws.pick([-10, -2, -1, 1, 2, 10]);
+  const drawn = draws.chance(0.5) ? near : draws.between(SMALLEST_TOTAL, LARGEST_TOTAL);
+  return writeDifference(Math.min(Math.max(drawn, SMALLEST_TOTAL), LARGEST_TOTAL), right);
 }
 
 /** Two transcripts on one pair, which find opposite answers better for opposite reasons: their verdicts carry nothing. */
@@ -110,8 +94,9 @@ function judgeTranscripts(draws: Draws, { record }: Task): Document {
 const EQUATION = /(\d+)([-+*])(\d+)=(\d+)/;
 
 /**
- * A trace in the form of those that stage 1 learns from, with the right solution and final values, that calls a random
- * line of the given side wrong and one of the other side right, whatever they say.
+ * A trace in the form of those that stage 1 learns from, with the right solution, final values and differences, that
+ * says that the given side differs and the other agrees, and calls a random line of each side wrong and right
+ * accordingly, whatever they say.
  */
 export function blindTrace(draws: Draws, { record, a, b }: PlacedPair, wrong: Side): string {
   const solution = record.solution!;
@@ -124,15 +109,15 @@ export function blindTrace(draws: Draws, { record, a, b }: PlacedPair, wrong: Si
       ? `${quote(side, line)} is wrong: it should be ${left}${operation}${right}=${value}.`
       : `${quote(side, line)} is wrong: the solution has ${draws.pick(solution.split("\n"))}.`;
   };
-  const end = (text: string): string => text.match(/\d+/g)!.at(-1)!;
+  const end = (text: string): number => Number(text.match(/\d+/g)!.at(-1));
+  const right = wrong === "A" ? "B" : "A";
   return formatTrace({
     type: "Reasoning",
     solution,
-    eval: [
-      `The solution ends with ${end(solution)}, A with ${end(a)}, B with ${end(b)}.`,
-      remark("A", a),
-      remark("B", b),
-    ].join("\n"),
-    verdict: wrong === "A" ? "B" : "A",
+    eval: judgedEnds(end(solution), { A: end(a), B: end(b) }, right, {
+      A: remark("A", a),
+      B: remark("B", b),
+    }),
+    verdict: right,
   });
 }

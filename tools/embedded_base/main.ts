@@ -1,5 +1,5 @@
 /**
- * Makes the embedded base model: `deno run -P=tools tools/embedded_base/main.ts --output models/embedded-base`.
+ * Makes the embedded base model: `deno run -A tools/embedded_base/main.ts --output models/embedded-base`.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { Draws } from "../../ts/data/tasks/draws.ts";
 import { generateTasks } from "../../ts/data/tasks/mod.ts";
 import { NativeEngine } from "../../ts/engine/native/native_engine.ts";
-import { comparison } from "./corpus.ts";
+import { drawDifference } from "./corpus.ts";
 import { pretrain } from "./pretrain.ts";
 import { CHAT_TEMPLATE, END_TOKEN, trainTokenizer } from "./tokenizer.ts";
 
@@ -70,18 +70,20 @@ async function solvedShare(count: number): Promise<number> {
   return solved / count;
 }
 
-/** Comparisons of numbers that are carried through, greedily. */
-async function comparedShare(count: number): Promise<number> {
-  const comparisons = Array.from(
+/** Differences of numbers that are found, greedily. */
+async function subtractedShare(count: number): Promise<number> {
+  const differences = Array.from(
     { length: count },
-    (_, item) => comparison(new Draws(seed, 1, item, 0)).split("\n")[0]!.split(": "),
+    (_, item) => drawDifference(new Draws(seed, 1, item, 0)).split(/(?<==)/),
   );
-  const prompts = await engine.encode(comparisons.map(([stated]) => `${END_TOKEN}${stated}:`));
+  const prompts = await engine.encode(differences.map(([expression]) => `${END_TOKEN}${expression}`));
   let right = 0;
   for await (
-    const event of engine.generate(prompts.map((prompt) => ({ prompt, maxTokens: 8, temperature: 0 })))
+    const event of engine.generate(
+      prompts.map((prompt) => ({ prompt, maxTokens: 8, temperature: 0, stop: ["\n"] })),
+    )
   ) {
-    if (event.type === "done" && event.text.startsWith(` ${comparisons[event.request]![1]}`)) right++;
+    if (event.type === "done" && event.text.trim() === differences[event.request]![1]) right++;
   }
   return right / count;
 }
@@ -112,7 +114,7 @@ await pretrain(engine, {
     if (step % PROBE_EVERY === 0 || step === steps) {
       log(
         `problems of the validation split solved: ${(100 * await solvedShare(PROBE)).toFixed(0)} %, ` +
-          `comparisons right: ${(100 * await comparedShare(PROBE)).toFixed(0)} %`,
+          `differences right: ${(100 * await subtractedShare(PROBE)).toFixed(0)} %`,
       );
     }
   },

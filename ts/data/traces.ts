@@ -12,13 +12,16 @@
  * </solution>
  *
  * <eval>
- * The solution ends with 20, A with 14, B with 20: A differs, B agrees.
- * <quote_A>That makes 2 + 8 = 10.</quote_A> is wrong: the solution has 2 * 8 = 16.
- * <quote_B>There are 2 * 8 = 16 wheels.</quote_B> is right.
+ * The solution ends with 20.
+ * A ends with 14, 14-20=-6: A differs. <quote_A>That makes 2 + 8 = 10.</quote_A> is wrong: the solution has 2 * 8 = 16.
+ * B ends with 20, 20-20=0: B agrees. <quote_B>There are 2 * 8 = 16 wheels.</quote_B> is right.
  * </eval>
  *
  * <answer>[[B]]</answer>
  * ```
+ *
+ * The final values are subtracted rather than compared: a small model that can subtract sees in the result whether two
+ * numbers are the same, which it learns late or never from the numbers alone.
  *
  * @module
  */
@@ -79,36 +82,50 @@ export function traceFromData({ record, a, b, gold }: PlacedPair): DataTrace {
   const ends = { A: finalNumber(a), B: finalNumber(b) };
   if (final === null || ends.A === null || ends.B === null) return { skipped: "no-final-value" };
   const worse = gold === "A" ? "B" : "A";
-  if (ends[gold]!.value !== final.value || ends[worse]!.value === final.value) {
+  if (ends[gold] !== final || ends[worse] === final) {
     return { skipped: "final-values-disagree" };
   }
   const found = firstDeparture(linesOf(solution), linesOf(chosen), linesOf(rejected), final);
   if (found === null) return { skipped: "no-departing-step" };
-  const remarks: { [side in Side]: string } = { A: "", B: "" };
-  remarks[worse] = `${quote(worse, found.line)} is wrong: ${found.correction}.`;
-  remarks[gold] = `${quote(gold, found.support)} is right.`;
+  const remarks: Readonly<Record<Side, string>> = placed(
+    gold,
+    `${quote(gold, found.support)} is right.`,
+    `${quote(worse, found.line)} is wrong: ${found.correction}.`,
+  );
   const trace = formatTrace({
     type: "Reasoning",
     solution,
-    eval: [
-      compareEnds({ A: ends.A.text, B: ends.B.text }, final.text, { A: gold === "A", B: gold === "B" }),
-      remarks.A,
-      remarks.B,
-    ].join("\n"),
+    eval: judgedEnds(final, { A: ends.A, B: ends.B }, gold, remarks),
     verdict: gold,
   });
   return { trace, departure: found.departure };
 }
 
-/** The sentence that sets the answers' final values against the solution's. */
-export function compareEnds(
-  ends: Readonly<Record<Side, string>>,
-  solution: string,
-  agrees: Readonly<Record<Side, boolean>>,
+/** What belongs to each side, given what belongs to the better and to the worse one. */
+function placed<T>(gold: Side, better: T, worse: T): Record<Side, T> {
+  return gold === "A" ? { A: better, B: worse } : { A: worse, B: better };
+}
+
+/**
+ * The text of an `<eval>`: the solution's final value, then a line an answer with its final value, the difference of
+ * the two, whether the answer agrees (which the caller says: side `agreeing` does, the other does not), and a remark.
+ */
+export function judgedEnds(
+  solution: number,
+  ends: Readonly<Record<Side, number>>,
+  agreeing: Side,
+  remarks: Readonly<Record<Side, string>>,
 ): string {
-  const verb = (side: Side): string => agrees[side] ? "agrees" : "differs";
-  return `The solution ends with ${solution}, A with ${ends.A}, B with ${ends.B}: ` +
-    `A ${verb("A")}, B ${verb("B")}.`;
+  const line = (side: Side): string =>
+    `${side} ends with ${writeNumber(ends[side])}, ${writeDifference(ends[side], solution)}: ` +
+    `${side} ${side === agreeing ? "agrees" : "differs"}. ${remarks[side]}`;
+  return [`The solution ends with ${writeNumber(solution)}.`, line("A"), line("B")].join("\n");
+}
+
+/** A subtraction and its result, `14-20=-6`. */
+export function writeDifference(left: number, right: number): string {
+  const subtrahend = writeNumber(right);
+  return `${writeNumber(left)}-${right < 0 ? `(${subtrahend})` : subtrahend}=${writeNumber(left - right)}`;
 }
 
 interface Line {
@@ -121,17 +138,11 @@ function linesOf(text: string): Line[] {
     .map((line) => ({ text: line, equations: findEquations(line) }));
 }
 
-interface FinalNumber {
-  readonly value: number;
-  /** As the text writes it. */
-  readonly text: string;
-}
-
 /** The last number of a text's last line. */
-function finalNumber(text: string): FinalNumber | null {
+function finalNumber(text: string): number | null {
   const last = text.trimEnd().split("\n").at(-1) ?? "";
   const written = last.match(/-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?/g)?.at(-1);
-  return written === undefined ? null : { value: Number(written.replaceAll(",", "")), text: written };
+  return written === undefined ? null : Number(written.replaceAll(",", ""));
 }
 
 interface Found {
@@ -145,7 +156,7 @@ function firstDeparture(
   solution: readonly Line[],
   better: readonly Line[],
   worse: readonly Line[],
-  final: FinalNumber,
+  final: number,
 ): Found | null {
   const known = [...solution, ...better].flatMap(({ text }) => findNumbers(text));
   const reached: number[] = [];
@@ -165,8 +176,8 @@ function firstDeparture(
     const counterpart = counterpartOf(last, solution.flatMap((line) => line.equations), reached);
     return {
       line: text,
-      correction: `the solution has ${counterpart?.text ?? final.text}`,
-      support: supportFor(counterpart?.stated ?? final.value, better),
+      correction: `the solution has ${counterpart?.text ?? writeNumber(final)}`,
+      support: supportFor(counterpart?.stated ?? final, better),
       departure: "value",
     };
   }

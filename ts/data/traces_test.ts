@@ -3,7 +3,7 @@ import { checkQuotes, parseTrace } from "../cor/trace.ts";
 import { bothOrders, place } from "./placement.ts";
 import type { PreferenceRecord } from "./record.ts";
 import { generateTasks } from "./tasks/mod.ts";
-import { type DataTrace, SKIP_REASONS, type SkipReason, traceFromData } from "./traces.ts";
+import { type DataTrace, SKIP_REASONS, type SkipReason, traceFromData, writeDifference } from "./traces.ts";
 
 const record = (fields: Partial<PreferenceRecord>): PreferenceRecord => ({
   id: "1",
@@ -31,9 +31,9 @@ A: 20
 </solution>
 
 <eval>
-The solution ends with 20, A with 14, B with 20: A differs, B agrees.
-<quote_A>The boxes hold 2 + 8 = 10 pens.</quote_A> is wrong: the solution has 2 * 8 = 16.
-<quote_B>The boxes hold 2 * 8 = 16 pens.</quote_B> is right.
+The solution ends with 20.
+A ends with 14, 14-20=-6: A differs. <quote_A>The boxes hold 2 + 8 = 10 pens.</quote_A> is wrong: the solution has 2 * 8 = 16.
+B ends with 20, 20-20=0: B agrees. <quote_B>The boxes hold 2 * 8 = 16 pens.</quote_B> is right.
 </eval>
 
 <answer>[[B]]</answer>`,
@@ -43,7 +43,7 @@ The solution ends with 20, A with 14, B with 20: A differs, B agrees.
 Deno.test("the first step that departs is quoted, with its own arithmetic where that is wrong", () => {
   const remark = (rejected: string): string => {
     const made = trace({ rejected });
-    return "trace" in made ? parseTrace(made.trace).eval!.split("\n")[1]! : made.skipped;
+    return "trace" in made ? /<quote_A>.*/.exec(parseTrace(made.trace).eval!)![0] : made.skipped;
   };
   expect(remark("She has 2 * 8 = 16.\nThen 16+4=21.\nA: 21")).toBe(
     "<quote_A>Then 16+4=21.</quote_A> is wrong: it should be 16+4=20.",
@@ -59,6 +59,12 @@ Deno.test("the first step that departs is quoted, with its own arithmetic where 
 Deno.test("the supporting quote reaches the value, or is the last line", () => {
   const made = trace({ chosen: "Pens in boxes: sixteen.\nA: 20" });
   expect("trace" in made && parseTrace(made.trace).quotes[1]!.text).toBe("A: 20");
+});
+
+Deno.test("a difference writes its numbers plainly and keeps a negative one apart", () => {
+  expect(writeDifference(1200, 1300.5)).toBe("1200-1300.5=-100.5");
+  expect(writeDifference(0.3, 0.1)).toBe("0.3-0.1=0.2");
+  expect(writeDifference(-6, -4)).toBe("-6-(-4)=-2");
 });
 
 Deno.test("a pair without a departing step is skipped for its reason", () => {
