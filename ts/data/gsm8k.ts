@@ -10,7 +10,7 @@ import { evaluate } from "./arithmetic.ts";
 import { DataError } from "./data_error.ts";
 import { hashFraction } from "./hash.ts";
 import { readJsonLines } from "./json_lines.ts";
-import type { PreferenceRecord } from "./record.ts";
+import type { PreferenceRecord, Split } from "./record.ts";
 
 /** One model's solution with the grade that the data give it. */
 export interface GradedSolution {
@@ -93,9 +93,6 @@ export type ExclusionReason =
   | "solution:graded-right-value-wrong"
   | "solution:graded-wrong-value-right"
   | "solution:same-text";
-
-/** Parts of a split. */
-export type Split = "train" | "validation" | "test";
 
 /** Options of {@link pairGradedProblems}. */
 export interface PairOptions {

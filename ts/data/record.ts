@@ -34,3 +34,6 @@ export interface PlacedPair {
   /** The place of the better answer. */
   readonly gold: Side;
 }
+
+/** A set of records. Validation is for choosing settings, test for measuring. */
+export type Split = "train" | "validation" | "test";

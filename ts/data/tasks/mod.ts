@@ -6,4 +6,3 @@
 export { drawTasks, generateTasks, type Task, type TaskOptions } from "./tasks.ts";
 export type { Fault } from "./answers.ts";
 export { HELD_RANGES, type Operation, type Problem, type Step } from "./problem.ts";
-export type { Split } from "./wordings.ts";

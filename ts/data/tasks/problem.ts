@@ -4,7 +4,8 @@
  * @module
  */
 import type { Draws } from "./draws.ts";
-import { ITEMS, NUMBER, type Slot, type Split, STORY, SUBJECTS } from "./wordings.ts";
+import type { Split } from "../record.ts";
+import { ITEMS, NUMBER, type Slot, STORY, SUBJECTS } from "./wordings.ts";
 
 /** An arithmetic operation, as it is written. */
 export type Operation = "+" | "-" | "*";

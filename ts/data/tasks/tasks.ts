@@ -4,11 +4,10 @@
  *
  * @module
  */
-import type { PreferenceRecord } from "../record.ts";
+import type { PreferenceRecord, Split } from "../record.ts";
 import { drawWrongSteps, type Fault, wordAnswer } from "./answers.ts";
 import { Draws } from "./draws.ts";
 import { drawProblem, type Problem, type Step, writeStep } from "./problem.ts";
-import type { Split } from "./wordings.ts";
 
 /** Options of {@link generateTasks}. */
 export interface TaskOptions {

@@ -6,7 +6,8 @@ import { bothOrders } from "../placement.ts";
 import { traceFromData } from "../traces.ts";
 import { type Problem, splitOfQuantity } from "./problem.ts";
 import { drawTasks, generateTasks, type Task } from "./tasks.ts";
-import { ITEMS, NUMBER, type Slot, type Split, STORY, SUBJECTS } from "./wordings.ts";
+import type { Split } from "../record.ts";
+import { ITEMS, NUMBER, type Slot, STORY, SUBJECTS } from "./wordings.ts";
 
 const SPLITS: readonly Split[] = ["train", "validation", "test"];
 const COUNT = 3000;

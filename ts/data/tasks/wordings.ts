@@ -9,8 +9,7 @@
  * @module
  */
 
-/** A set of tasks. Validation is for choosing settings, test for measuring. */
-export type Split = "train" | "validation" | "test";
+import type { Split } from "../record.ts";
 
 /** What a sentence of a problem tells. */
 export type Slot =
