@@ -1,16 +1,26 @@
 //! The shape of a model, read from a Hugging Face `config.json` or from GGUF metadata.
 
+mod family;
+mod fields;
+mod rope;
+
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use self::fields::{Fields, Reading};
 use crate::weights::Dtype;
 use crate::{Error, Result};
 
-/// Shape and constants of a Llama-family decoder (SmolLM2, Llama 2/3 without rope scaling).
+pub use self::family::Family;
+pub use self::rope::{RopeScaling, Rotary, Yarn};
+
+/// Shape and constants of a decoder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelConfig {
+    /// Which architecture it is.
+    pub family: Family,
     /// Rows of the embedding.
     pub vocab_size: usize,
     /// Width of the residual stream.
@@ -29,10 +39,16 @@ pub struct ModelConfig {
     pub max_position: usize,
     /// Base of the rotary embedding.
     pub rope_theta: f64,
+    /// How it is stretched.
+    pub rope_scaling: RopeScaling,
     /// Epsilon of every RMSNorm.
     pub rms_norm_eps: f64,
     /// Whether the LM head is the embedding.
     pub tie_word_embeddings: bool,
+    /// Whether queries, keys and values have biases, and attention's output where the family has that one.
+    pub attention_bias: bool,
+    /// Whether the MLP's matrices have biases.
+    pub mlp_bias: bool,
     /// Beginning-of-sequence token.
     pub bos_token_id: Option<u32>,
     /// Tokens that end a sequence.
@@ -42,12 +58,13 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
-    /// Reads a `config.json` with the defaults of transformers' `LlamaConfig`. The rotary base may stand at the top
-    /// (`rope_theta`) or, as transformers 5 writes it, in `rope_parameters`. `path` is named in errors only.
+    /// Reads a `config.json` of Llama, Mistral, Qwen2 or Qwen3 with the defaults of transformers 5. `path` is named in
+    /// errors only.
     ///
     /// # Errors
-    /// [`Error::Format`] naming key, value and what was expected: for another `model_type`, for anything that would
-    /// change the arithmetic (rope scaling, biases, another activation, quantised weights), for missing or absurd sizes.
+    /// [`Error::Format`] naming key, value and what was expected: for another `model_type`, for anything else that would
+    /// change the arithmetic (sliding windows, unknown rope scaling, another activation, quantised weights), for missing
+    /// or absurd sizes.
     pub fn from_hf_json(path: &Path, bytes: &[u8]) -> Result<Self> {
         let fields = Fields::parse(path, bytes)?;
         let config = Self::from_fields(&fields).map_err(|reason| Error::format(path, reason))?;
@@ -55,13 +72,9 @@ impl ModelConfig {
         Ok(config)
     }
 
-    fn from_fields(fields: &Fields) -> std::result::Result<Self, String> {
-        if fields.text("model_type")? != Some("llama") {
-            return Err(fields.refusal("model_type", "\"llama\""));
-        }
+    fn from_fields(fields: &Fields) -> Reading<Self> {
+        let family = Family::read(fields)?;
         for (key, neutral) in [
-            ("attention_bias", json!(false)),
-            ("mlp_bias", json!(false)),
             ("hidden_act", json!("silu")),
             ("quantization_config", Value::Null),
             ("rope_interleaved", json!(false)),
@@ -71,24 +84,49 @@ impl ModelConfig {
                 return Err(fields.refusal(key, &neutral.to_string()));
             }
         }
+        let defaults = family.defaults();
         let hidden_size = fields.size("hidden_size")?;
         let num_heads = fields.size("num_attention_heads")?;
+        let num_layers = fields.size("num_hidden_layers")?;
+        let max_position = fields.size_or("max_position_embeddings", defaults.max_position)?;
+        family.refuse_windows(fields, num_layers, max_position)?;
+        let (rope_scaling, rope_theta) = rope::read(fields, max_position)?;
+        let by_heads = hidden_size.checked_div(num_heads).unwrap_or(0);
         Ok(Self {
+            family,
             vocab_size: fields.size("vocab_size")?,
             hidden_size,
             intermediate_size: fields.size("intermediate_size")?,
-            num_layers: fields.size("num_hidden_layers")?,
+            num_layers,
             num_heads,
-            num_kv_heads: fields.size_or("num_key_value_heads", num_heads)?,
-            head_dim: fields.size_or("head_dim", hidden_size.checked_div(num_heads).unwrap_or(0))?,
-            max_position: fields.size_or("max_position_embeddings", 2048)?,
-            rope_theta: rope_theta(fields)?,
+            num_kv_heads: fields.size_unless("num_key_value_heads", num_heads, defaults.num_kv_heads)?,
+            head_dim: fields.size_unless("head_dim", by_heads, defaults.head_dim)?,
+            max_position,
+            rope_theta,
+            rope_scaling,
             rms_norm_eps: fields.number("rms_norm_eps")?.unwrap_or(1e-6),
             tie_word_embeddings: fields.flag("tie_word_embeddings")?.unwrap_or(false),
-            bos_token_id: fields.token_ids("bos_token_id", Some(1))?.first().copied(),
-            eos_token_ids: fields.token_ids("eos_token_id", Some(2))?,
+            attention_bias: fields.flag("attention_bias")?.unwrap_or(family == Family::Qwen2),
+            mlp_bias: fields.flag("mlp_bias")?.unwrap_or(false),
+            bos_token_id: fields.token_ids("bos_token_id", defaults.bos_token_id)?.first().copied(),
+            eos_token_ids: fields.token_ids("eos_token_id", defaults.eos_token_id)?,
             pad_token_id: fields.token_ids("pad_token_id", None)?.first().copied(),
         })
+    }
+
+    /// Whether attention's output has a bias.
+    pub fn output_bias(&self) -> bool {
+        self.attention_bias && self.family != Family::Qwen2
+    }
+
+    /// Whether each head of queries and keys is normed before its rotation.
+    pub fn head_norms(&self) -> bool {
+        self.family == Family::Qwen3
+    }
+
+    /// The rotary embedding.
+    pub fn rotary(&self) -> Rotary {
+        self.rope_scaling.rotary(self.rope_theta, self.head_dim)
     }
 
     /// Adds the end-of-sequence tokens of a `generation_config.json`, where chat models name their end of turn.
@@ -105,17 +143,20 @@ impl ModelConfig {
         self.validate().map_err(|error| Error::format(path, error.to_string()))
     }
 
-    /// The `config.json` of a `LlamaForCausalLM` with weights of `dtype`. It carries the rotary base in both places
-    /// where readers look for it.
+    /// The `config.json` of a causal language model with weights of `dtype`. It carries the rotary embedding in both
+    /// places where readers look for it.
     pub fn to_hf_json(&self, dtype: Dtype) -> Value {
         let eos = match self.eos_token_ids.as_slice() {
             [] => Value::Null,
             [id] => json!(id),
             ids => json!(ids),
         };
-        json!({
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
+        let mut rope = self.rope_scaling.to_hf_json(self.max_position);
+        let rope_scaling = (self.rope_scaling != RopeScaling::Default).then(|| rope.clone());
+        rope.insert("rope_theta".into(), json!(self.rope_theta));
+        let mut json = json!({
+            "architectures": [self.family.class("ForCausalLM")],
+            "model_type": self.family.model_type(),
             "vocab_size": self.vocab_size,
             "hidden_size": self.hidden_size,
             "intermediate_size": self.intermediate_size,
@@ -125,17 +166,25 @@ impl ModelConfig {
             "head_dim": self.head_dim,
             "max_position_embeddings": self.max_position,
             "hidden_act": "silu",
-            "attention_bias": false,
-            "mlp_bias": false,
+            "attention_bias": self.attention_bias,
+            "mlp_bias": self.mlp_bias,
             "rope_theta": self.rope_theta,
-            "rope_parameters": { "rope_theta": self.rope_theta, "rope_type": "default" },
+            "rope_parameters": rope,
             "rms_norm_eps": self.rms_norm_eps,
             "tie_word_embeddings": self.tie_word_embeddings,
             "bos_token_id": self.bos_token_id,
             "eos_token_id": eos,
             "pad_token_id": self.pad_token_id,
             "torch_dtype": dtype.torch_name(),
-        })
+        });
+        if let Some(scaling) = rope_scaling {
+            json["rope_scaling"] = Value::Object(scaling);
+        }
+        if self.family == Family::Mistral {
+            // Where the key is missing, transformers takes 4,096.
+            json["sliding_window"] = Value::Null;
+        }
+        json
     }
 
     /// Checks that the sizes fit each other and are not absurd.
@@ -172,6 +221,16 @@ impl ModelConfig {
                 return Err(Error::Input(format!("{name} is \"{value}\", expected a positive number")));
             }
         }
+        self.family.check_biases(self.attention_bias, self.mlp_bias).map_err(Error::Input)?;
+        let scaling = self.rope_scaling.validate(self.head_dim);
+        scaling.map_err(|reason| Error::Input(format!("rope_parameters: {reason}")))?;
+        let Rotary { frequencies, scale } = self.rotary();
+        if let Some(value) = frequencies.iter().chain([&scale]).find(|x| !(x.is_finite() && **x > 0.0)) {
+            return Err(Error::Input(format!(
+                "The rotary embedding of base {} and scaling {:?} has a \"{value}\", expected positive numbers",
+                self.rope_theta, self.rope_scaling
+            )));
+        }
         let ids = [("bos_token_id", &self.bos_token_id), ("pad_token_id", &self.pad_token_id)]
             .into_iter()
             .flat_map(|(name, id)| id.map(|id| (name, id)))
@@ -188,234 +247,5 @@ impl ModelConfig {
     }
 }
 
-/// The rotary base, wherever it stands, once nothing but the plain embedding is asked for.
-fn rope_theta(fields: &Fields) -> std::result::Result<f64, String> {
-    let top = fields.number("rope_theta")?;
-    let mut nested = None;
-    for key in ["rope_scaling", "rope_parameters"] {
-        let Some(value) = fields.get(key) else { continue };
-        let Some(object) = value.as_object() else {
-            return Err(fields.refusal(key, "an object or null"));
-        };
-        for (name, value) in object {
-            match name.as_str() {
-                "rope_type" | "type" if value == "default" => {}
-                "partial_rotary_factor" if value.as_f64() == Some(1.0) => {}
-                "rope_theta" if value.is_number() => nested = value.as_f64(),
-                _ => return Err(fields.refusal(key, "rope_type \"default\" and at most a rope_theta")),
-            }
-        }
-    }
-    match (top, nested) {
-        (Some(top), Some(nested)) if top != nested => {
-            Err(format!("rope_theta is \"{top}\", but rope_parameters has \"{nested}\""))
-        }
-        _ => Ok(nested.or(top).unwrap_or(10_000.0)),
-    }
-}
-
-/// A JSON object read key by key. A key that is null counts as absent.
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn parse(path: &Path, bytes: &[u8]) -> Result<Self> {
-        match serde_json::from_slice(bytes) {
-            Ok(Value::Object(map)) => Ok(Self(map)),
-            Ok(_) => Err(Error::format(path, "Not a JSON object")),
-            Err(error) => Err(Error::format(path, format!("Not JSON: {error}"))),
-        }
-    }
-
-    fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key).filter(|value| !value.is_null())
-    }
-
-    fn refusal(&self, key: &str, expected: &str) -> String {
-        match self.get(key) {
-            Some(Value::String(text)) => format!("{key} is \"{text}\", expected {expected}"),
-            Some(value) => format!("{key} is \"{value}\", expected {expected}"),
-            None => format!("{key} is missing, expected {expected}"),
-        }
-    }
-
-    fn text(&self, key: &str) -> std::result::Result<Option<&str>, String> {
-        self.get(key).map(|value| value.as_str().ok_or_else(|| self.refusal(key, "a string"))).transpose()
-    }
-
-    fn number(&self, key: &str) -> std::result::Result<Option<f64>, String> {
-        self.get(key).map(|value| value.as_f64().ok_or_else(|| self.refusal(key, "a number"))).transpose()
-    }
-
-    fn flag(&self, key: &str) -> std::result::Result<Option<bool>, String> {
-        self.get(key)
-            .map(|value| value.as_bool().ok_or_else(|| self.refusal(key, "true or false")))
-            .transpose()
-    }
-
-    fn size(&self, key: &str) -> std::result::Result<usize, String> {
-        let size = self.get(key).and_then(Value::as_u64).and_then(|size| usize::try_from(size).ok());
-        size.ok_or_else(|| self.refusal(key, "a whole number"))
-    }
-
-    fn size_or(&self, key: &str, default: usize) -> std::result::Result<usize, String> {
-        if self.get(key).is_some() { self.size(key) } else { Ok(default) }
-    }
-
-    /// One id, a list of ids, or none: null, or −1 as old files write it. `default` stands for an absent key.
-    fn token_ids(&self, key: &str, default: Option<u32>) -> std::result::Result<Vec<u32>, String> {
-        let one = |value: &Value| {
-            let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
-            id.ok_or_else(|| self.refusal(key, "a token id or a list of them"))
-        };
-        match self.0.get(key) {
-            None => Ok(default.into_iter().collect()),
-            Some(Value::Null) => Ok(Vec::new()),
-            Some(value) if value.as_i64() == Some(-1) => Ok(Vec::new()),
-            Some(Value::Array(items)) => items.iter().map(one).collect(),
-            Some(value) => Ok(vec![one(value)?]),
-        }
-    }
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// A small untied model: 2 layers, 4 query heads on 2 key/value heads of width 8, hidden size 24.
-    pub(crate) fn small() -> ModelConfig {
-        ModelConfig {
-            vocab_size: 40,
-            hidden_size: 24,
-            intermediate_size: 32,
-            num_layers: 2,
-            num_heads: 4,
-            num_kv_heads: 2,
-            head_dim: 8,
-            max_position: 64,
-            rope_theta: 10_000.0,
-            rms_norm_eps: 1e-5,
-            tie_word_embeddings: false,
-            bos_token_id: Some(0),
-            eos_token_ids: vec![1],
-            pad_token_id: None,
-        }
-    }
-
-    fn parse(value: &Value) -> Result<ModelConfig> {
-        ModelConfig::from_hf_json(Path::new("config.json"), value.to_string().as_bytes())
-    }
-
-    fn with(key: &str, value: Value) -> Value {
-        let mut json = small().to_hf_json(Dtype::F32);
-        json[key] = value;
-        json
-    }
-
-    fn without(keys: &[&str]) -> Value {
-        let mut json = small().to_hf_json(Dtype::F32);
-        for key in keys {
-            json.as_object_mut().unwrap().shift_remove(*key).unwrap();
-        }
-        json
-    }
-
-    #[test]
-    fn defaults_are_those_of_transformers() {
-        let config = parse(&without(&[
-            "num_key_value_heads",
-            "head_dim",
-            "max_position_embeddings",
-            "rope_theta",
-            "rope_parameters",
-            "rms_norm_eps",
-            "tie_word_embeddings",
-            "bos_token_id",
-            "eos_token_id",
-            "pad_token_id",
-        ]))
-        .unwrap();
-        assert_eq!((config.num_kv_heads, config.head_dim, config.max_position), (4, 6, 2048));
-        assert_eq!((config.rope_theta, config.rms_norm_eps, config.tie_word_embeddings), (1e4, 1e-6, false));
-        assert_eq!(
-            (config.bos_token_id, config.eos_token_ids, config.pad_token_id),
-            (Some(1), vec![2], None)
-        );
-    }
-
-    #[test]
-    fn the_rotary_base_is_found_in_either_place() {
-        let mut old = without(&["rope_parameters"]);
-        old["rope_theta"] = json!(100_000);
-        assert_eq!(parse(&old).unwrap().rope_theta, 1e5);
-        let mut new = without(&["rope_theta"]);
-        new["rope_parameters"]["rope_theta"] = json!(5e5);
-        assert_eq!(parse(&new).unwrap().rope_theta, 5e5);
-        let error = parse(&with("rope_theta", json!(5.0))).unwrap_err().to_string();
-        assert!(error.contains("\"5\"") && error.contains("\"10000\""), "{error}");
-    }
-
-    #[test]
-    fn what_would_change_the_arithmetic_is_refused_by_key_value_and_file() {
-        for (key, value, quoted) in [
-            ("model_type", json!("qwen2"), "\"qwen2\""),
-            ("attention_bias", json!(true), "\"true\""),
-            ("mlp_bias", json!(true), "\"true\""),
-            ("hidden_act", json!("gelu"), "\"gelu\""),
-            ("quantization_config", json!({ "bits": 4 }), "\"{\"bits\":4}\""),
-            ("rope_scaling", json!({ "type": "linear", "factor": 2.0 }), "linear"),
-            ("rope_parameters", json!({ "rope_type": "llama3", "rope_theta": 1e4 }), "llama3"),
-            ("num_key_value_heads", json!(3), "\"3\""),
-            ("head_dim", json!(7), "\"7\""),
-            ("hidden_size", json!(-4), "\"-4\""),
-            ("num_hidden_layers", json!(1u64 << 60), "1152921504606846976"),
-            ("vocab_size", json!("many"), "\"many\""),
-            ("eos_token_id", json!([1, 40]), "\"40\""),
-            ("rms_norm_eps", json!(0.0), "\"0\""),
-        ] {
-            let error = parse(&with(key, value)).unwrap_err().to_string();
-            assert!(
-                error.contains("config.json") && error.contains(key) && error.contains(quoted),
-                "{error}"
-            );
-        }
-        assert!(
-            parse(&without(&["hidden_size"])).unwrap_err().to_string().contains("hidden_size is missing")
-        );
-    }
-
-    #[test]
-    fn ends_of_sequence_are_merged() {
-        let mut config = parse(&with("eos_token_id", json!([1, 5]))).unwrap();
-        config.merge_generation_config(Path::new("g.json"), br#"{"eos_token_id": [5, 7]}"#).unwrap();
-        assert_eq!(config.eos_token_ids, [1, 5, 7]);
-        assert!(config.merge_generation_config(Path::new("g.json"), br#"{"eos_token_id": [true]}"#).is_err());
-        assert_eq!(parse(&with("pad_token_id", json!(-1))).unwrap().pad_token_id, None);
-    }
-
-    proptest! {
-        #[test]
-        fn writing_and_reading_gives_the_same_config(
-            kv in 1usize..5, group in 1usize..5, half in 1usize..40, theta in 1.0f64..1e7, eps in 1e-12f64..1.0,
-            tied in any::<bool>(), eos in prop::collection::vec(0u32..40, 0..3)
-        ) {
-            let config = ModelConfig {
-                num_heads: kv * group, num_kv_heads: kv, head_dim: 2 * half, rope_theta: theta, rms_norm_eps: eps,
-                tie_word_embeddings: tied, eos_token_ids: eos, ..small()
-            };
-            prop_assert_eq!(parse(&config.to_hf_json(Dtype::BF16)).unwrap(), config);
-        }
-
-        #[test]
-        fn damaged_json_never_panics(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-            let mut bytes = small().to_hf_json(Dtype::F32).to_string().into_bytes();
-            let at = at.index(bytes.len());
-            prop_assert!(ModelConfig::from_hf_json(Path::new("c"), &bytes[..at]).is_err());
-            bytes[at] = byte;
-            if let Ok(config) = ModelConfig::from_hf_json(Path::new("c"), &bytes) {
-                prop_assert!(config.validate().is_ok());
-            }
-        }
-    }
-}
+pub(crate) mod tests;

@@ -6,6 +6,7 @@
 pub mod cpu;
 pub mod threads;
 
+use crate::config::Rotary;
 use crate::forest::Layout;
 use std::ops::Range;
 
@@ -220,17 +221,15 @@ pub trait Backend: Clone + Send + Sync + 'static {
         store: Store,
     );
 
-    /// Rotates each head's halves in place by position · thetaˢ (Su et al. 2021, equation 34; Hugging Face's pairing
-    /// of element i with i + head_dim/2). `inverse` rotates back: the backward pass.
-    fn rope(
-        &self,
-        x: &mut Self::Buffer,
-        positions: &[u32],
-        heads: usize,
-        head_dim: usize,
-        theta: f64,
-        inverse: bool,
-    );
+    /// y += bias, in each row
+    fn add_bias(&self, bias: &Self::Buffer, y: &mut Self::Buffer);
+    /// d_bias += Σ d_y over the rows, in ascending order
+    fn bias_backward(&self, d_y: &Self::Buffer, d_bias: &mut Self::Buffer);
+
+    /// Rotates each head's halves in place by position · frequency and scales them (Su et al. 2021, equation 34;
+    /// Hugging Face's pairing of element i with i + head_dim/2). `transposed` is the backward pass: it rotates back,
+    /// and scales too.
+    fn rope(&self, x: &mut Self::Buffer, positions: &[u32], heads: usize, rotary: &Rotary, transposed: bool);
 
     /// out = silu(gate) · up (Shazeer 2020, equation 6)
     fn swiglu(&self, gate: &Self::Buffer, up: &Self::Buffer, out: &mut Self::Buffer);

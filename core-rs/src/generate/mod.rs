@@ -209,7 +209,7 @@ impl<'a, B: Backend> Generation<'a, B> {
         leaves.dedup();
         let mut x = decoder.embed(&tokens);
         for ((w, shared), own) in layers(decoder, packed).zip(shared).zip(own) {
-            let [q, k, v] = layer::project(decoder, &w, &x, &positions);
+            let ([q, k, v], _) = layer::project(decoder, &w, &x, &positions);
             for (row, cache) in own.iter_mut().enumerate() {
                 b.append(&k, &v, row, heads, cache);
             }

@@ -1,10 +1,10 @@
-//! Forward and explicit backward of a Llama-family decoder over a forest, on any backend.
+//! Forward and explicit backward of a decoder over a forest, on any backend.
 
 use super::layer::{self, LayerWeights, Layered, Saved};
 use super::params::{Params, Spec};
 use crate::backend::{Backend, Heads, Scalar, Store, VocabHead, VocabRows};
 use crate::cancel::Cancel;
-use crate::config::ModelConfig;
+use crate::config::{ModelConfig, Rotary};
 use crate::forest::{Forest, Layout};
 use crate::{Error, Result};
 
@@ -46,6 +46,8 @@ pub struct Decoder<B: Backend> {
     pub backend: B,
     /// Its shape.
     pub config: ModelConfig,
+    /// Its rotary embedding.
+    pub rotary: Rotary,
     /// Its tensors.
     pub weights: Params<B::Buffer>,
 }
@@ -104,6 +106,11 @@ impl<B: Backend> Pass<B> {
 }
 
 impl<B: Backend> Decoder<B> {
+    /// A decoder of a valid shape.
+    pub fn new(backend: B, config: ModelConfig, weights: Params<B::Buffer>) -> Self {
+        Self { rotary: config.rotary(), backend, config, weights }
+    }
+
     /// The attention geometry.
     pub fn heads(&self) -> Heads {
         let c = &self.config;

@@ -5,11 +5,12 @@ use super::params::Params;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::pool::Buffer;
 use crate::cancel::Cancel;
-use crate::config::ModelConfig;
+use crate::config::{Family, ModelConfig, RopeScaling, Yarn};
 use crate::forest::{Forest, Layout};
 
 fn config(tied: bool) -> ModelConfig {
     ModelConfig {
+        family: Family::Llama,
         vocab_size: 11,
         hidden_size: 6,
         intermediate_size: 7,
@@ -19,26 +20,47 @@ fn config(tied: bool) -> ModelConfig {
         head_dim: 4,
         max_position: 64,
         rope_theta: 100.0,
+        rope_scaling: RopeScaling::Default,
         rms_norm_eps: 1e-5,
         tie_word_embeddings: tied,
+        attention_bias: false,
+        mlp_bias: false,
         bos_token_id: None,
         eos_token_ids: vec![],
         pad_token_id: None,
     }
 }
 
-fn decoder(tied: bool) -> Decoder<Cpu<f64>> {
-    let config = config(tied);
+/// Every optional part of a layer, and scaled positions.
+fn configs() -> [ModelConfig; 5] {
+    let yarn = RopeScaling::Yarn(Yarn { beta_fast: 2.0, ..Yarn::new(4.0, 16) });
+    let llama3 = RopeScaling::Llama3 {
+        factor: 4.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position: 16,
+    };
+    [
+        config(true),
+        config(false),
+        ModelConfig { attention_bias: true, mlp_bias: true, rope_scaling: llama3, ..config(false) },
+        ModelConfig { family: Family::Qwen2, attention_bias: true, rope_scaling: yarn, ..config(true) },
+        ModelConfig { family: Family::Qwen3, attention_bias: true, ..config(false) },
+    ]
+}
+
+fn decoder(config: ModelConfig) -> Decoder<Cpu<f64>> {
+    config.validate().unwrap();
     let mut seed = 0.0;
     let weights = Params::specs(&config, true, true).map(|spec| {
         seed += 1.0;
-        let norm = spec.shape.len() == 1;
+        let norm = spec.name.ends_with("norm.weight");
         (0..spec.len())
             .map(|i| if norm { 1.0 } else { 0.0 } + 0.4 * (seed * 3.7 + i as f64 * 1.9).sin())
             .collect::<Vec<_>>()
             .into()
     });
-    Decoder { backend: Cpu::new(), config, weights }
+    Decoder::new(Cpu::new(), config, weights)
 }
 
 fn forest() -> Forest {
@@ -86,8 +108,8 @@ fn gradients(
 #[test]
 fn every_tensor_agrees_with_differences() {
     const H: f64 = 1e-5;
-    for tied in [true, false] {
-        let mut d = decoder(tied);
+    for config in configs() {
+        let mut d = decoder(config);
         let forest = forest();
         let c = coefficients(&forest, 3);
         let analytic = gradients(&d, &forest, &options(false), &c);
@@ -110,17 +132,23 @@ fn every_tensor_agrees_with_differences() {
 
 #[test]
 fn recomputation_changes_no_bit() {
-    let (d, forest) = (decoder(true), forest());
-    let c = coefficients(&forest, 3);
-    let (kept, again) =
-        (gradients(&d, &forest, &options(false), &c), gradients(&d, &forest, &options(true), &c));
-    assert!(kept.iter().eq(again.iter()));
+    for config in configs() {
+        let (d, forest) = (decoder(config), forest());
+        let c = coefficients(&forest, 3);
+        let (kept, again) =
+            (gradients(&d, &forest, &options(false), &c), gradients(&d, &forest, &options(true), &c));
+        assert!(kept.iter().eq(again.iter()));
+    }
+}
+
+#[test]
+fn a_forest_is_its_sequences() {
+    configs().into_iter().for_each(check_sequences);
 }
 
 /// Sequences written out flat; each shared token's coefficient goes to the first sequence that holds it.
-#[test]
-fn a_forest_is_its_sequences() {
-    let (d, forest) = (decoder(true), forest());
+fn check_sequences(config: ModelConfig) {
+    let (d, forest) = (decoder(config), forest());
     let c = coefficients(&forest, 0);
     let layout = Layout::new(&forest);
     let options = ForwardOptions { temperature: 0.7, entropy: true, ..Default::default() };
@@ -149,7 +177,7 @@ fn a_forest_is_its_sequences() {
 
 #[test]
 fn bad_arguments_are_refused() {
-    let d = decoder(true);
+    let d = decoder(config(true));
     let run = |forest: &Forest, options: &ForwardOptions| d.forward(forest, options, &Cancel::new()).err();
     let flat = |tokens: Vec<u32>| Forest::flat(&[tokens]).unwrap();
     let message = |e: Option<crate::Error>| e.map(|e| e.to_string()).unwrap_or_default();

@@ -14,7 +14,8 @@ pub fn random(config: &ModelConfig, seed: u64) -> Params<Vec<f32>> {
     Params::specs(config, false, true).map(|spec| {
         tensor += 1;
         if spec.shape.len() == 1 {
-            return vec![1.0; spec.len()];
+            let value = if spec.name.ends_with(".bias") { 0.0 } else { 1.0 };
+            return vec![value; spec.len()];
         }
         let writes = spec.name.ends_with("o_proj.weight") || spec.name.ends_with("down_proj.weight");
         let deviation = if writes { residual } else { DEVIATION };

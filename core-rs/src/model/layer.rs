@@ -1,7 +1,7 @@
 //! One decoder layer: x + attention(norm(x)), then x + mlp(norm(x)).
 
 use super::decoder::Decoder;
-use super::params::LayerParams;
+use super::params::{LayerParams, Linear};
 use crate::backend::{Backend, Store};
 use crate::forest::Layout;
 
@@ -27,20 +27,44 @@ impl<B: Backend> Matrix<'_, B> {
 pub struct LayerWeights<'a, B: Backend> {
     /// Norms.
     norms: [&'a B::Buffer; 2],
+    /// Norms of the heads of queries and keys.
+    head_norms: [Option<&'a B::Buffer>; 2],
     /// q, k, v, o, gate, up, down.
     matrices: [Matrix<'a, B>; 7],
+    /// Theirs.
+    biases: [Option<&'a B::Buffer>; 7],
+}
+
+fn linears<T>(w: &LayerParams<T>) -> [&Linear<T>; 7] {
+    [&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down]
 }
 
 impl<'a, B: Backend> LayerWeights<'a, B> {
     /// As they are stored.
     pub fn plain(w: &'a LayerParams<B::Buffer>) -> Self {
-        let matrices = [&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down].map(Matrix::Plain);
-        Self { norms: [&w.input_norm, &w.post_norm], matrices }
+        Self::new(w, linears(w).map(|l| Matrix::Plain(&l.weight)))
     }
 
     /// With packed matrices.
     pub fn packed(w: &'a LayerParams<B::Buffer>, packed: &'a [B::Packed; 7]) -> Self {
-        Self { norms: [&w.input_norm, &w.post_norm], matrices: packed.each_ref().map(Matrix::Packed) }
+        Self::new(w, packed.each_ref().map(Matrix::Packed))
+    }
+
+    fn new(w: &'a LayerParams<B::Buffer>, matrices: [Matrix<'a, B>; 7]) -> Self {
+        Self {
+            norms: [&w.input_norm, &w.post_norm],
+            head_norms: [&w.q_norm, &w.k_norm].map(Option::as_ref),
+            matrices,
+            biases: linears(w).map(|l| l.bias.as_ref()),
+        }
+    }
+
+    /// y = or += x · matrixᵀ, and the bias after the whole product.
+    fn apply(&self, i: usize, backend: &B, x: &B::Buffer, inputs: usize, y: &mut B::Buffer, store: Store) {
+        self.matrices[i].apply(backend, x, inputs, y, store);
+        if let Some(bias) = self.biases[i] {
+            backend.add_bias(bias, y);
+        }
     }
 }
 
@@ -48,16 +72,8 @@ impl<'a, B: Backend> LayerWeights<'a, B> {
 pub fn pack<B: Backend>(decoder: &Decoder<B>, w: &LayerParams<B::Buffer>) -> [B::Packed; 7] {
     let c = &decoder.config;
     let (width, queries, inner) = (c.hidden_size, c.num_heads * c.head_dim, c.intermediate_size);
-    [
-        (&w.q, width),
-        (&w.k, width),
-        (&w.v, width),
-        (&w.o, queries),
-        (&w.gate, width),
-        (&w.up, width),
-        (&w.down, inner),
-    ]
-    .map(|(m, inputs)| decoder.backend.pack(m, inputs))
+    let inputs = [width, width, width, queries, width, width, inner];
+    std::array::from_fn(|i| decoder.backend.pack(&linears(w)[i].weight, inputs[i]))
 }
 
 /// What backward needs of a layer. Norms and the activation are cheap to compute again.
@@ -67,6 +83,8 @@ pub struct Saved<B: Backend> {
     q: B::Buffer,
     k: B::Buffer,
     v: B::Buffer,
+    /// Queries and keys before the norms of their heads, where there are such.
+    before_norm: Option<[B::Buffer; 2]>,
     attended: B::Buffer,
     log_sums: B::Buffer,
     middle: B::Buffer,
@@ -89,32 +107,41 @@ fn norm<B: Backend>(
     x: &B::Buffer,
     weight: &B::Buffer,
     rows: usize,
+    width: usize,
 ) -> (B::Buffer, B::Buffer) {
-    let mut y = d.backend.unspecified(rows * d.config.hidden_size);
+    let mut y = d.backend.unspecified(rows * width);
     let mut rstd = d.backend.unspecified(rows);
     d.backend.rms_norm(x, weight, d.config.rms_norm_eps, &mut y, &mut rstd);
     (y, rstd)
 }
 
-/// Queries, keys and values of the rows of x, rotated to their positions.
+/// Queries, keys and values of the rows of x, rotated to their positions; and queries and keys before the norms of
+/// their heads, where there are such.
 pub fn project<B: Backend>(
     d: &Decoder<B>,
     w: &LayerWeights<B>,
     x: &B::Buffer,
     positions: &[u32],
-) -> [B::Buffer; 3] {
+) -> ([B::Buffer; 3], Option<[B::Buffer; 2]>) {
     let (b, c) = (&d.backend, &d.config);
     let rows = positions.len();
-    let (normed, _) = norm(d, x, w.norms[0], rows);
+    let (normed, _) = norm(d, x, w.norms[0], rows, c.hidden_size);
     let outputs = [c.num_heads, c.num_kv_heads, c.num_kv_heads];
     let [mut q, mut k, v] = [0, 1, 2].map(|i| {
         let mut y = b.unspecified(rows * outputs[i] * c.head_dim);
-        w.matrices[i].apply(b, &normed, c.hidden_size, &mut y, Store::Replace);
+        w.apply(i, b, &normed, c.hidden_size, &mut y, Store::Replace);
         y
     });
-    b.rope(&mut q, positions, c.num_heads, c.head_dim, c.rope_theta, false);
-    b.rope(&mut k, positions, c.num_kv_heads, c.head_dim, c.rope_theta, false);
-    [q, k, v]
+    let mut before_norm = None;
+    if let [Some(q_norm), Some(k_norm)] = w.head_norms {
+        let normed = norm(d, &q, q_norm, rows * c.num_heads, c.head_dim).0;
+        let before_q = std::mem::replace(&mut q, normed);
+        let normed = norm(d, &k, k_norm, rows * c.num_kv_heads, c.head_dim).0;
+        before_norm = Some([before_q, std::mem::replace(&mut k, normed)]);
+    }
+    b.rope(&mut q, positions, c.num_heads, &d.rotary, false);
+    b.rope(&mut k, positions, c.num_kv_heads, &d.rotary, false);
+    ([q, k, v], before_norm)
 }
 
 /// The rest of the layer behind attention: (middle, gate, up, output).
@@ -126,17 +153,17 @@ pub fn finish<B: Backend>(
     rows: usize,
 ) -> [B::Buffer; 4] {
     let (b, c) = (&d.backend, &d.config);
-    w.matrices[3].apply(b, attended, c.num_heads * c.head_dim, &mut x, Store::Add);
-    let (normed, _) = norm(d, &x, w.norms[1], rows);
+    w.apply(3, b, attended, c.num_heads * c.head_dim, &mut x, Store::Add);
+    let (normed, _) = norm(d, &x, w.norms[1], rows, c.hidden_size);
     let [gate, up] = [4, 5].map(|i| {
         let mut y = b.unspecified(rows * c.intermediate_size);
-        w.matrices[i].apply(b, &normed, c.hidden_size, &mut y, Store::Replace);
+        w.apply(i, b, &normed, c.hidden_size, &mut y, Store::Replace);
         y
     });
     let mut inner = b.unspecified(rows * c.intermediate_size);
     b.swiglu(&gate, &up, &mut inner);
     let mut output = b.duplicate(&x);
-    w.matrices[6].apply(b, &inner, c.intermediate_size, &mut output, Store::Add);
+    w.apply(6, b, &inner, c.intermediate_size, &mut output, Store::Add);
     [x, gate, up, output]
 }
 
@@ -149,12 +176,21 @@ pub fn forward<B: Backend>(
 ) -> Layered<B> {
     let (b, c) = (&d.backend, &d.config);
     let rows = layout.positions.len();
-    let [q, k, v] = project(d, w, &input, &layout.positions);
+    let ([q, k, v], before_norm) = project(d, w, &input, &layout.positions);
     let mut attended = b.unspecified(rows * c.num_heads * c.head_dim);
     let mut log_sums = b.unspecified(rows * c.num_heads);
     let caches = b.attention([&q, &k, &v], layout, d.heads(), &mut attended, &mut log_sums);
     let [middle, gate, up, output] = finish(d, w, b.duplicate(&input), &attended, rows);
-    Layered { saved: Saved { input, q, k, v, attended, log_sums, middle, gate, up }, output, caches }
+    let saved = Saved { input, q, k, v, before_norm, attended, log_sums, middle, gate, up };
+    Layered { saved, output, caches }
+}
+
+/// Adds the gradients of a matrix and its bias.
+fn linear_dw<B: Backend>(b: &B, x: &B::Buffer, d_y: &B::Buffer, inputs: usize, d: &mut Linear<B::Buffer>) {
+    b.linear_dw(x, d_y, inputs, &mut d.weight);
+    if let Some(bias) = &mut d.bias {
+        b.bias_backward(d_y, bias);
+    }
 }
 
 /// Turns dL/doutput in `d_x` into dL/dinput and adds the weights' gradients.
@@ -170,25 +206,25 @@ pub fn backward<B: Backend>(
     let rows = layout.positions.len();
     let (width, inner, queries) = (c.hidden_size, c.intermediate_size, c.num_heads * c.head_dim);
 
-    let (normed, rstd) = norm(d, &saved.middle, &w.post_norm, rows);
+    let (normed, rstd) = norm(d, &saved.middle, &w.post_norm, rows, width);
     let mut activation = b.unspecified(rows * inner);
     b.swiglu(&saved.gate, &saved.up, &mut activation);
-    b.linear_dw(&activation, d_x, inner, &mut d_w.down);
+    linear_dw(b, &activation, d_x, inner, &mut d_w.down);
     let mut d_activation = activation;
-    b.linear_dx(d_x, &w.down, inner, &mut d_activation, Store::Replace);
+    b.linear_dx(d_x, &w.down.weight, inner, &mut d_activation, Store::Replace);
     let mut d_gate = b.duplicate(&saved.gate);
     let mut d_up = b.duplicate(&saved.up);
     b.swiglu_backward(&mut d_gate, &mut d_up, &d_activation);
-    b.linear_dw(&normed, &d_gate, width, &mut d_w.gate);
-    b.linear_dw(&normed, &d_up, width, &mut d_w.up);
+    linear_dw(b, &normed, &d_gate, width, &mut d_w.gate);
+    linear_dw(b, &normed, &d_up, width, &mut d_w.up);
     let mut d_normed = b.unspecified(rows * width);
-    b.linear_dx(&d_gate, &w.gate, width, &mut d_normed, Store::Replace);
-    b.linear_dx(&d_up, &w.up, width, &mut d_normed, Store::Add);
+    b.linear_dx(&d_gate, &w.gate.weight, width, &mut d_normed, Store::Replace);
+    b.linear_dx(&d_up, &w.up.weight, width, &mut d_normed, Store::Add);
     b.rms_norm_backward(&saved.middle, &w.post_norm, &rstd, &d_normed, d_x, &mut d_w.post_norm);
 
-    b.linear_dw(&saved.attended, d_x, queries, &mut d_w.o);
+    linear_dw(b, &saved.attended, d_x, queries, &mut d_w.o);
     let mut d_attended = b.unspecified(rows * queries);
-    b.linear_dx(d_x, &w.o, queries, &mut d_attended, Store::Replace);
+    b.linear_dx(d_x, &w.o.weight, queries, &mut d_attended, Store::Replace);
     let [mut d_q, mut d_k, mut d_v] =
         [c.num_heads, c.num_kv_heads, c.num_kv_heads].map(|heads| b.unspecified(rows * heads * c.head_dim));
     b.attention_backward(
@@ -200,14 +236,35 @@ pub fn backward<B: Backend>(
         d.heads(),
         [&mut d_q, &mut d_k, &mut d_v],
     );
-    b.rope(&mut d_q, &layout.positions, c.num_heads, c.head_dim, c.rope_theta, true);
-    b.rope(&mut d_k, &layout.positions, c.num_kv_heads, c.head_dim, c.rope_theta, true);
-    let (normed, rstd) = norm(d, &saved.input, &w.input_norm, rows);
-    b.linear_dw(&normed, &d_q, width, &mut d_w.q);
-    b.linear_dw(&normed, &d_k, width, &mut d_w.k);
-    b.linear_dw(&normed, &d_v, width, &mut d_w.v);
-    b.linear_dx(&d_q, &w.q, width, &mut d_normed, Store::Replace);
-    b.linear_dx(&d_k, &w.k, width, &mut d_normed, Store::Add);
-    b.linear_dx(&d_v, &w.v, width, &mut d_normed, Store::Add);
+    b.rope(&mut d_q, &layout.positions, c.num_heads, &d.rotary, true);
+    b.rope(&mut d_k, &layout.positions, c.num_kv_heads, &d.rotary, true);
+    if let Some([q, k]) = &saved.before_norm {
+        head_norm_backward(d, q, c.num_heads * rows, &w.q_norm, &mut d_q, &mut d_w.q_norm);
+        head_norm_backward(d, k, c.num_kv_heads * rows, &w.k_norm, &mut d_k, &mut d_w.k_norm);
+    }
+    let (normed, rstd) = norm(d, &saved.input, &w.input_norm, rows, width);
+    linear_dw(b, &normed, &d_q, width, &mut d_w.q);
+    linear_dw(b, &normed, &d_k, width, &mut d_w.k);
+    linear_dw(b, &normed, &d_v, width, &mut d_w.v);
+    b.linear_dx(&d_q, &w.q.weight, width, &mut d_normed, Store::Replace);
+    b.linear_dx(&d_k, &w.k.weight, width, &mut d_normed, Store::Add);
+    b.linear_dx(&d_v, &w.v.weight, width, &mut d_normed, Store::Add);
     b.rms_norm_backward(&saved.input, &w.input_norm, &rstd, &d_normed, d_x, &mut d_w.input_norm);
+}
+
+/// Turns dL/dy of a norm over the heads of x into dL/dx and adds the weight's gradient.
+fn head_norm_backward<B: Backend>(
+    d: &Decoder<B>,
+    x: &B::Buffer,
+    rows: usize,
+    weight: &Option<B::Buffer>,
+    d_y: &mut B::Buffer,
+    d_weight: &mut Option<B::Buffer>,
+) {
+    if let (Some(weight), Some(d_weight)) = (weight, d_weight) {
+        let (_, rstd) = norm(d, x, weight, rows, d.config.head_dim);
+        let mut d_x = d.backend.zeros(rows * d.config.head_dim);
+        d.backend.rms_norm_backward(x, weight, &rstd, d_y, &mut d_x, d_weight);
+        *d_y = d_x;
+    }
 }

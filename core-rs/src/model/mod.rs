@@ -80,7 +80,7 @@ impl Model {
     }
 
     /// A new model with random weights: matrices from N(0, 0.02²), those that write to the residual stream from
-    /// N(0, 0.02² / (2 · layers)) (Radford et al. 2019, section 2.3), norms 1.
+    /// N(0, 0.02² / (2 · layers)) (Radford et al. 2019, section 2.3), norms 1, biases 0.
     pub fn init(config: ModelConfig, text: TextAssets, seed: u64) -> Result<Self> {
         config.validate()?;
         let weights = init::random(&config, seed).map(|w| w.clone().into());
@@ -88,7 +88,7 @@ impl Model {
     }
 
     fn new(config: ModelConfig, weights: Params<Buffer>, text: TextAssets) -> Self {
-        let decoder = Decoder { backend: Cpu::new(), config, weights };
+        let decoder = Decoder::new(Cpu::new(), config, weights);
         Self { decoder, text, gradients: None, moments: None, version: 0 }
     }
 

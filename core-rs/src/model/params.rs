@@ -2,27 +2,40 @@
 
 use crate::config::ModelConfig;
 
+/// A matrix and what is added to its products.
+#[derive(Debug, Clone)]
+pub struct Linear<T> {
+    /// \[out, in\]
+    pub weight: T,
+    /// \[out\]
+    pub bias: Option<T>,
+}
+
 /// The tensors of one decoder layer.
 #[derive(Debug, Clone)]
 pub struct LayerParams<T> {
     /// Norm before attention.
     pub input_norm: T,
     /// Queries.
-    pub q: T,
+    pub q: Linear<T>,
     /// Keys.
-    pub k: T,
+    pub k: Linear<T>,
     /// Values.
-    pub v: T,
+    pub v: Linear<T>,
+    /// Norm of each head of the queries.
+    pub q_norm: Option<T>,
+    /// Norm of each head of the keys.
+    pub k_norm: Option<T>,
     /// Attention's output.
-    pub o: T,
+    pub o: Linear<T>,
     /// Norm before the MLP.
     pub post_norm: T,
     /// The gate of the MLP.
-    pub gate: T,
+    pub gate: Linear<T>,
     /// The gated half of the MLP.
-    pub up: T,
+    pub up: Linear<T>,
     /// The MLP's output.
-    pub down: T,
+    pub down: Linear<T>,
 }
 
 /// The tensors of a model.
@@ -45,7 +58,7 @@ pub struct Params<T> {
 pub struct Spec {
     /// For example "model.layers.0.self_attn.q_proj.weight".
     pub name: String,
-    /// \[out, in\] for a matrix, \[width\] for a norm.
+    /// \[out, in\] for a matrix, \[width\] for a norm or a bias.
     pub shape: Vec<usize>,
 }
 
@@ -69,20 +82,27 @@ impl Params<Spec> {
         let (queries, keys) = (c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim);
         let layers = (0..c.num_layers)
             .map(|i| {
-                let matrix = |part: &str, out: usize, inputs: usize| {
-                    spec(format!("model.layers.{i}.{part}_proj.weight"), &[out, inputs])
+                let linear = |part: &str, out: usize, inputs: usize, bias: bool| Linear {
+                    weight: spec(format!("model.layers.{i}.{part}_proj.weight"), &[out, inputs]),
+                    bias: bias.then(|| spec(format!("model.layers.{i}.{part}_proj.bias"), &[out])),
                 };
                 let norm = |part: &str| spec(format!("model.layers.{i}.{part}.weight"), &[c.hidden_size]);
+                let head_norm = |part: &str| {
+                    let name = format!("model.layers.{i}.self_attn.{part}_norm.weight");
+                    c.head_norms().then(|| spec(name, &[c.head_dim]))
+                };
                 LayerParams {
                     input_norm: norm("input_layernorm"),
-                    q: matrix("self_attn.q", queries, c.hidden_size),
-                    k: matrix("self_attn.k", keys, c.hidden_size),
-                    v: matrix("self_attn.v", keys, c.hidden_size),
-                    o: matrix("self_attn.o", c.hidden_size, queries),
+                    q: linear("self_attn.q", queries, c.hidden_size, c.attention_bias),
+                    k: linear("self_attn.k", keys, c.hidden_size, c.attention_bias),
+                    v: linear("self_attn.v", keys, c.hidden_size, c.attention_bias),
+                    q_norm: head_norm("q"),
+                    k_norm: head_norm("k"),
+                    o: linear("self_attn.o", c.hidden_size, queries, c.output_bias()),
                     post_norm: norm("post_attention_layernorm"),
-                    gate: matrix("mlp.gate", c.intermediate_size, c.hidden_size),
-                    up: matrix("mlp.up", c.intermediate_size, c.hidden_size),
-                    down: matrix("mlp.down", c.hidden_size, c.intermediate_size),
+                    gate: linear("mlp.gate", c.intermediate_size, c.hidden_size, c.mlp_bias),
+                    up: linear("mlp.up", c.intermediate_size, c.hidden_size, c.mlp_bias),
+                    down: linear("mlp.down", c.hidden_size, c.intermediate_size, c.mlp_bias),
                 }
             })
             .collect();
@@ -97,15 +117,43 @@ impl Params<Spec> {
     }
 }
 
-impl<T> LayerParams<T> {
-    fn fields(&self) -> [&T; 9] {
-        let Self { input_norm, q, k, v, o, post_norm, gate, up, down } = self;
-        [input_norm, q, k, v, o, post_norm, gate, up, down]
+impl<T> Linear<T> {
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        [&self.weight].into_iter().chain(&self.bias)
     }
 
-    fn fields_mut(&mut self) -> [&mut T; 9] {
-        let Self { input_norm, q, k, v, o, post_norm, gate, up, down } = self;
-        [input_norm, q, k, v, o, post_norm, gate, up, down]
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        [&mut self.weight].into_iter().chain(&mut self.bias)
+    }
+
+    fn try_map<U, E>(&self, mut f: impl FnMut(&T) -> Result<U, E>) -> Result<Linear<U>, E> {
+        Ok(Linear { weight: f(&self.weight)?, bias: self.bias.as_ref().map(f).transpose()? })
+    }
+}
+
+impl<T> LayerParams<T> {
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        let Self { input_norm, q, k, v, q_norm, k_norm, o, post_norm, gate, up, down } = self;
+        [input_norm]
+            .into_iter()
+            .chain([q, k, v].into_iter().flat_map(Linear::iter))
+            .chain(q_norm)
+            .chain(k_norm)
+            .chain(o.iter())
+            .chain([post_norm])
+            .chain([gate, up, down].into_iter().flat_map(Linear::iter))
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let Self { input_norm, q, k, v, q_norm, k_norm, o, post_norm, gate, up, down } = self;
+        [input_norm]
+            .into_iter()
+            .chain([q, k, v].into_iter().flat_map(Linear::iter_mut))
+            .chain(q_norm)
+            .chain(k_norm)
+            .chain(o.iter_mut())
+            .chain([post_norm])
+            .chain([gate, up, down].into_iter().flat_map(Linear::iter_mut))
     }
 }
 
@@ -113,7 +161,7 @@ impl<T> Params<T> {
     /// All tensors in one fixed order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         std::iter::once(&self.embed)
-            .chain(self.layers.iter().flat_map(LayerParams::fields))
+            .chain(self.layers.iter().flat_map(LayerParams::iter))
             .chain([&self.norm])
             .chain(&self.lm_head)
             .chain(&self.score)
@@ -122,7 +170,7 @@ impl<T> Params<T> {
     /// As [`Params::iter`].
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         std::iter::once(&mut self.embed)
-            .chain(self.layers.iter_mut().flat_map(LayerParams::fields_mut))
+            .chain(self.layers.iter_mut().flat_map(LayerParams::iter_mut))
             .chain([&mut self.norm])
             .chain(&mut self.lm_head)
             .chain(&mut self.score)
@@ -134,14 +182,16 @@ impl<T> Params<T> {
         let layers = self.layers.iter().map(|l| {
             Ok(LayerParams {
                 input_norm: f(&l.input_norm)?,
-                q: f(&l.q)?,
-                k: f(&l.k)?,
-                v: f(&l.v)?,
-                o: f(&l.o)?,
+                q: l.q.try_map(&mut f)?,
+                k: l.k.try_map(&mut f)?,
+                v: l.v.try_map(&mut f)?,
+                q_norm: l.q_norm.as_ref().map(&mut f).transpose()?,
+                k_norm: l.k_norm.as_ref().map(&mut f).transpose()?,
+                o: l.o.try_map(&mut f)?,
                 post_norm: f(&l.post_norm)?,
-                gate: f(&l.gate)?,
-                up: f(&l.up)?,
-                down: f(&l.down)?,
+                gate: l.gate.try_map(&mut f)?,
+                up: l.up.try_map(&mut f)?,
+                down: l.down.try_map(&mut f)?,
             })
         });
         let layers = layers.collect::<Result<_, E>>()?;

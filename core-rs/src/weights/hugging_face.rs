@@ -210,7 +210,7 @@ fn pretty(value: &Value) -> String {
 fn config_json(config: &ModelConfig, has_score: bool, dtype: Dtype) -> Value {
     let mut json = config.to_hf_json(dtype);
     if has_score {
-        json["architectures"] = json!(["LlamaForSequenceClassification"]);
+        json["architectures"] = json!([config.family.class("ForSequenceClassification")]);
         json["id2label"] = json!({ "0": "score" });
         json["label2id"] = json!({ "score": 0 });
     }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::Tensor;
 use super::dequantize::{Encoding, non_finite};
 use crate::config::ModelConfig;
+use crate::model::params::Params;
 use crate::{Error, Result};
 
 /// The embedding, `[vocab, hidden]`.
@@ -31,13 +32,8 @@ pub(super) fn check<'a>(
     found: impl IntoIterator<Item = (&'a str, &'a [usize])>,
 ) -> std::result::Result<(), String> {
     let found: BTreeMap<&str, &[usize]> = found.into_iter().collect();
-    let mut expected = expected(config);
-    if !config.tie_word_embeddings && (found.contains_key(LM_HEAD) || !found.contains_key(SCORE)) {
-        expected.insert(LM_HEAD.into(), vec![config.vocab_size, config.hidden_size]);
-    }
-    if found.contains_key(SCORE) {
-        expected.insert(SCORE.into(), vec![1, config.hidden_size]);
-    }
+    let score = found.contains_key(SCORE);
+    let expected = expected(config, score, found.contains_key(LM_HEAD) || !score);
     for (name, shape) in &expected {
         match found.get(name.as_str()) {
             None => return Err(format!("Tensor \"{name}\" is missing, expected it with shape {shape:?}")),
@@ -49,35 +45,15 @@ pub(super) fn check<'a>(
     }
     match found.iter().find(|(name, _)| !expected.contains_key(**name)) {
         Some((name, shape)) => {
-            Err(format!("Tensor \"{name}\" of shape {shape:?} is not part of a Llama model of this config"))
+            Err(format!("Tensor \"{name}\" of shape {shape:?} is not part of a model of this config"))
         }
         None => Ok(()),
     }
 }
 
-fn expected(config: &ModelConfig) -> BTreeMap<String, Vec<usize>> {
-    let hidden = config.hidden_size;
-    let (queries, keys) = (config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim);
-    let mut shapes = BTreeMap::from([
-        (EMBEDDING.to_owned(), vec![config.vocab_size, hidden]),
-        ("model.norm.weight".to_owned(), vec![hidden]),
-    ]);
-    for layer in 0..config.num_layers {
-        for (name, shape) in [
-            ("input_layernorm", vec![hidden]),
-            ("self_attn.q_proj", vec![queries, hidden]),
-            ("self_attn.k_proj", vec![keys, hidden]),
-            ("self_attn.v_proj", vec![keys, hidden]),
-            ("self_attn.o_proj", vec![hidden, queries]),
-            ("post_attention_layernorm", vec![hidden]),
-            ("mlp.gate_proj", vec![config.intermediate_size, hidden]),
-            ("mlp.up_proj", vec![config.intermediate_size, hidden]),
-            ("mlp.down_proj", vec![hidden, config.intermediate_size]),
-        ] {
-            shapes.insert(format!("model.layers.{layer}.{name}.weight"), shape);
-        }
-    }
-    shapes
+fn expected(config: &ModelConfig, score: bool, lm_head: bool) -> BTreeMap<String, Vec<usize>> {
+    let specs = Params::specs(config, score, lm_head);
+    specs.iter().map(|spec| (spec.name.clone(), spec.shape.clone())).collect()
 }
 
 /// Checks the tensors against `config` and turns them into f32. `path` is what the user named.
@@ -113,19 +89,12 @@ pub(super) mod tests {
 
     /// Tensors of `config` with distinct values that f16 and bf16 hold exactly.
     pub(in crate::weights) fn tensors(config: &ModelConfig, score: bool) -> BTreeMap<String, Tensor> {
-        let mut shapes = expected(config);
-        if !config.tie_word_embeddings {
-            shapes.insert(LM_HEAD.into(), vec![config.vocab_size, config.hidden_size]);
-        }
-        if score {
-            shapes.insert(SCORE.into(), vec![1, config.hidden_size]);
-        }
         let mut next = 0u32;
         let mut value = || {
             next = next.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             f32::from((next >> 24) as i8) / 64.0
         };
-        shapes
+        expected(config, score, true)
             .into_iter()
             .map(|(name, shape)| {
                 let data = (0..shape.iter().product()).map(|_| value()).collect();

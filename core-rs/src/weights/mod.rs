@@ -91,7 +91,7 @@ impl Dtype {
 ///
 /// # Errors
 /// [`Error::Io`] when a file cannot be read. [`Error::Format`] naming the file and the tensor or key, when a file is
-/// damaged or is not a supported Llama model: tensors missing, unexpected, of another shape, twice there or not finite;
+/// damaged or is not a supported model: tensors missing, unexpected, of another shape, twice there or not finite;
 /// a tokenizer with more ids than the embedding has rows.
 pub fn load(path: &Path) -> Result<Checkpoint> {
     let metadata = std::fs::metadata(path).map_err(|error| Error::io("read", path, &error))?;

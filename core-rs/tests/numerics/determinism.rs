@@ -5,7 +5,7 @@ use crate::support::{
     Gradients, Rollout, assert_near, bits, differentiate, generate, load, masked, request, smollm2,
 };
 use rmr1_core::backend::set_threads;
-use rmr1_core::config::ModelConfig;
+use rmr1_core::config::{Family, ModelConfig, RopeScaling};
 use rmr1_core::forest::Forest;
 use rmr1_core::generate::Request;
 use rmr1_core::model::{AdamW, Coefficients, ForwardOptions, Model};
@@ -38,6 +38,7 @@ fn gradient_bits(gradients: &Gradients) -> Vec<Vec<u32>> {
 /// Wide enough that every operation is divided among threads.
 fn middle_sized() -> Model {
     let config = ModelConfig {
+        family: Family::Llama,
         vocab_size: 3001,
         hidden_size: 192,
         intermediate_size: 517,
@@ -47,8 +48,11 @@ fn middle_sized() -> Model {
         head_dim: 32,
         max_position: 512,
         rope_theta: 10000.0,
+        rope_scaling: RopeScaling::Default,
         rms_norm_eps: 1e-5,
         tie_word_embeddings: true,
+        attention_bias: false,
+        mlp_bias: false,
         bos_token_id: Some(1),
         eos_token_ids: vec![2],
         pad_token_id: None,

@@ -3,6 +3,7 @@
 use super::Cpu;
 use super::pool::Buffer;
 use crate::backend::{AdamWStep, Backend, Heads, Store, VocabHead};
+use crate::config::Rotary;
 use crate::forest::{Forest, Layout};
 
 const B: fn() -> Cpu<f64> = Cpu::<f64>::new;
@@ -81,15 +82,30 @@ fn linear() {
 }
 
 #[test]
+fn bias() {
+    // More columns than a task has.
+    let (rows, width) = (5, 70);
+    let (x, bias, c) = (values(rows * width, 1), values(width, 2), values(rows * width, 3));
+    let mut d_bias = B().zeros(width);
+    B().bias_backward(&c, &mut d_bias);
+    check("bias", &bias, &d_bias, |bias| {
+        let mut y = x.clone();
+        B().add_bias(bias, &mut y);
+        dot(&y, &c)
+    });
+}
+
+#[test]
 fn rope() {
     let (heads, head_dim, positions) = (2, 4, [0_u32, 3, 11]);
     let n = positions.len() * heads * head_dim;
     let (x, c) = (values(n, 1), values(n, 2));
+    let rotary = Rotary { frequencies: vec![1.0, 0.1], scale: 1.3 };
     let mut d = c.clone();
-    B().rope(&mut d, &positions, heads, head_dim, 100.0, true);
+    B().rope(&mut d, &positions, heads, &rotary, true);
     check("x", &x, &d, |x| {
         let mut y = x.clone();
-        B().rope(&mut y, &positions, heads, head_dim, 100.0, false);
+        B().rope(&mut y, &positions, heads, &rotary, false);
         dot(&y, &c)
     });
 }

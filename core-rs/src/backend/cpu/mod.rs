@@ -14,6 +14,7 @@ mod sample;
 mod vocab;
 
 use super::{AdamWStep, Backend, DecodeGroup, Heads, SampleRow, Sampled, Store, VocabHead, VocabRows};
+use crate::config::Rotary;
 use crate::forest::Layout;
 use gemm::{Packed, Right, View, gemm_parallel};
 use pool::Buffer;
@@ -144,16 +145,16 @@ impl<F: Real> Backend for Cpu<F> {
         gemm_parallel(shape, View::rows(x, inputs), Right::Packed(weight, 0), y, weight.n, store);
     }
 
-    fn rope(
-        &self,
-        x: &mut Buffer<F>,
-        positions: &[u32],
-        heads: usize,
-        head_dim: usize,
-        theta: f64,
-        inverse: bool,
-    ) {
-        rowwise::rope(x, positions, heads * head_dim, head_dim, theta, inverse);
+    fn add_bias(&self, bias: &Buffer<F>, y: &mut Buffer<F>) {
+        rowwise::add_bias(bias, y);
+    }
+
+    fn bias_backward(&self, d_y: &Buffer<F>, d_bias: &mut Buffer<F>) {
+        rowwise::bias_backward(d_y, d_bias);
+    }
+
+    fn rope(&self, x: &mut Buffer<F>, positions: &[u32], heads: usize, rotary: &Rotary, transposed: bool) {
+        rowwise::rope(x, positions, heads, rotary, transposed);
     }
 
     fn swiglu(&self, gate: &Buffer<F>, up: &Buffer<F>, out: &mut Buffer<F>) {

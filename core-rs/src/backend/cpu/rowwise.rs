@@ -3,10 +3,13 @@
 use super::isa::simd_fn;
 use super::real::{Real, lane_sum};
 use crate::backend::AdamWStep;
+use crate::config::Rotary;
 use rayon::prelude::*;
 
 /// Elements of an elementwise task.
 const CHUNK: usize = 1 << 14;
+/// Columns of a task that adds up rows: each column adds them in ascending order.
+const COLUMNS: usize = 64;
 
 simd_fn! {
     fn norm_row<F>(x: &[F], weight: &[F], epsilon: F, y: &mut [F]) -> F {
@@ -68,8 +71,6 @@ pub fn rms_norm_backward<F: Real>(
     rows.into_par_iter()
         .with_min_len(CHUNK / width + 1)
         .for_each(|(x, &rstd, d_y, d_x)| norm_row_backward(x, weight, rstd, d_y, d_x));
-    /// Columns of a task: each column adds its rows in ascending order.
-    const COLUMNS: usize = 64;
     d_weight.par_chunks_mut(COLUMNS).enumerate().for_each(|(c, d_weight)| {
         norm_weight_backward(x, rstd, d_y, width, c * COLUMNS, d_weight);
     });
@@ -105,6 +106,32 @@ pub fn add_parallel<F: Real>(from: &[F], to: &mut [F]) {
     (from.par_chunks(CHUNK), to.par_chunks_mut(CHUNK)).into_par_iter().for_each(|(from, to)| add(from, to));
 }
 
+/// See [`crate::backend::Backend::add_bias`].
+pub fn add_bias<F: Real>(bias: &[F], y: &mut [F]) {
+    let width = bias.len();
+    y.par_chunks_mut(width).with_min_len(CHUNK / width + 1).for_each(|y| add(bias, y));
+}
+
+simd_fn! {
+    fn add_rows<F>(rows: &[F], width: usize, first: usize, sum: &mut [F]) {
+        for row in rows.chunks_exact(width) {
+            for (sum, &x) in sum.iter_mut().zip(&row[first..]) {
+                *sum += x;
+            }
+        }
+        let _ = FMA;
+    }
+}
+
+/// See [`crate::backend::Backend::bias_backward`].
+pub fn bias_backward<F: Real>(d_y: &[F], d_bias: &mut [F]) {
+    let width = d_bias.len();
+    d_bias
+        .par_chunks_mut(COLUMNS)
+        .enumerate()
+        .for_each(|(c, d_bias)| add_rows(d_y, width, c * COLUMNS, d_bias));
+}
+
 simd_fn! {
     fn rotate<F>(row: &mut [F], head_dim: usize, cosine: &[F], sine: &[F]) {
         let half = head_dim / 2;
@@ -122,27 +149,24 @@ simd_fn! {
 
 /// See [`crate::backend::Backend::rope`]. Angles are computed in f64: at position 8,000 an f32 angle has lost three
 /// digits.
-pub fn rope<F: Real>(
-    x: &mut [F],
-    positions: &[u32],
-    width: usize,
-    head_dim: usize,
-    theta: f64,
-    inverse: bool,
-) {
-    let half = head_dim / 2;
-    let frequencies: Vec<f64> = (0..half).map(|i| theta.powf(-2.0 * i as f64 / head_dim as f64)).collect();
-    (x.par_chunks_mut(width), positions.par_iter()).into_par_iter().with_min_len(16).for_each_init(
-        || (vec![F::ZERO; half], vec![F::ZERO; half]),
-        |(cosine, sine), (row, &position)| {
-            for i in 0..half {
-                let (s, c) = (f64::from(position) * frequencies[i]).sin_cos();
-                cosine[i] = F::from_f64(c);
-                sine[i] = F::from_f64(if inverse { -s } else { s });
-            }
-            rotate(row, head_dim, cosine, sine);
-        },
-    );
+pub fn rope<F: Real>(x: &mut [F], positions: &[u32], heads: usize, rotary: &Rotary, transposed: bool) {
+    let Rotary { frequencies, scale } = rotary;
+    let half = frequencies.len();
+    let head_dim = 2 * half;
+    (x.par_chunks_mut(heads * head_dim), positions.par_iter())
+        .into_par_iter()
+        .with_min_len(16)
+        .for_each_init(
+            || (vec![F::ZERO; half], vec![F::ZERO; half]),
+            |(cosine, sine), (row, &position)| {
+                for i in 0..half {
+                    let (s, c) = (f64::from(position) * frequencies[i]).sin_cos();
+                    cosine[i] = F::from_f64(c * scale);
+                    sine[i] = F::from_f64(if transposed { -s } else { s } * scale);
+                }
+                rotate(row, head_dim, cosine, sine);
+            },
+        );
 }
 
 simd_fn! {

@@ -11,7 +11,7 @@ use self::vocabulary::SpecialIds;
 use super::layout::{self, Stored};
 use super::{Checkpoint, Tensor, check_tokenizer, map_file};
 use crate::Error;
-use crate::config::ModelConfig;
+use crate::config::{Family, ModelConfig, RopeScaling};
 
 const ROPE_FREQUENCIES: &str = "rope_freqs.weight";
 
@@ -88,6 +88,7 @@ fn config(metadata: &Metadata, tensors: &BTreeMap<&str, Entry>, special: &Specia
     }
     let epsilon = metadata.number("llama.attention.layer_norm_rms_epsilon")?;
     Ok(ModelConfig {
+        family: Family::Llama,
         vocab_size,
         hidden_size,
         intermediate_size: need("llama.feed_forward_length")?,
@@ -97,9 +98,12 @@ fn config(metadata: &Metadata, tensors: &BTreeMap<&str, Entry>, special: &Specia
         head_dim,
         max_position: need("llama.context_length")?,
         rope_theta: metadata.number("llama.rope.freq_base")?.unwrap_or(10_000.0),
+        rope_scaling: RopeScaling::Default,
         rms_norm_eps: epsilon
             .ok_or("llama.attention.layer_norm_rms_epsilon is missing, expected a number")?,
         tie_word_embeddings: !tensors.contains_key("output.weight"),
+        attention_bias: false,
+        mlp_bias: false,
         bos_token_id: special.bos,
         eos_token_ids: special.eos.clone(),
         pad_token_id: special.pad,

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use crate::config::ModelConfig;
+use crate::config::{Family, ModelConfig, RopeScaling};
 use crate::tokenizer::byte_letters;
 
 /// A metadata value to be written.
@@ -118,6 +118,7 @@ fn put_value(out: &mut Vec<u8>, value: &Meta) {
 /// The config of [`small`]: one layer, 2 query heads on 1 key/value head of width 32, hidden size 64, tied.
 pub fn config() -> ModelConfig {
     ModelConfig {
+        family: Family::Llama,
         vocab_size: 288,
         hidden_size: 64,
         intermediate_size: 96,
@@ -127,8 +128,11 @@ pub fn config() -> ModelConfig {
         head_dim: 32,
         max_position: 128,
         rope_theta: 100_000.0,
+        rope_scaling: RopeScaling::Default,
         rms_norm_eps: 1e-5,
         tie_word_embeddings: true,
+        attention_bias: false,
+        mlp_bias: false,
         bos_token_id: Some(0),
         eos_token_ids: vec![1],
         pad_token_id: Some(1),
