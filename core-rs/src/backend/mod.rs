@@ -128,6 +128,22 @@ pub struct AdamWStep {
     pub step: u64,
 }
 
+/// A weight (out × inputs) as products read it.
+pub enum Matrix<'a, B: Backend> {
+    /// As it is stored.
+    Plain(&'a B::Buffer),
+    /// As [`Backend::pack`] gives it.
+    Packed(&'a B::Packed),
+}
+
+impl<B: Backend> Clone for Matrix<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Matrix<'_, B> {}
+
 /// Sequences of a decode batch that share a chain of prompt segments.
 #[derive(Debug)]
 pub struct DecodeGroup<'a, B: Backend> {
@@ -141,8 +157,10 @@ pub struct DecodeGroup<'a, B: Backend> {
 pub trait Backend: Clone + Send + Sync + 'static {
     /// What buffers hold.
     type Scalar: Scalar;
-    /// An array on the device.
+    /// An array of scalars on the device: weights, gradients, the residual stream.
     type Buffer: Send + Sync;
+    /// Activations, which may be narrower: what products with weights read, and most of what a tape keeps.
+    type Activation: Send + Sync;
     /// A weight in the layout that products with few rows like best.
     type Packed: Send + Sync;
     /// Keys and values of a segment in one layer.
@@ -156,6 +174,12 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn upload(&self, host: &[Self::Scalar]) -> Self::Buffer;
     /// Copies from the device.
     fn download(&self, buffer: &Self::Buffer) -> Vec<Self::Scalar>;
+    /// Activations that will be written before they are read.
+    fn activation(&self, n: usize) -> Self::Activation;
+    /// Copies on the device.
+    fn duplicate_activation(&self, x: &Self::Activation) -> Self::Activation;
+    /// Rounds to activations; a copy where they are scalars.
+    fn round(&self, x: &Self::Buffer) -> Self::Activation;
     /// Copies on the device.
     fn duplicate(&self, buffer: &Self::Buffer) -> Self::Buffer;
     /// Sets every element to zero.
@@ -174,7 +198,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         x: &Self::Buffer,
         weight: &Self::Buffer,
         epsilon: f64,
-        y: &mut Self::Buffer,
+        y: &mut Self::Activation,
         rstd: &mut Self::Buffer,
     );
     /// d_x +=, d_weight +=
@@ -188,11 +212,14 @@ pub trait Backend: Clone + Send + Sync + 'static {
         d_weight: &mut Self::Buffer,
     );
 
-    /// y (rows × out) = or += x (rows × inputs) · weightᵀ, weight being out × inputs.
-    fn linear(
+    /// y (rows × out) = x (rows × inputs) · weightᵀ, weight being out × inputs. Weights are rounded as activations
+    /// are; sums are in full and rounded once. A packed weight gives the bits of a plain one.
+    fn linear(&self, x: &Self::Activation, weight: Matrix<Self>, inputs: usize, y: &mut Self::Activation);
+    /// As [`Backend::linear`], the sums kept or added in full.
+    fn linear_into(
         &self,
-        x: &Self::Buffer,
-        weight: &Self::Buffer,
+        x: &Self::Activation,
+        weight: Matrix<Self>,
         inputs: usize,
         y: &mut Self::Buffer,
         store: Store,
@@ -200,31 +227,28 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// d_x = or += d_y · weight
     fn linear_dx(
         &self,
-        d_y: &Self::Buffer,
+        d_y: &Self::Activation,
         weight: &Self::Buffer,
         inputs: usize,
         d_x: &mut Self::Buffer,
         store: Store,
     );
     /// d_weight += d_yᵀ · x
-    fn linear_dw(&self, x: &Self::Buffer, d_y: &Self::Buffer, inputs: usize, d_weight: &mut Self::Buffer);
-    /// Lays a weight out for [`Backend::linear_packed`].
-    fn pack(&self, weight: &Self::Buffer, inputs: usize) -> Self::Packed;
-    /// As [`Backend::linear`], with the same bits.
-    fn linear_packed(
+    fn linear_dw(
         &self,
-        x: &Self::Buffer,
-        weight: &Self::Packed,
+        x: &Self::Activation,
+        d_y: &Self::Activation,
         inputs: usize,
-        y: &mut Self::Buffer,
-        store: Store,
+        d_weight: &mut Self::Buffer,
     );
+    /// Lays a weight out for products with few rows.
+    fn pack(&self, weight: &Self::Buffer, inputs: usize) -> Self::Packed;
 
     /// Rotates each head's halves in place by position · thetaˢ (Su et al. 2021, equation 34; Hugging Face's pairing
     /// of element i with i + head_dim/2). `inverse` rotates back: the backward pass.
     fn rope(
         &self,
-        x: &mut Self::Buffer,
+        x: &mut Self::Activation,
         positions: &[u32],
         heads: usize,
         head_dim: usize,
@@ -233,52 +257,59 @@ pub trait Backend: Clone + Send + Sync + 'static {
     );
 
     /// out = silu(gate) · up (Shazeer 2020, equation 6)
-    fn swiglu(&self, gate: &Self::Buffer, up: &Self::Buffer, out: &mut Self::Buffer);
+    fn swiglu(&self, gate: &Self::Activation, up: &Self::Activation, out: &mut Self::Activation);
     /// Replaces gate and up by their gradients.
-    fn swiglu_backward(&self, gate: &mut Self::Buffer, up: &mut Self::Buffer, d_out: &Self::Buffer);
+    fn swiglu_backward(&self, gate: &mut Self::Activation, up: &mut Self::Activation, d_out: &Self::Buffer);
 
     /// Causal attention over a forest. `log_sums` gets log Σ exp of the scaled scores, rows × heads. Gives each
     /// segment's keys and values in the layout that [`Backend::attention_decode`] reads.
     fn attention(
         &self,
-        qkv: [&Self::Buffer; 3],
+        qkv: [&Self::Activation; 3],
         layout: &Layout,
         heads: Heads,
-        out: &mut Self::Buffer,
+        out: &mut Self::Activation,
         log_sums: &mut Self::Buffer,
     ) -> Vec<Self::Cache>;
     /// Fills d_q, d_k, d_v.
     #[allow(clippy::too_many_arguments)]
     fn attention_backward(
         &self,
-        qkv: [&Self::Buffer; 3],
-        out: &Self::Buffer,
+        qkv: [&Self::Activation; 3],
+        out: &Self::Activation,
         log_sums: &Self::Buffer,
         d_out: &Self::Buffer,
         layout: &Layout,
         heads: Heads,
-        d_qkv: [&mut Self::Buffer; 3],
+        d_qkv: [&mut Self::Activation; 3],
     );
     /// Keys and values of a sequence that has none yet.
     fn empty_cache(&self, heads: Heads) -> Self::Cache;
     /// Appends a row of keys and a row of values of the batch to a cache.
-    fn append(&self, k: &Self::Buffer, v: &Self::Buffer, row: usize, heads: Heads, cache: &mut Self::Cache);
+    fn append(
+        &self,
+        k: &Self::Activation,
+        v: &Self::Activation,
+        row: usize,
+        heads: Heads,
+        cache: &mut Self::Cache,
+    );
     /// Attention of one new token a sequence, whose own key and value have been appended; the bits of
     /// [`Backend::attention`].
     fn attention_decode(
         &self,
-        q: &Self::Buffer,
+        q: &Self::Activation,
         groups: &[DecodeGroup<Self>],
         heads: Heads,
-        out: &mut Self::Buffer,
+        out: &mut Self::Activation,
     );
 
     /// Log-probabilities, entropies and log-sums of the targets, chunked over the vocabulary: logits never exist
     /// whole.
     fn vocab_forward(
         &self,
-        hidden: &Self::Buffer,
-        weight: &Self::Buffer,
+        hidden: &Self::Activation,
+        weight: Matrix<Self>,
         targets: &[u32],
         head: VocabHead,
     ) -> VocabRows<Self::Scalar>;
@@ -286,7 +317,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     #[allow(clippy::too_many_arguments)]
     fn vocab_backward(
         &self,
-        hidden: &Self::Buffer,
+        hidden: &Self::Activation,
         weight: &Self::Buffer,
         targets: &[u32],
         head: VocabHead,

@@ -4,11 +4,12 @@
 pub mod draw;
 mod trie;
 
-use crate::backend::{Backend, DecodeGroup, SampleRow, Sampled, Store};
+use crate::backend::{Backend, DecodeGroup, SampleRow, Sampled};
 use crate::cancel::Cancel;
+use crate::config::ModelConfig;
 use crate::forest::Layout;
-use crate::model::decoder::Decoder;
-use crate::model::layer::{self, LayerWeights, Layered};
+use crate::model::layer::{self, Layered};
+use crate::model::reader::Reader;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 pub use draw::DrawKey;
@@ -98,12 +99,10 @@ struct Active {
 
 /// All requests on their way, one token of each at a time.
 pub struct Generation<'a, B: Backend> {
-    decoder: &'a Decoder<B>,
+    reader: Reader<'a, B>,
     tokenizer: Option<&'a Tokenizer>,
     requests: &'a [Request],
     layout: Layout,
-    packed: Vec<[B::Packed; 7]>,
-    head: B::Packed,
     /// Keys and values of the prompts: by layer, by segment.
     shared: Vec<Vec<B::Cache>>,
     /// Keys and values of the answers: by layer, by row of the batch.
@@ -117,27 +116,25 @@ pub struct Generation<'a, B: Backend> {
 impl<'a, B: Backend> Generation<'a, B> {
     /// Checks the requests, at least one, and runs their prompts through the model.
     pub fn start(
-        decoder: &'a Decoder<B>,
+        reader: Reader<'a, B>,
         tokenizer: Option<&'a Tokenizer>,
         requests: &'a [Request],
         cancel: &Cancel,
     ) -> Result<Self> {
-        decoder.check_vocab()?;
+        reader.vocab()?;
         for (i, request) in requests.iter().enumerate() {
-            check(decoder, tokenizer, i, request)?;
+            check(reader.config, tokenizer, i, request)?;
         }
         let prompts: Vec<&[u32]> = requests.iter().map(|r| r.prompt.as_slice()).collect();
         let trie::Prompts { forest, leaves } = trie::share(&prompts);
         let layout = Layout::new(&forest);
-        decoder.check(&forest, &layout)?;
+        reader.check(&forest, &layout)?;
 
-        let packed: Vec<_> = decoder.weights.layers.iter().map(|w| layer::pack(decoder, w)).collect();
-        let head = decoder.backend.pack(decoder.weights.vocab(), decoder.config.hidden_size);
-        let mut x = decoder.embed(&forest.tokens);
-        let mut shared: Vec<Vec<B::Cache>> = Vec::with_capacity(packed.len());
-        for w in layers(decoder, &packed) {
+        let mut x = reader.embed(&forest.tokens);
+        let mut shared: Vec<Vec<B::Cache>> = Vec::with_capacity(reader.layers.len());
+        for w in &reader.layers {
             cancel.check()?;
-            let Layered { output, caches, .. } = layer::forward(decoder, &w, x, &layout);
+            let Layered { output, caches, .. } = layer::forward(&reader, w, x, &layout);
             x = output;
             shared.push(caches);
         }
@@ -147,12 +144,12 @@ impl<'a, B: Backend> Generation<'a, B> {
             .enumerate()
             .map(|(request, &leaf)| Active { request, leaf, tokens: Vec::new(), logprobs: Vec::new() })
             .collect();
-        let mut own: Vec<Vec<B::Cache>> = packed.iter().map(|_| Vec::new()).collect();
+        let mut own: Vec<Vec<B::Cache>> = reader.layers.iter().map(|_| Vec::new()).collect();
         for caches in &mut own {
-            caches.extend(active.iter().map(|_| decoder.backend.empty_cache(decoder.heads())));
+            caches.extend(active.iter().map(|_| reader.backend.empty_cache(reader.heads())));
         }
         let rows = leaves.iter().map(|&l| layout.segments[l].tokens.end as u32 - 1).collect();
-        Ok(Self { decoder, tokenizer, requests, layout, packed, head, shared, own, active, x, rows })
+        Ok(Self { reader, tokenizer, requests, layout, shared, own, active, x, rows })
     }
 
     /// Draws the next token of every unfinished request. `None` once all are finished.
@@ -166,7 +163,7 @@ impl<'a, B: Backend> Generation<'a, B> {
             self.rows = (0..self.active.len() as u32).collect();
         }
         let rows = std::mem::take(&mut self.rows);
-        let sampled = sample(self.decoder, &self.head, &self.x, &rows, self.requests, &self.active);
+        let sampled = sample(&self.reader, &self.x, &rows, self.requests, &self.active)?;
         let mut events = vec![Event::Tokens {
             requests: self.active.iter().map(|a| a.request as u32).collect(),
             tokens: sampled.iter().map(|s| s.token).collect(),
@@ -177,7 +174,7 @@ impl<'a, B: Backend> Generation<'a, B> {
             a.tokens.push(s.token);
             a.logprobs.push(s.logprob);
             let request = &self.requests[a.request];
-            let end = finish(self.decoder, self.tokenizer, request, &a.tokens)?;
+            let end = finish(self.reader.config, self.tokenizer, request, &a.tokens)?;
             going.push(end.is_none());
             if let Some((finish, text)) = end {
                 events.push(Event::Done {
@@ -198,18 +195,18 @@ impl<'a, B: Backend> Generation<'a, B> {
     /// Runs the last token of each unfinished request through the model. Gives the residual stream behind the last
     /// layer.
     fn step(&mut self) -> B::Buffer {
-        let Self { decoder, requests, layout, packed, shared, own, active, .. } = self;
-        let b = &decoder.backend;
-        let heads = decoder.heads();
+        let Self { reader, requests, layout, shared, own, active, .. } = self;
+        let b = reader.backend;
+        let heads = reader.heads();
         let tokens: Vec<u32> = active.iter().filter_map(|a| a.tokens.last().copied()).collect();
         let positions: Vec<u32> =
             active.iter().map(|a| (requests[a.request].prompt.len() + a.tokens.len()) as u32 - 1).collect();
         let mut leaves: Vec<usize> = active.iter().map(|a| a.leaf).collect();
         leaves.sort_unstable();
         leaves.dedup();
-        let mut x = decoder.embed(&tokens);
-        for ((w, shared), own) in layers(decoder, packed).zip(shared).zip(own) {
-            let [q, k, v] = layer::project(decoder, &w, &x, &positions);
+        let mut x = reader.embed(&tokens);
+        for ((w, shared), own) in reader.layers.iter().zip(shared).zip(own) {
+            let [q, k, v] = layer::project(reader, w, &x, &positions);
             for (row, cache) in own.iter_mut().enumerate() {
                 b.append(&k, &v, row, heads, cache);
             }
@@ -225,21 +222,12 @@ impl<'a, B: Backend> Generation<'a, B> {
                     own: own.iter().enumerate().filter(|(row, _)| active[*row].leaf == leaf).collect(),
                 })
                 .collect();
-            let mut attended = b.zeros(tokens.len() * heads.heads * heads.head_dim);
+            let mut attended = b.activation(tokens.len() * heads.heads * heads.head_dim);
             b.attention_decode(&q, &groups, heads, &mut attended);
-            let [_, _, _, output] = layer::finish(decoder, &w, x, &attended, tokens.len());
-            x = output;
+            x = layer::finish(reader, w, x, &attended, tokens.len()).output;
         }
         x
     }
-}
-
-/// The layers' weights with their packed matrices.
-fn layers<'w, B: Backend>(
-    decoder: &'w Decoder<B>,
-    packed: &'w [[B::Packed; 7]],
-) -> impl Iterator<Item = LayerWeights<'w, B>> {
-    decoder.weights.layers.iter().zip(packed).map(|(w, p)| LayerWeights::packed(w, p))
 }
 
 /// Drops the entries whose flag is not set.
@@ -248,14 +236,9 @@ fn keep<T>(values: &mut Vec<T>, flags: &[bool]) {
     values.retain(|_| flags.next().is_none_or(|&f| f));
 }
 
-fn check<B: Backend>(
-    decoder: &Decoder<B>,
-    tokenizer: Option<&Tokenizer>,
-    i: usize,
-    r: &Request,
-) -> Result<()> {
+fn check(config: &ModelConfig, tokenizer: Option<&Tokenizer>, i: usize, r: &Request) -> Result<()> {
     let refuse = |what: String| Err(Error::Input(format!("Request {i}: {what}")));
-    let context = decoder.config.max_position;
+    let context = config.max_position;
     if r.prompt.is_empty() {
         return refuse("the prompt is empty, expected at least 1 token".into());
     }
@@ -285,16 +268,13 @@ fn check<B: Backend>(
 
 /// Draws one token behind each of the given rows of the residual stream.
 fn sample<B: Backend>(
-    decoder: &Decoder<B>,
-    head: &B::Packed,
+    reader: &Reader<B>,
     x: &B::Buffer,
     rows: &[u32],
     requests: &[Request],
     active: &[Active],
-) -> Vec<Sampled> {
-    let (_, hidden, _) = decoder.last_norm(x, rows);
-    let mut logits = decoder.backend.unspecified(rows.len() * decoder.config.vocab_size);
-    decoder.backend.linear_packed(&hidden, head, decoder.config.hidden_size, &mut logits, Store::Replace);
+) -> Result<Vec<Sampled>> {
+    let logits = reader.head_logits(x, rows)?;
     let rows: Vec<SampleRow> = active
         .iter()
         .map(|a| {
@@ -303,24 +283,24 @@ fn sample<B: Backend>(
                 temperature: f64::from(r.temperature),
                 top_k: r.top_k,
                 top_p: f64::from(r.top_p),
-                banned: if r.ignore_eos { &decoder.config.eos_token_ids } else { &[] },
+                banned: if r.ignore_eos { &reader.config.eos_token_ids } else { &[] },
                 draw: r.key.uniform(a.tokens.len() as u32),
             }
         })
         .collect();
-    decoder.backend.sample(&logits, &rows)
+    Ok(reader.backend.sample(&logits, &rows))
 }
 
 /// Whether the rollout is finished, with its text.
-fn finish<B: Backend>(
-    decoder: &Decoder<B>,
+fn finish(
+    config: &ModelConfig,
     tokenizer: Option<&Tokenizer>,
     request: &Request,
     tokens: &[u32],
 ) -> Result<Option<(Finish, String)>> {
     let text = || tokenizer.map_or(Ok(String::new()), |t| t.decode(tokens, false));
     let last = tokens.last().copied().unwrap_or_default();
-    if decoder.config.eos_token_ids.contains(&last) {
+    if config.eos_token_ids.contains(&last) {
         return Ok(Some((Finish::Eos, text()?)));
     }
     if !request.stop.is_empty() {
@@ -333,7 +313,7 @@ fn finish<B: Backend>(
     if tokens.len() >= request.max_tokens {
         return Ok(Some((Finish::Length, text()?)));
     }
-    if request.prompt.len() + tokens.len() >= decoder.config.max_position {
+    if request.prompt.len() + tokens.len() >= config.max_position {
         return Ok(Some((Finish::Context, text()?)));
     }
     Ok(None)

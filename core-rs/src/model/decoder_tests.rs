@@ -1,7 +1,8 @@
 //! The whole decoder in f64: gradients by differences, and a forest against its sequences written out.
 
-use super::decoder::{Coefficients, Decoder, ForwardOptions};
+use super::decoder::{Coefficients, Decoder};
 use super::params::Params;
+use super::reader::ForwardOptions;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::pool::Buffer;
 use crate::cancel::Cancel;

@@ -1,27 +1,10 @@
 //! One decoder layer: x + attention(norm(x)), then x + mlp(norm(x)).
 
-use super::decoder::Decoder;
 use super::params::LayerParams;
-use crate::backend::{Backend, Store};
+use super::reader::Reader;
+use crate::backend::{Backend, Matrix, Store};
+use crate::config::ModelConfig;
 use crate::forest::Layout;
-
-/// A matrix as it is stored, or packed for few rows. Both give the same bits.
-pub enum Matrix<'a, B: Backend> {
-    /// \[out, in\]
-    Plain(&'a B::Buffer),
-    /// As [`Backend::pack`] gives it.
-    Packed(&'a B::Packed),
-}
-
-impl<B: Backend> Matrix<'_, B> {
-    /// y = or += x · weightᵀ
-    pub fn apply(&self, backend: &B, x: &B::Buffer, inputs: usize, y: &mut B::Buffer, store: Store) {
-        match self {
-            Matrix::Plain(w) => backend.linear(x, w, inputs, y, store),
-            Matrix::Packed(w) => backend.linear_packed(x, w, inputs, y, store),
-        }
-    }
-}
 
 /// A layer's weights as forward reads them.
 pub struct LayerWeights<'a, B: Backend> {
@@ -45,8 +28,7 @@ impl<'a, B: Backend> LayerWeights<'a, B> {
 }
 
 /// Packs a layer's matrices for [`LayerWeights::packed`].
-pub fn pack<B: Backend>(decoder: &Decoder<B>, w: &LayerParams<B::Buffer>) -> [B::Packed; 7] {
-    let c = &decoder.config;
+pub fn pack<B: Backend>(backend: &B, c: &ModelConfig, w: &LayerParams<B::Buffer>) -> [B::Packed; 7] {
     let (width, queries, inner) = (c.hidden_size, c.num_heads * c.head_dim, c.intermediate_size);
     [
         (&w.q, width),
@@ -57,21 +39,21 @@ pub fn pack<B: Backend>(decoder: &Decoder<B>, w: &LayerParams<B::Buffer>) -> [B:
         (&w.up, width),
         (&w.down, inner),
     ]
-    .map(|(m, inputs)| decoder.backend.pack(m, inputs))
+    .map(|(m, inputs)| backend.pack(m, inputs))
 }
 
 /// What backward needs of a layer. Norms and the activation are cheap to compute again.
 pub struct Saved<B: Backend> {
     /// The residual stream before the layer.
     pub input: B::Buffer,
-    q: B::Buffer,
-    k: B::Buffer,
-    v: B::Buffer,
-    attended: B::Buffer,
+    q: B::Activation,
+    k: B::Activation,
+    v: B::Activation,
+    attended: B::Activation,
     log_sums: B::Buffer,
     middle: B::Buffer,
-    gate: B::Buffer,
-    up: B::Buffer,
+    gate: B::Activation,
+    up: B::Activation,
 }
 
 /// What a forward pass through a layer gives.
@@ -85,12 +67,12 @@ pub struct Layered<B: Backend> {
 }
 
 fn norm<B: Backend>(
-    d: &Decoder<B>,
+    d: &Reader<B>,
     x: &B::Buffer,
     weight: &B::Buffer,
     rows: usize,
-) -> (B::Buffer, B::Buffer) {
-    let mut y = d.backend.unspecified(rows * d.config.hidden_size);
+) -> (B::Activation, B::Buffer) {
+    let mut y = d.backend.activation(rows * d.config.hidden_size);
     let mut rstd = d.backend.unspecified(rows);
     d.backend.rms_norm(x, weight, d.config.rms_norm_eps, &mut y, &mut rstd);
     (y, rstd)
@@ -98,18 +80,18 @@ fn norm<B: Backend>(
 
 /// Queries, keys and values of the rows of x, rotated to their positions.
 pub fn project<B: Backend>(
-    d: &Decoder<B>,
+    d: &Reader<B>,
     w: &LayerWeights<B>,
     x: &B::Buffer,
     positions: &[u32],
-) -> [B::Buffer; 3] {
-    let (b, c) = (&d.backend, &d.config);
+) -> [B::Activation; 3] {
+    let (b, c) = (d.backend, d.config);
     let rows = positions.len();
     let (normed, _) = norm(d, x, w.norms[0], rows);
     let outputs = [c.num_heads, c.num_kv_heads, c.num_kv_heads];
     let [mut q, mut k, v] = [0, 1, 2].map(|i| {
-        let mut y = b.unspecified(rows * outputs[i] * c.head_dim);
-        w.matrices[i].apply(b, &normed, c.hidden_size, &mut y, Store::Replace);
+        let mut y = b.activation(rows * outputs[i] * c.head_dim);
+        b.linear(&normed, w.matrices[i], c.hidden_size, &mut y);
         y
     });
     b.rope(&mut q, positions, c.num_heads, c.head_dim, c.rope_theta, false);
@@ -117,67 +99,78 @@ pub fn project<B: Backend>(
     [q, k, v]
 }
 
-/// The rest of the layer behind attention: (middle, gate, up, output).
+/// What the part of a layer behind attention gives.
+pub struct Finished<B: Backend> {
+    /// The residual stream between attention and MLP.
+    pub middle: B::Buffer,
+    gate: B::Activation,
+    up: B::Activation,
+    /// The residual stream behind the layer.
+    pub output: B::Buffer,
+}
+
+/// The rest of the layer behind attention.
 pub fn finish<B: Backend>(
-    d: &Decoder<B>,
+    d: &Reader<B>,
     w: &LayerWeights<B>,
     mut x: B::Buffer,
-    attended: &B::Buffer,
+    attended: &B::Activation,
     rows: usize,
-) -> [B::Buffer; 4] {
-    let (b, c) = (&d.backend, &d.config);
-    w.matrices[3].apply(b, attended, c.num_heads * c.head_dim, &mut x, Store::Add);
+) -> Finished<B> {
+    let (b, c) = (d.backend, d.config);
+    b.linear_into(attended, w.matrices[3], c.num_heads * c.head_dim, &mut x, Store::Add);
     let (normed, _) = norm(d, &x, w.norms[1], rows);
     let [gate, up] = [4, 5].map(|i| {
-        let mut y = b.unspecified(rows * c.intermediate_size);
-        w.matrices[i].apply(b, &normed, c.hidden_size, &mut y, Store::Replace);
+        let mut y = b.activation(rows * c.intermediate_size);
+        b.linear(&normed, w.matrices[i], c.hidden_size, &mut y);
         y
     });
-    let mut inner = b.unspecified(rows * c.intermediate_size);
+    let mut inner = b.activation(rows * c.intermediate_size);
     b.swiglu(&gate, &up, &mut inner);
     let mut output = b.duplicate(&x);
-    w.matrices[6].apply(b, &inner, c.intermediate_size, &mut output, Store::Add);
-    [x, gate, up, output]
+    b.linear_into(&inner, w.matrices[6], c.intermediate_size, &mut output, Store::Add);
+    Finished { middle: x, gate, up, output }
 }
 
 /// Runs the layer over a forest.
 pub fn forward<B: Backend>(
-    d: &Decoder<B>,
+    d: &Reader<B>,
     w: &LayerWeights<B>,
     input: B::Buffer,
     layout: &Layout,
 ) -> Layered<B> {
-    let (b, c) = (&d.backend, &d.config);
+    let (b, c) = (d.backend, d.config);
     let rows = layout.positions.len();
     let [q, k, v] = project(d, w, &input, &layout.positions);
-    let mut attended = b.unspecified(rows * c.num_heads * c.head_dim);
+    let mut attended = b.activation(rows * c.num_heads * c.head_dim);
     let mut log_sums = b.unspecified(rows * c.num_heads);
     let caches = b.attention([&q, &k, &v], layout, d.heads(), &mut attended, &mut log_sums);
-    let [middle, gate, up, output] = finish(d, w, b.duplicate(&input), &attended, rows);
+    let Finished { middle, gate, up, output } = finish(d, w, b.duplicate(&input), &attended, rows);
     Layered { saved: Saved { input, q, k, v, attended, log_sums, middle, gate, up }, output, caches }
 }
 
 /// Turns dL/doutput in `d_x` into dL/dinput and adds the weights' gradients.
 pub fn backward<B: Backend>(
-    d: &Decoder<B>,
+    d: &Reader<B>,
     w: &LayerParams<B::Buffer>,
     saved: &Saved<B>,
     layout: &Layout,
     d_x: &mut B::Buffer,
     d_w: &mut LayerParams<B::Buffer>,
 ) {
-    let (b, c) = (&d.backend, &d.config);
+    let (b, c) = (d.backend, d.config);
     let rows = layout.positions.len();
     let (width, inner, queries) = (c.hidden_size, c.intermediate_size, c.num_heads * c.head_dim);
 
     let (normed, rstd) = norm(d, &saved.middle, &w.post_norm, rows);
-    let mut activation = b.unspecified(rows * inner);
+    let mut activation = b.activation(rows * inner);
     b.swiglu(&saved.gate, &saved.up, &mut activation);
-    b.linear_dw(&activation, d_x, inner, &mut d_w.down);
-    let mut d_activation = activation;
-    b.linear_dx(d_x, &w.down, inner, &mut d_activation, Store::Replace);
-    let mut d_gate = b.duplicate(&saved.gate);
-    let mut d_up = b.duplicate(&saved.up);
+    let d_output = b.round(d_x);
+    b.linear_dw(&activation, &d_output, inner, &mut d_w.down);
+    let mut d_activation = b.unspecified(rows * inner);
+    b.linear_dx(&d_output, &w.down, inner, &mut d_activation, Store::Replace);
+    let mut d_gate = b.duplicate_activation(&saved.gate);
+    let mut d_up = b.duplicate_activation(&saved.up);
     b.swiglu_backward(&mut d_gate, &mut d_up, &d_activation);
     b.linear_dw(&normed, &d_gate, width, &mut d_w.gate);
     b.linear_dw(&normed, &d_up, width, &mut d_w.up);
@@ -186,11 +179,12 @@ pub fn backward<B: Backend>(
     b.linear_dx(&d_up, &w.up, width, &mut d_normed, Store::Add);
     b.rms_norm_backward(&saved.middle, &w.post_norm, &rstd, &d_normed, d_x, &mut d_w.post_norm);
 
-    b.linear_dw(&saved.attended, d_x, queries, &mut d_w.o);
+    let d_middle = b.round(d_x);
+    b.linear_dw(&saved.attended, &d_middle, queries, &mut d_w.o);
     let mut d_attended = b.unspecified(rows * queries);
-    b.linear_dx(d_x, &w.o, queries, &mut d_attended, Store::Replace);
+    b.linear_dx(&d_middle, &w.o, queries, &mut d_attended, Store::Replace);
     let [mut d_q, mut d_k, mut d_v] =
-        [c.num_heads, c.num_kv_heads, c.num_kv_heads].map(|heads| b.unspecified(rows * heads * c.head_dim));
+        [c.num_heads, c.num_kv_heads, c.num_kv_heads].map(|heads| b.activation(rows * heads * c.head_dim));
     b.attention_backward(
         [&saved.q, &saved.k, &saved.v],
         &saved.attended,

@@ -6,6 +6,7 @@ mod decoder_tests;
 mod init;
 pub mod layer;
 pub mod params;
+pub mod reader;
 
 use crate::backend::cpu::{Cpu, pool};
 use crate::backend::{AdamWStep, Backend, threads};
@@ -15,9 +16,11 @@ use crate::forest::Forest;
 use crate::generate::{Event, Generation, Request};
 use crate::weights::{self, Checkpoint, Dtype, Tensor, TensorRef, TextAssets};
 use crate::{Error, Result};
-pub use decoder::{Coefficients, ForwardOptions};
-use decoder::{Decoder, Pass};
+pub use decoder::Coefficients;
+use decoder::Decoder;
 use params::{Params, Spec};
+pub use reader::ForwardOptions;
+use reader::Pass;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -158,7 +161,7 @@ impl Model {
 
     /// Raw logits behind each of the given tokens, rows × vocab.
     pub fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>> {
-        threads::install(|| self.decoder.logits(forest, rows, &Cancel::new()))
+        threads::install(|| self.decoder.reader().logits(forest, rows, &Cancel::new()))
     }
 
     /// Adds a pass's gradients to the model's. The weights must be those of the pass.
@@ -265,7 +268,9 @@ impl Model {
             return Ok(());
         }
         let tokenizer = self.text.tokenizer.as_ref();
-        let start = || Generation::start(&self.decoder, tokenizer, requests, cancel);
+        let packed = threads::install(|| self.decoder.pack());
+        let reader = self.decoder.packed_reader(&packed);
+        let start = || Generation::start(reader, tokenizer, requests, cancel);
         let mut generation = threads::install(start)?;
         // A sink that waits for a slow reader must not hold a thread of the pool meanwhile.
         while let Some(events) = threads::install(|| generation.advance(cancel))? {

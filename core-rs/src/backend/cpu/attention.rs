@@ -5,10 +5,12 @@
 //! position. So the bits of a row do not depend on how the path is cut into segments, and a decode step gives
 //! what the whole pass gives. Memory is one row of scores a query of the tile, never rows × rows.
 
+use super::disjoint::Disjoint;
 use super::gemm::{Packed, Right, Store, View, gemm};
 use super::isa::simd_fn;
 use super::real::{Real, lane_max, lane_sum};
-use super::rowwise::regroup;
+use super::rowwise::{regroup, scaled_copy};
+use super::stored::Element;
 use crate::backend::{Backend, DecodeGroup, Heads, chunks};
 use crate::forest::Layout;
 use rayon::prelude::*;
@@ -20,25 +22,25 @@ pub const QUERY_TILE: usize = 32;
 const DECODE_TILE: usize = 8;
 
 /// Keys and values of one key head over a run of tokens.
-#[derive(Debug, Clone)]
-pub struct HeadCache<F> {
+pub struct HeadCache<F: Real, A: Element<F>> {
     /// Keys as columns: head_dim × tokens.
-    keys: Packed<F>,
+    keys: Packed<A::Mixed>,
     /// Values as rows: tokens × head_dim.
-    values: Packed<F>,
+    values: Packed<A::Mixed>,
 }
 
 /// Keys and values of all key heads over a run of tokens.
-pub type Cache<F> = Vec<HeadCache<F>>;
+pub type Cache<F, A> = Vec<HeadCache<F, A>>;
 
 /// See [`Backend::empty_cache`].
-pub fn empty_cache<F: Real>(heads: Heads) -> Cache<F> {
-    let head = HeadCache { keys: Packed::empty(heads.head_dim, 0), values: Packed::empty(0, heads.head_dim) };
-    vec![head; heads.kv_heads]
+pub fn empty_cache<F: Real, A: Element<F>>(heads: Heads) -> Cache<F, A> {
+    let head =
+        || HeadCache { keys: Packed::empty(heads.head_dim, 0), values: Packed::empty(0, heads.head_dim) };
+    std::iter::repeat_with(head).take(heads.kv_heads).collect()
 }
 
 /// See [`Backend::append`].
-pub fn append<F: Real>(k: &[F], v: &[F], row: usize, heads: Heads, cache: &mut Cache<F>) {
+pub fn append<F: Real, A: Element<F>>(k: &[A], v: &[A], row: usize, heads: Heads, cache: &mut Cache<F, A>) {
     let d = heads.head_dim;
     for (h, head) in cache.iter_mut().enumerate() {
         let at = (row * heads.kv_heads + h) * d;
@@ -50,35 +52,6 @@ pub fn append<F: Real>(k: &[F], v: &[F], row: usize, heads: Heads, cache: &mut C
 /// Queries are multiplied by this before the product with the keys.
 pub fn scale<F: Real>(heads: Heads) -> F {
     F::from_f64(1.0 / (heads.head_dim as f64).sqrt())
-}
-
-/// A mutable buffer whose tasks write disjoint parts.
-#[derive(Clone, Copy)]
-pub struct Disjoint<F> {
-    data: *mut F,
-    len: usize,
-}
-// SAFETY: only `slice` gives access, whose callers keep their parts apart.
-unsafe impl<F: Send> Send for Disjoint<F> {}
-// SAFETY: as above.
-unsafe impl<F: Send> Sync for Disjoint<F> {}
-
-impl<F> Disjoint<F> {
-    /// Of a whole buffer.
-    pub fn new(buffer: &mut [F]) -> Self {
-        Self { data: buffer.as_mut_ptr(), len: buffer.len() }
-    }
-
-    /// A part of it.
-    ///
-    /// # Safety
-    /// The buffer is alive, and no other task holds an overlapping part.
-    #[allow(clippy::mut_from_ref)]
-    pub unsafe fn slice<'a>(&self, start: usize, len: usize) -> &'a mut [F] {
-        assert!(start + len <= self.len);
-        // SAFETY: inside the buffer, and the caller keeps the parts apart.
-        unsafe { std::slice::from_raw_parts_mut(self.data.add(start), len) }
-    }
 }
 
 simd_fn! {
@@ -93,19 +66,10 @@ simd_fn! {
     }
 }
 
-simd_fn! {
-    fn scaled_copy<F>(from: &[F], factor: F, to: &mut [F]) {
-        for (to, &from) in to.iter_mut().zip(from) {
-            *to = from * factor;
-        }
-        let _ = FMA;
-    }
-}
-
 /// Keys and values that some rows of a tile see.
-struct Part<'a, F> {
+struct Part<'a, F: Real, A: Element<F>> {
     rows: Range<usize>,
-    head: &'a HeadCache<F>,
+    head: &'a HeadCache<F, A>,
     /// Tokens of the cache that are seen, from its first.
     tokens: usize,
     /// Their first position on the path.
@@ -114,10 +78,10 @@ struct Part<'a, F> {
 
 /// Attention of the rows of `queries` (already scaled) over parts in ascending position. `valid` says how many
 /// positions each row sees. Leaves unnormalised sums of values in `sums` and gives each row's (largest, sum).
-fn attend<F: Real>(
+fn attend<F: Real, A: Element<F>>(
     queries: &[F],
     head_dim: usize,
-    parts: &[Part<F>],
+    parts: &[Part<F, A>],
     valid: impl Fn(usize) -> usize,
     scores: &mut Vec<F>,
     sums: &mut Vec<F>,
@@ -129,7 +93,8 @@ fn attend<F: Real>(
         let n = part.rows.len();
         let a = View::rows(&queries[part.rows.start * head_dim..], head_dim);
         let c = &mut scores[part.rows.start * width + part.position..];
-        gemm((n, part.tokens, head_dim), a, Right::Packed(&part.head.keys, 0), c, width, Store::Replace);
+        let keys = Right::Packed(&part.head.keys, 0);
+        gemm::<A::Mixed, F>((n, part.tokens, head_dim), a, keys, c, width, Store::Replace);
     }
     let stats = scores[..rows * width]
         .chunks_exact_mut(width)
@@ -142,31 +107,25 @@ fn attend<F: Real>(
         let n = part.rows.len();
         let a = View::rows(&scores[part.rows.start * width + part.position..], width);
         let c = &mut sums[part.rows.start * head_dim..];
-        gemm(
-            (n, head_dim, part.tokens),
-            a,
-            Right::Packed(&part.head.values, 0),
-            c,
-            head_dim,
-            Store::Continue,
-        );
+        let values = Right::Packed(&part.head.values, 0);
+        gemm::<A::Mixed, F>((n, head_dim, part.tokens), a, values, c, head_dim, Store::Continue);
     }
     stats
 }
 
 /// See [`Backend::attention`].
-pub fn forward<F: Real>(
-    [q, k, v]: [&[F]; 3],
+pub fn forward<F: Real, A: Element<F>>(
+    [q, k, v]: [&[A]; 3],
     layout: &Layout,
     heads: Heads,
-    out: &mut [F],
+    out: &mut [A],
     log_sums: &mut [F],
-) -> Vec<Cache<F>> {
+) -> Vec<Cache<F, A>> {
     let Heads { heads: all, kv_heads, head_dim: d } = heads;
     let group = heads.group();
     let n = layout.positions.len();
     let row = kv_heads * d;
-    let caches: Vec<Cache<F>> = layout
+    let caches: Vec<Cache<F, A>> = layout
         .segments
         .par_iter()
         .map(|s| {
@@ -182,7 +141,7 @@ pub fn forward<F: Real>(
                 .collect()
         })
         .collect();
-    let queries = regroup(q, n, kv_heads, group * d, scale::<F>(heads));
+    let queries = regroup::<F, A>(q, n, kv_heads, group * d, scale::<F>(heads));
     let tiles: Vec<(usize, Range<usize>)> = layout
         .segments
         .iter()
@@ -213,7 +172,7 @@ pub fn forward<F: Real>(
                 let head = (first + r / group) * all + h * group + r % group;
                 // SAFETY: each task has tokens and heads of its own.
                 let (o, l) = unsafe { (out.slice(head * d, d), log_sums.slice(head, 1)) };
-                scaled_copy(&sums[r * d..][..d], F::ONE / sum, o);
+                scaled_copy::<F, F, A>(&sums[r * d..][..d], F::ONE / sum, o);
                 l[0] = largest + sum.ln();
             }
         });
@@ -222,9 +181,9 @@ pub fn forward<F: Real>(
 }
 
 /// See [`Backend::attention_decode`].
-pub fn decode<F: Real, B>(q: &[F], groups: &[DecodeGroup<B>], heads: Heads, out: &mut [F])
+pub fn decode<F: Real, A: Element<F>, B>(q: &[A], groups: &[DecodeGroup<B>], heads: Heads, out: &mut [A])
 where
-    B: Backend<Cache = Cache<F>>,
+    B: Backend<Cache = Cache<F, A>>,
 {
     let Heads { heads: all, kv_heads, head_dim: d } = heads;
     let group = heads.group();
@@ -250,7 +209,7 @@ where
         F::tile_memory().with_borrow_mut(|[scores, sums, queries]| {
             queries.resize(rows * d, F::ZERO);
             for ((row, _), to) in own.iter().zip(queries.chunks_exact_mut(group * d)) {
-                scaled_copy(&q[(row * all + h * group) * d..][..group * d], scale::<F>(heads), to);
+                scaled_copy::<F, A, F>(&q[(row * all + h * group) * d..][..group * d], scale::<F>(heads), to);
             }
             let valid = |r: usize| position + own[r / group].1[h].keys.n;
             let stats = attend(&queries[..rows * d], d, &parts, valid, scores, sums);
@@ -258,7 +217,7 @@ where
                 let head = own[r / group].0 * all + h * group + r % group;
                 // SAFETY: each task has sequences and heads of its own.
                 let o = unsafe { out.slice(head * d, d) };
-                scaled_copy(&sums[r * d..][..d], F::ONE / sum, o);
+                scaled_copy::<F, F, A>(&sums[r * d..][..d], F::ONE / sum, o);
             }
         });
     });

@@ -1,9 +1,12 @@
 //! The scalar of the CPU backend: `f32` for work, `f64` for checking gradients against finite differences.
 
-use super::kernel::Micro;
+use super::gemm::{Full, Product};
+use super::pool::Pooled;
 use crate::backend::Scalar;
+use std::cell::RefCell;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+use std::thread::LocalKey;
 
 /// Independent accumulators of a long sum: element `i` goes to lane `i % LANES`, and lanes are added pairwise in
 /// a fixed order, so a sum depends on the positions of its terms alone.
@@ -22,8 +25,10 @@ pub trait Real:
     + SubAssign
     + MulAssign
     + Sum
-    + Micro
+    + Pooled
 {
+    /// The product of matrices of this type.
+    type Full: Product<Sum = Self, Left = Self, Right = Self>;
     /// 0
     const ZERO: Self;
     /// 1
@@ -38,6 +43,8 @@ pub trait Real:
     fn ln(self) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
+    /// Memory that a thread keeps between the tiles of an attention kernel.
+    fn tile_memory() -> &'static LocalKey<RefCell<[Vec<Self>; 3]>>;
     /// The larger of two numbers that are not NaN.
     #[inline(always)]
     fn larger(self, other: Self) -> Self {
@@ -46,6 +53,7 @@ pub trait Real:
 }
 
 impl Real for f32 {
+    type Full = Full<f32>;
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const NEG_INFINITY: Self = f32::NEG_INFINITY;
@@ -91,9 +99,15 @@ impl Real for f32 {
     fn sqrt(self) -> Self {
         f32::sqrt(self)
     }
+
+    fn tile_memory() -> &'static LocalKey<RefCell<[Vec<Self>; 3]>> {
+        thread_local!(static TILES: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) });
+        &TILES
+    }
 }
 
 impl Real for f64 {
+    type Full = Full<f64>;
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const NEG_INFINITY: Self = f64::NEG_INFINITY;
@@ -116,6 +130,11 @@ impl Real for f64 {
     #[inline(always)]
     fn sqrt(self) -> Self {
         f64::sqrt(self)
+    }
+
+    fn tile_memory() -> &'static LocalKey<RefCell<[Vec<Self>; 3]>> {
+        thread_local!(static TILES: RefCell<[Vec<f64>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) });
+        &TILES
     }
 }
 

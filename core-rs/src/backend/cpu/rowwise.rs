@@ -2,6 +2,7 @@
 
 use super::isa::simd_fn;
 use super::real::{Real, lane_sum};
+use super::stored::Stored;
 use crate::backend::AdamWStep;
 use rayon::prelude::*;
 
@@ -9,12 +10,12 @@ use rayon::prelude::*;
 const CHUNK: usize = 1 << 14;
 
 simd_fn! {
-    fn norm_row<F>(x: &[F], weight: &[F], epsilon: F, y: &mut [F]) -> F {
+    fn norm_row<F, S, D>(x: &[S], weight: &[F], epsilon: F, y: &mut [D]) -> F {
         let n = x.len();
-        let squares = lane_sum(n, |i| x[i] * x[i]);
+        let squares = lane_sum(n, |i| x[i].load() * x[i].load());
         let rstd = F::ONE / (squares / F::from_f64(n as f64) + epsilon).sqrt();
         for i in 0..n {
-            y[i] = x[i] * rstd * weight[i];
+            y[i] = D::store(x[i].load() * rstd * weight[i]);
         }
         let _ = FMA;
         rstd
@@ -22,7 +23,13 @@ simd_fn! {
 }
 
 /// See [`crate::backend::Backend::rms_norm`].
-pub fn rms_norm<F: Real>(x: &[F], weight: &[F], epsilon: f64, y: &mut [F], rstd: &mut [F]) {
+pub fn rms_norm<F: Real, S: Stored<F>, D: Stored<F>>(
+    x: &[S],
+    weight: &[F],
+    epsilon: f64,
+    y: &mut [D],
+    rstd: &mut [F],
+) {
     let width = weight.len();
     let rows = (x.par_chunks(width), y.par_chunks_mut(width), rstd.par_iter_mut());
     rows.into_par_iter().with_min_len(CHUNK / width + 1).for_each(|(x, y, r)| {
@@ -106,14 +113,14 @@ pub fn add_parallel<F: Real>(from: &[F], to: &mut [F]) {
 }
 
 simd_fn! {
-    fn rotate<F>(row: &mut [F], head_dim: usize, cosine: &[F], sine: &[F]) {
+    fn rotate<F, S>(row: &mut [S], head_dim: usize, cosine: &[F], sine: &[F]) {
         let half = head_dim / 2;
         for head in row.chunks_exact_mut(head_dim) {
             let (low, high) = head.split_at_mut(half);
             for i in 0..half {
-                let (a, b) = (low[i], high[i]);
-                low[i] = a * cosine[i] - b * sine[i];
-                high[i] = b * cosine[i] + a * sine[i];
+                let (a, b) = (low[i].load(), high[i].load());
+                low[i] = S::store(a * cosine[i] - b * sine[i]);
+                high[i] = S::store(b * cosine[i] + a * sine[i]);
             }
         }
         let _ = FMA;
@@ -122,8 +129,8 @@ simd_fn! {
 
 /// See [`crate::backend::Backend::rope`]. Angles are computed in f64: at position 8,000 an f32 angle has lost three
 /// digits.
-pub fn rope<F: Real>(
-    x: &mut [F],
+pub fn rope<F: Real, S: Stored<F>>(
+    x: &mut [S],
     positions: &[u32],
     width: usize,
     head_dim: usize,
@@ -140,39 +147,40 @@ pub fn rope<F: Real>(
                 cosine[i] = F::from_f64(c);
                 sine[i] = F::from_f64(if inverse { -s } else { s });
             }
-            rotate(row, head_dim, cosine, sine);
+            rotate::<F, S>(row, head_dim, cosine, sine);
         },
     );
 }
 
 simd_fn! {
-    fn swiglu_chunk<F>(gate: &[F], up: &[F], out: &mut [F]) {
+    fn swiglu_chunk<F, S>(gate: &[S], up: &[S], out: &mut [S]) {
         for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
-            *out = g / (F::ONE + (-g).exp::<FMA>()) * u;
+            let (g, u) = (g.load(), u.load());
+            *out = S::store(g / (F::ONE + (-g).exp::<FMA>()) * u);
         }
     }
 }
 
 /// See [`crate::backend::Backend::swiglu`].
-pub fn swiglu<F: Real>(gate: &[F], up: &[F], out: &mut [F]) {
+pub fn swiglu<F: Real, S: Stored<F>>(gate: &[S], up: &[S], out: &mut [S]) {
     (gate.par_chunks(CHUNK), up.par_chunks(CHUNK), out.par_chunks_mut(CHUNK))
         .into_par_iter()
-        .for_each(|(gate, up, out)| swiglu_chunk(gate, up, out));
+        .for_each(|(gate, up, out)| swiglu_chunk::<F, S>(gate, up, out));
 }
 
 simd_fn! {
-    fn swiglu_backward_chunk<F>(gate: &mut [F], up: &mut [F], d_out: &[F]) {
+    fn swiglu_backward_chunk<F, S>(gate: &mut [S], up: &mut [S], d_out: &[F]) {
         for ((gate, up), &d) in gate.iter_mut().zip(up.iter_mut()).zip(d_out) {
-            let (g, u) = (*gate, *up);
+            let (g, u) = (gate.load(), up.load());
             let sigmoid = F::ONE / (F::ONE + (-g).exp::<FMA>());
-            *up = d * g * sigmoid;
-            *gate = d * u * sigmoid * (F::ONE + g * (F::ONE - sigmoid));
+            *up = S::store(d * g * sigmoid);
+            *gate = S::store(d * u * sigmoid * (F::ONE + g * (F::ONE - sigmoid)));
         }
     }
 }
 
 /// See [`crate::backend::Backend::swiglu_backward`].
-pub fn swiglu_backward<F: Real>(gate: &mut [F], up: &mut [F], d_out: &[F]) {
+pub fn swiglu_backward<F: Real, S: Stored<F>>(gate: &mut [S], up: &mut [S], d_out: &[F]) {
     (gate.par_chunks_mut(CHUNK), up.par_chunks_mut(CHUNK), d_out.par_chunks(CHUNK))
         .into_par_iter()
         .for_each(|(gate, up, d_out)| swiglu_backward_chunk(gate, up, d_out));
@@ -233,15 +241,35 @@ pub fn adamw<F: Real>(s: &AdamWStep, weight: &mut [F], gradient: &[F], first: &m
 
 /// Copies a rows × (groups · part) matrix to groups × rows × part, multiplied by `scale`: heads that share a key
 /// head become rows of one matrix.
-pub fn regroup<F: Real>(x: &[F], rows: usize, groups: usize, part: usize, scale: F) -> Vec<F> {
+pub fn regroup<F: Real, S: Stored<F>>(x: &[S], rows: usize, groups: usize, part: usize, scale: F) -> Vec<F> {
     let mut out = vec![F::ZERO; x.len()];
     out.par_chunks_mut(rows * part).enumerate().for_each(|(g, out)| {
         for (row, out) in out.chunks_exact_mut(part).enumerate() {
             let from = &x[(row * groups + g) * part..][..part];
             for (o, &x) in out.iter_mut().zip(from) {
-                *o = x * scale;
+                *o = x.load() * scale;
             }
         }
     });
     out
+}
+
+simd_fn! {
+    /// to = from · factor
+    pub fn scaled_copy<F, S, D>(from: &[S], factor: F, to: &mut [D]) {
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = D::store(from.load() * factor);
+        }
+        let _ = FMA;
+    }
+}
+
+simd_fn! {
+    /// Copies between types.
+    pub fn convert<F, S, D>(from: &[S], to: &mut [D]) {
+        let _ = FMA;
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = D::store(from.load());
+        }
+    }
 }
