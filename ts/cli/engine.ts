@@ -5,7 +5,14 @@
  */
 import type { NativeEngine } from "../engine/native/native_engine.ts";
 import { resolveModel } from "../models/mod.ts";
-import { anyText, defaulted, required, wholeNumber } from "./parser.ts";
+import { PRECISIONS } from "../engine/engine.ts";
+import { anyText, defaulted, oneOf, required, type Values, wholeNumber } from "./parser.ts";
+
+/** Options that say how a model is computed. */
+export const ENGINE_OPTIONS = {
+  threads: defaulted("--threads", wholeNumber({ min: 0, max: 1024 }), 0, "Threads, 0 for all cores"),
+  precision: defaulted("--precision", oneOf(PRECISIONS), "f32", "What matrix products read"),
+};
 
 /** Options of every command that opens a model. */
 export const MODEL_OPTIONS = {
@@ -14,22 +21,20 @@ export const MODEL_OPTIONS = {
     anyText("MODEL"),
     "A model's name, its folder in Hugging Face layout, or a GGUF file",
   ),
-  threads: threadsOption(),
+  ...ENGINE_OPTIONS,
 };
-
-/** The option that limits threads. */
-export function threadsOption(): ReturnType<typeof defaulted<number>> {
-  return defaulted("--threads", wholeNumber({ min: 0, max: 1024 }), 0, "Threads, 0 for all cores");
-}
 
 /**
  * Opens a model by its name or path on the native engine. The engine's module is loaded only now, so that commands
  * without a model run where the core has not been built.
  */
-export async function openModel(model: string, options: { readonly threads: number }): Promise<NativeEngine> {
+export async function openModel(
+  model: string,
+  { threads, precision }: Values<typeof ENGINE_OPTIONS>,
+): Promise<NativeEngine> {
   const path = await resolveModel(model);
   const { NativeEngine } = await import("../engine/native/native_engine.ts");
-  return await NativeEngine.open(path, options.threads === 0 ? {} : { threads: options.threads });
+  return await NativeEngine.open(path, { precision, ...(threads > 0 && { threads }) });
 }
 
 /** One line about an opened model: what it is and where it runs. */

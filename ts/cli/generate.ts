@@ -40,8 +40,8 @@ export const generate: Command = defineCommand({
     stop: repeated("--stop", anyText("TEXT"), "End before this text; may be given again"),
     ignoreEos: flag("--ignore-eos", "Never draw an end-of-sequence token"),
   },
-  async run({ model, threads, ids, text, seed, ...sampling }, { out, log, signal }) {
-    await using engine = await openModel(model, { threads });
+  async run({ model, threads, precision, ids, text, seed, ...sampling }, { out, log, signal }) {
+    await using engine = await openModel(model, { threads, precision });
     log(describeModel(engine));
     const prompt = await promptTokens(engine, { ids, text });
     const key = { seed, step: 0, prompt: 0, rollout: 0 };

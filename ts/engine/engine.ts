@@ -24,6 +24,15 @@ export interface Forest {
   readonly parents: Int32Array;
 }
 
+/**
+ * What matrix products read: weights and activations are rounded to it, and their sums are f32 always. At "bf16" the
+ * residual stream, norms, softmaxes, gradients of weights and the weights that the optimizer sees stay f32.
+ */
+export type Precision = "f32" | "bf16";
+
+/** Every {@link Precision}. */
+export const PRECISIONS: readonly Precision[] = ["f32", "bf16"];
+
 /** How one rollout is sampled. */
 export interface SamplingOptions {
   /** Most tokens to generate. */
@@ -91,7 +100,7 @@ export interface DoneEvent {
 export interface ModelInfo {
   /** Where it was loaded from, or the remote model's name. */
   readonly name: string;
-  /** "cpu (2 threads, avx512)", "http://…", …: never silent about the device. */
+  /** "cpu (2 threads, avx512)", "cpu (2 threads, avx512, bf16)", "http://…", …: never silent about the device. */
   readonly backend: string;
   readonly parameters: number;
   readonly vocabSize: number;

@@ -41,6 +41,17 @@ impl Scalar for f64 {
     }
 }
 
+/// What matrix products read: activations and weights are rounded to it, and sums are f32 always. Weights, gradients
+/// and the optimizer's state are f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// Nothing is rounded.
+    #[default]
+    F32,
+    /// bfloat16. Norms, softmaxes and the residual stream stay f32.
+    Bf16,
+}
+
 /// Heads of an attention layer. A row of queries holds `heads · head_dim` elements, a row of keys or values
 /// `kv_heads · head_dim`; query head h reads key head h / (heads / kv_heads).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! A trainable decoder of the Llama family on any backend: its weights and its explicit backward pass.
 
 use super::layer;
-use super::params::{Params, Spec};
+use super::params::Params;
 use super::reader::{ForwardOptions, Keep, Kept, PackedMatrices, Pass, Reader};
 use crate::backend::{Backend, Scalar, Store};
 use crate::cancel::Cancel;
@@ -21,34 +21,29 @@ pub struct Coefficients<T> {
 }
 
 /// A decoder: a shape, a backend and weights on it.
-pub struct Decoder<B: Backend> {
+pub struct Decoder<'a, B: Backend> {
     /// Where it computes.
     pub backend: B,
     /// Its shape.
-    pub config: ModelConfig,
+    pub config: &'a ModelConfig,
     /// Its tensors.
-    pub weights: Params<B::Buffer>,
+    pub weights: &'a Params<B::Buffer>,
 }
 
-impl<B: Backend> Decoder<B> {
-    /// Names and shapes of the tensors.
-    pub fn specs(&self) -> Params<Spec> {
-        Params::specs(&self.config, self.weights.score.is_some(), self.weights.lm_head.is_some())
-    }
-
+impl<B: Backend> Decoder<'_, B> {
     /// Its weights as a forward pass reads them.
     pub fn reader(&self) -> Reader<'_, B> {
-        Reader::plain(&self.backend, &self.config, &self.weights)
+        Reader::plain(&self.backend, self.config, self.weights)
     }
 
     /// Packs its matrices for [`Decoder::packed_reader`].
     pub fn pack(&self) -> PackedMatrices<B> {
-        Reader::pack(&self.backend, &self.config, &self.weights)
+        Reader::pack(&self.backend, self.config, self.weights)
     }
 
     /// As [`Decoder::reader`], faster where few rows are multiplied.
     pub fn packed_reader<'a>(&'a self, packed: &'a PackedMatrices<B>) -> Reader<'a, B> {
-        Reader::packed(&self.backend, &self.config, &self.weights, packed)
+        Reader::packed(&self.backend, self.config, self.weights, packed)
     }
 
     /// Runs the forest through the model and keeps what backward needs.

@@ -28,7 +28,19 @@ fn config(tied: bool) -> ModelConfig {
     }
 }
 
-fn decoder(tied: bool) -> Decoder<Cpu<f64>> {
+/// A model's shape and weights.
+struct Model {
+    config: ModelConfig,
+    weights: Params<Buffer<f64>>,
+}
+
+impl Model {
+    fn decoder(&self) -> Decoder<'_, Cpu<f64>> {
+        Decoder { backend: Cpu::new(), config: &self.config, weights: &self.weights }
+    }
+}
+
+fn model(tied: bool) -> Model {
     let config = config(tied);
     let mut seed = 0.0;
     let weights = Params::specs(&config, true, true).map(|spec| {
@@ -39,7 +51,7 @@ fn decoder(tied: bool) -> Decoder<Cpu<f64>> {
             .collect::<Vec<_>>()
             .into()
     });
-    Decoder { backend: Cpu::new(), config, weights }
+    Model { config, weights }
 }
 
 fn forest() -> Forest {
@@ -88,16 +100,17 @@ fn gradients(
 fn every_tensor_agrees_with_differences() {
     const H: f64 = 1e-5;
     for tied in [true, false] {
-        let mut d = decoder(tied);
+        let mut model = model(tied);
         let forest = forest();
         let c = coefficients(&forest, 3);
-        let analytic = gradients(&d, &forest, &options(false), &c);
-        let names: Vec<String> = d.specs().iter().map(|s| s.name.clone()).collect();
+        let analytic = gradients(&model.decoder(), &forest, &options(false), &c);
+        let names: Vec<String> =
+            Params::specs(&model.config, true, true).iter().map(|s| s.name.clone()).collect();
         for (t, gradient) in analytic.iter().enumerate() {
             for i in (0..gradient.len()).step_by(gradient.len() / 8 + 1) {
                 let mut moved = |by: f64| {
-                    d.weights.iter_mut().nth(t).unwrap()[i] += by;
-                    loss(&d, &forest, &c)
+                    model.weights.iter_mut().nth(t).unwrap()[i] += by;
+                    loss(&model.decoder(), &forest, &c)
                 };
                 let (up, down) = (moved(H), moved(-2.0 * H));
                 moved(H);
@@ -111,7 +124,8 @@ fn every_tensor_agrees_with_differences() {
 
 #[test]
 fn recomputation_changes_no_bit() {
-    let (d, forest) = (decoder(true), forest());
+    let (model, forest) = (model(true), forest());
+    let d = model.decoder();
     let c = coefficients(&forest, 3);
     let (kept, again) =
         (gradients(&d, &forest, &options(false), &c), gradients(&d, &forest, &options(true), &c));
@@ -121,7 +135,8 @@ fn recomputation_changes_no_bit() {
 /// Sequences written out flat; each shared token's coefficient goes to the first sequence that holds it.
 #[test]
 fn a_forest_is_its_sequences() {
-    let (d, forest) = (decoder(true), forest());
+    let (model, forest) = (model(true), forest());
+    let d = model.decoder();
     let c = coefficients(&forest, 0);
     let layout = Layout::new(&forest);
     let options = ForwardOptions { temperature: 0.7, entropy: true, ..Default::default() };
@@ -150,7 +165,8 @@ fn a_forest_is_its_sequences() {
 
 #[test]
 fn bad_arguments_are_refused() {
-    let d = decoder(true);
+    let model = model(true);
+    let d = model.decoder();
     let run = |forest: &Forest, options: &ForwardOptions| d.forward(forest, options, &Cancel::new()).err();
     let flat = |tokens: Vec<u32>| Forest::flat(&[tokens]).unwrap();
     let message = |e: Option<crate::Error>| e.map(|e| e.to_string()).unwrap_or_default();

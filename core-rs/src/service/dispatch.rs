@@ -8,7 +8,7 @@ use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{DrawKey, Event, Request};
-use crate::model::{AdamW, Coefficients, ForwardOptions, Model};
+use crate::model::{AdamW, Coefficients, ForwardOptions, Model, Precision};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Dtype, TextAssets};
 use crate::{Error, Result};
@@ -21,12 +21,18 @@ use std::sync::Arc;
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
 enum Operation {
-    /// Answers `{"backend"}`. 0 threads takes as many as the machine offers.
+    /// 0 threads takes as many as the machine offers.
     SetThreads { threads: usize },
     /// Answers `{"model", "info"}`.
-    Load { path: PathBuf },
+    Load { path: PathBuf, precision: ProductPrecision },
     /// A new random model from a Hugging Face configuration and a `tokenizer.json`; answers as `load`.
-    Init { config: Value, tokenizer: Option<String>, chat_template: Option<String>, seed: u64 },
+    Init {
+        config: Value,
+        tokenizer: Option<String>,
+        chat_template: Option<String>,
+        seed: u64,
+        precision: ProductPrecision,
+    },
     /// Answers the info of a model.
     Info { model: usize },
     /// Answers tokens: u32 of all texts, lengths: u32.
@@ -100,6 +106,22 @@ impl From<StoredType> for Dtype {
             StoredType::F32 => Dtype::F32,
             StoredType::F16 => Dtype::F16,
             StoredType::Bf16 => Dtype::BF16,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ProductPrecision {
+    F32,
+    Bf16,
+}
+
+impl From<ProductPrecision> for Precision {
+    fn from(precision: ProductPrecision) -> Self {
+        match precision {
+            ProductPrecision::F32 => Precision::F32,
+            ProductPrecision::Bf16 => Precision::Bf16,
         }
     }
 }
@@ -181,9 +203,11 @@ impl Running<'_> {
     /// The operations that take no arrays.
     fn plain(&self, operation: Operation) -> Result<Reply> {
         let body = match operation {
-            Operation::Load { path } => return self.open(Model::load(&path)?),
-            Operation::Init { config, tokenizer, chat_template, seed } => {
-                return self.open(init(&config, tokenizer, chat_template, seed)?);
+            Operation::Load { path, precision } => {
+                return self.open(Model::load(&path, precision.into())?);
+            }
+            Operation::Init { config, tokenizer, chat_template, seed, precision } => {
+                return self.open(init(&config, tokenizer, chat_template, seed, precision.into())?);
             }
             Operation::Snapshot { model } => return self.open(self.read(model, |m| Ok(m.snapshot()))?),
             Operation::Encode { model, texts } => return self.encode(model, &texts),
@@ -194,7 +218,7 @@ impl Running<'_> {
             }
             Operation::SetThreads { threads } => {
                 threads::set_threads(threads);
-                json!({ "backend": threads::describe() })
+                json!({})
             }
             Operation::Info { model } => self.read(model, |m| Ok(info(m)))?,
             Operation::AddScoreHead { model } => self.write(model, |m| {
@@ -317,7 +341,7 @@ fn broken() -> Error {
 fn info(model: &Model) -> Value {
     let (config, text) = (model.config(), model.text());
     json!({
-        "backend": threads::describe(),
+        "backend": threads::describe(model.precision()),
         "parameters": model.num_parameters(),
         "vocabSize": config.vocab_size,
         "contextLength": config.max_position,
@@ -335,6 +359,7 @@ fn init(
     tokenizer: Option<String>,
     chat_template: Option<String>,
     seed: u64,
+    precision: Precision,
 ) -> Result<Model> {
     let config = ModelConfig::from_hf_json(Path::new("config"), config.to_string().as_bytes())?;
     let tokenizer = match tokenizer {
@@ -355,7 +380,7 @@ fn init(
         chat_template,
         tokenizer,
     };
-    Model::init(config, text, seed)
+    Model::init(config, text, seed, precision)
 }
 
 fn tokenizer(model: &Model) -> Result<&Tokenizer> {

@@ -1,6 +1,7 @@
 //! Holds the core against transformers, and the sampler, the trainer and every way to lay out a batch against
 //! one another. References are made by `tests/parity/*.py`.
 
+mod bf16;
 mod determinism;
 mod fixture;
 mod forest;

@@ -3,7 +3,7 @@
 use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::{Forest, Layout};
 use rmr1_core::generate::{DrawKey, Event, Finish, Request};
-use rmr1_core::model::{Coefficients, ForwardOptions, Model};
+use rmr1_core::model::{Coefficients, ForwardOptions, Model, Precision};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,17 @@ pub struct Pass {
     pub gradients: Gradients,
 }
 
-/// Loads a model or fails the test.
+/// What promises on bits are held at.
+pub const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+/// Loads a model at f32 or fails the test.
 pub fn load(path: &Path) -> Model {
-    Model::load(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    load_at(path, Precision::F32)
+}
+
+/// Loads a model or fails the test.
+pub fn load_at(path: &Path, precision: Precision) -> Model {
+    Model::load(path, precision).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// One forward and backward pass; the model's gradients are empty afterwards.
@@ -144,9 +152,20 @@ fn smollm2_path() -> Option<PathBuf> {
 /// The real model, one test at a time; `None`, said on standard error past the test harness's capture, where it is
 /// not to be had.
 pub fn smollm2(test: &str) -> Option<MutexGuard<'static, Model>> {
-    static MODEL: LazyLock<Option<Mutex<Model>>> =
-        LazyLock::new(|| smollm2_path().map(|p| Mutex::new(load(&p))));
-    let model = MODEL.as_ref().map(|m| m.lock().unwrap_or_else(|e| e.into_inner()));
+    smollm2_at(test, Precision::F32)
+}
+
+/// As [`smollm2`], at either precision.
+pub fn smollm2_at(test: &str, precision: Precision) -> Option<MutexGuard<'static, Model>> {
+    type Shared = LazyLock<Option<Mutex<Model>>>;
+    static FULL: Shared = LazyLock::new(|| smollm2_path().map(|p| Mutex::new(load_at(&p, Precision::F32))));
+    static ROUNDED: Shared =
+        LazyLock::new(|| smollm2_path().map(|p| Mutex::new(load_at(&p, Precision::Bf16))));
+    let model = match precision {
+        Precision::F32 => &FULL,
+        Precision::Bf16 => &ROUNDED,
+    };
+    let model = model.as_ref().map(|m| m.lock().unwrap_or_else(|e| e.into_inner()));
     if model.is_none() {
         let why = "SKIPPED: no SmolLM2 GGUF; set RMR1_SMOLLM2 or run `deno task fetch smollm2-135m`";
         std::io::stderr().write_all(format!("{test}: {why}\n").as_bytes()).unwrap();

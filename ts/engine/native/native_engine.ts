@@ -17,6 +17,7 @@ import type {
   LogprobOptions,
   Message,
   ModelInfo,
+  Precision,
   SaveOptions,
   StepOptions,
   Tape,
@@ -36,6 +37,8 @@ export interface NativeOptions {
    * many as the machine offers.
    */
   readonly threads?: number;
+  /** What matrix products read. Default "f32". */
+  readonly precision?: Precision;
 }
 
 /** Options of {@link NativeEngine.init}. */
@@ -194,7 +197,9 @@ export class NativeReference implements Engine {
 export class NativeEngine extends NativeReference implements TrainableEngine {
   /** Opens a Hugging Face folder, a folder with one GGUF file, or a GGUF file. */
   static async open(path: string, options?: NativeOptions): Promise<NativeEngine> {
-    return new NativeEngine(await opened({ op: "load", path }, path, options));
+    return new NativeEngine(
+      await opened({ op: "load", path, precision: precisionOf(options) }, path, options),
+    );
   }
 
   /** A new model with random weights, from the contents of a Hugging Face `config.json`. */
@@ -203,9 +208,9 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
     options?: NativeInitOptions,
   ): Promise<NativeEngine> {
     const { tokenizer = null, chatTemplate = null, seed = 0, name = "new model" } = options ?? {};
-    return new NativeEngine(
-      await opened({ op: "init", config, tokenizer, chatTemplate, seed }, name, options),
-    );
+    const precision = precisionOf(options);
+    const body = { op: "init", config, tokenizer, chatTemplate, seed, precision };
+    return new NativeEngine(await opened(body, name, options));
   }
 
   async forward(forest: Forest, options?: ForwardOptions): Promise<Tape> {
@@ -274,6 +279,10 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
   async addScoreHead(): Promise<void> {
     this.describe(await this.change({ op: "add_score_head" }));
   }
+}
+
+function precisionOf(options?: NativeOptions): Precision {
+  return options?.precision ?? "f32";
 }
 
 async function opened(body: Frame["body"], name: string, options?: NativeOptions): Promise<Opened> {
