@@ -19,6 +19,7 @@ function byteEngine(text: string): Engine {
       eosToken: null,
       chatTemplate: null,
       hasTokenizer: true,
+      precision: null,
       hasScoreHead: false,
     },
     encode: (texts) => Promise.resolve(texts.map((each) => Uint32Array.from(new TextEncoder().encode(each)))),

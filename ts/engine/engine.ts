@@ -102,6 +102,8 @@ export interface ModelInfo {
   readonly name: string;
   /** "cpu (2 threads, avx512)", "cpu (2 threads, avx512, bf16)", "http://…", …: never silent about the device. */
   readonly backend: string;
+  /** What the engine's products read; null where the engine does not say. */
+  readonly precision: Precision | null;
   readonly parameters: number;
   readonly vocabSize: number;
   /** Longest context in tokens. */

@@ -33,6 +33,7 @@ export class ScriptedEngine implements Engine {
       eosToken: null,
       chatTemplate: "scripted",
       hasTokenizer: true,
+      precision: null,
       hasScoreHead: false,
       ...info,
     };

@@ -52,6 +52,16 @@ pub enum Precision {
     Bf16,
 }
 
+impl Precision {
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        }
+    }
+}
+
 /// Heads of an attention layer. A row of queries holds `heads · head_dim` elements, a row of keys or values
 /// `kv_heads · head_dim`; query head h reads key head h / (heads / kv_heads).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

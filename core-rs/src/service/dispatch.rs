@@ -342,6 +342,7 @@ fn info(model: &Model) -> Value {
     let (config, text) = (model.config(), model.text());
     json!({
         "backend": threads::describe(model.precision()),
+        "precision": model.precision().name(),
         "parameters": model.num_parameters(),
         "vocabSize": config.vocab_size,
         "contextLength": config.max_position,

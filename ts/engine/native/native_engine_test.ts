@@ -141,6 +141,7 @@ test("an engine says what it is and never hides its device", async () => {
     bosToken: "<s>",
     eosToken: "</s>",
     hasTokenizer: true,
+    precision: "f32",
     hasScoreHead: false,
   });
   expect(info.backend).toMatch(/^cpu \(1 thread, .+\)$/);

@@ -89,6 +89,7 @@ export class TabularEngine implements TrainableEngine {
       eosToken: "\0",
       chatTemplate: "test",
       hasTokenizer: true,
+      precision: null,
       hasScoreHead: false,
     };
   }
