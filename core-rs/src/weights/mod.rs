@@ -2,7 +2,7 @@
 //! directory. In memory every tensor is f32 under its Hugging Face name.
 
 mod atomic;
-mod dequantize;
+pub(crate) mod dequantize;
 mod gguf;
 mod hugging_face;
 mod layout;

@@ -267,17 +267,13 @@ impl<'a> Reader<'a> {
             );
         }
         shape.reverse();
-        let encoding = match self.u32(name)? {
-            0 => Encoding::F32,
-            1 => Encoding::F16,
-            3 => Encoding::Q4_1,
-            8 => Encoding::Q8_0,
-            kind => {
-                return Err(format!(
-                    "Tensor \"{name}\" has ggml type \"{kind}\", expected F32, F16, Q8_0 or Q4_1"
-                ));
-            }
-        };
+        let kind = self.u32(name)?;
+        let encoding = Encoding::from_ggml(kind).ok_or_else(|| {
+            format!(
+                "Tensor \"{name}\" has ggml type \"{kind}\", expected F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, \
+                 Q5_K or Q6_K"
+            )
+        })?;
         Ok((shape, encoding, self.u64(name)?))
     }
 }
