@@ -25,6 +25,8 @@ pub(super) enum Value<'a> {
     Texts(Vec<&'a str>),
     /// An array of integers of any width.
     Integers(Vec<i64>),
+    /// An array of f32.
+    Floats(Vec<f32>),
     /// An array of a kind that no key we read has.
     OtherArray,
 }
@@ -84,6 +86,16 @@ impl<'a> Container<'a> {
 }
 
 impl<'a> Metadata<'a> {
+    #[cfg(test)]
+    pub(super) fn set(&mut self, key: &'a str, value: Value<'a>) {
+        self.0.insert(key, value);
+    }
+
+    #[cfg(test)]
+    pub(super) fn remove(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
         self.0.keys().copied()
     }
@@ -122,6 +134,14 @@ impl<'a> Metadata<'a> {
             None => Ok(None),
             Some(Value::Texts(texts)) => Ok(Some(texts)),
             Some(_) => Err(format!("{key} is not a list of texts")),
+        }
+    }
+
+    pub(super) fn floats(&self, key: &str) -> Result<Option<&[f32]>> {
+        match self.0.get(key) {
+            None => Ok(None),
+            Some(Value::Floats(floats)) => Ok(Some(floats)),
+            Some(_) => Err(format!("{key} is not a list of f32")),
         }
     }
 
@@ -194,8 +214,14 @@ impl<'a> Reader<'a> {
                 let size = scalar_size(key, kind)?;
                 let count = self.count(size, key)?;
                 let bytes = self.take(count * size, key)?;
+                if kind == 6 {
+                    let (floats, _) = bytes.as_chunks();
+                    return Ok(Value::Floats(
+                        floats.iter().map(|float| f32::from_le_bytes(*float)).collect(),
+                    ));
+                }
                 let mut elements = bytes.chunks_exact(size).map(|element| scalar(key, kind, element));
-                if matches!(kind, 6 | 7 | 12) {
+                if matches!(kind, 7 | 12) {
                     return elements.try_for_each(|element| element.map(drop)).map(|()| Value::OtherArray);
                 }
                 elements
