@@ -312,12 +312,15 @@ function pythonLiteral(value: Value): string {
   return pythonText(value);
 }
 
+const ESCAPES: Readonly<Record<string, string>> = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
 function quoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
-  const escaped = text.replace(/[\\\n\r\t]|[\x00-\x1f\x7f-\xa0\xad]/g, (letter) => {
-    const short = { "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" }[letter];
-    return short ?? `\\x${letter.charCodeAt(0).toString(16).padStart(2, "0")}`;
-  });
+  const escaped = Array.from(text, (letter) => {
+    const code = letter.codePointAt(0)!;
+    const unseen = code < 0x20 || code >= 0x7f && code <= 0xa0 || code === 0xad;
+    return ESCAPES[letter] ?? (unseen ? `\\x${code.toString(16).padStart(2, "0")}` : letter);
+  }).join("");
   return quote + (quote === "'" ? escaped.replaceAll("'", "\\'") : escaped) + quote;
 }
 

@@ -5,7 +5,7 @@ mod sentence_piece;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
 
@@ -90,10 +90,17 @@ pub(super) fn text_assets(metadata: &Metadata, ids: &SpecialIds) -> Result<TextA
             ));
         }
     };
+    let mut named_templates = BTreeMap::new();
+    for key in metadata.keys() {
+        if let Some(name) = key.strip_prefix("tokenizer.chat_template.") {
+            named_templates.extend(metadata.text(key)?.map(|text| (name.to_owned(), text.to_owned())));
+        }
+    }
     let spelled = |id: Option<u32>| Some((*tokens.get(id? as usize)?).to_owned());
     Ok(TextAssets {
         tokenizer,
         chat_template: metadata.text("tokenizer.chat_template")?.map(str::to_owned),
+        named_templates,
         bos_token: spelled(ids.bos),
         eos_token: spelled(ids.eos.first().copied()),
         pad_token: spelled(ids.pad),

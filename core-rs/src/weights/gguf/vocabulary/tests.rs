@@ -121,6 +121,18 @@ fn special_tokens_end_texts_and_user_defined_ones_are_read() {
 }
 
 #[test]
+fn named_templates_are_read() {
+    let file = read("byte_level.gguf");
+    let text = assets(&file, |metadata| {
+        metadata.set("tokenizer.chat_template", Stored::Text("D"));
+        metadata.set("tokenizer.chat_template.tool_use", Stored::Text("T"));
+    });
+    let text = text.unwrap();
+    assert_eq!(text.chat_template.as_deref(), Some("D"));
+    assert_eq!(text.named_templates, BTreeMap::from([("tool_use".to_owned(), "T".to_owned())]));
+}
+
+#[test]
 fn a_bos_token_stands_in_the_template_where_the_kind_of_tokenizer_has_one() {
     let begins = |file: &[u8], pre: &'static str, flag: Option<bool>| {
         let tokenizer = opened(file, |metadata| {
