@@ -11,6 +11,48 @@ export interface Message {
   readonly content: string;
 }
 
+/** A call of a tool that the assistant asked for. */
+export interface ToolCall {
+  readonly name: string;
+  readonly arguments: Readonly<Record<string, unknown>>;
+  /** What the tool's answer refers to, where the model's template has such ids. */
+  readonly id?: string;
+}
+
+/** A message as chat templates take it: also tools' answers, calls and reasoning. */
+export interface ChatMessage {
+  readonly role: Message["role"] | "tool";
+  readonly content: string;
+  /** What the assistant asked of tools. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** What the assistant thought before `content`. Templates decide which turns keep it. */
+  readonly reasoning?: string;
+  /** The tool that answers. */
+  readonly name?: string;
+  /** The {@link ToolCall.id} that is answered. */
+  readonly toolCallId?: string;
+}
+
+/** A tool that the model may call. */
+export interface Tool {
+  readonly name: string;
+  readonly description: string;
+  /** JSON Schema of the arguments, an object. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
+/** Options of {@link Engine.renderChat}. What the model's template has no place for is an error, not ignored. */
+export interface ChatOptions {
+  /** End where the assistant starts to speak. Default false. */
+  readonly addGenerationPrompt?: boolean;
+  /** Tools to be described to the model. Default none. */
+  readonly tools?: readonly Tool[];
+  /** Turns the model's thinking on or off. Default: the template's own. */
+  readonly thinking?: boolean;
+  /** The date for templates that write it. Default the current one. */
+  readonly now?: Date;
+}
+
 /**
  * A batch as a forest of token segments. Each segment attends to its ancestors and, causally, to itself;
  * positions run along the path from the root. A flat batch is a forest of roots.
@@ -113,6 +155,8 @@ export interface ModelInfo {
   readonly eosToken: string | null;
   /** Jinja source of the chat template, where the model has one. */
   readonly chatTemplate: string | null;
+  /** Further templates by name; "tool_use" is taken where tools are given. Default none. */
+  readonly chatTemplates?: Readonly<Record<string, string>>;
   readonly hasTokenizer: boolean;
   readonly hasScoreHead: boolean;
 }
@@ -132,7 +176,7 @@ export interface Engine extends AsyncDisposable {
   /** Text of each token list, special tokens left out unless asked for. */
   decode(tokens: readonly Uint32Array[], options?: { readonly keepSpecial?: boolean }): Promise<string[]>;
   /** Renders a conversation by the model's chat template. Throws when the model has none. */
-  renderChat(messages: readonly Message[], options?: { readonly addGenerationPrompt?: boolean }): string;
+  renderChat(messages: readonly ChatMessage[], options?: ChatOptions): string;
   generate(
     requests: readonly GenerateRequest[],
     options?: GenerateOptions,

@@ -350,6 +350,7 @@ fn info(model: &Model) -> Value {
         "bosToken": text.bos_token,
         "eosToken": text.eos_token,
         "chatTemplate": text.chat_template,
+        "chatTemplates": text.named_templates,
         "hasTokenizer": text.tokenizer.is_some(),
         "hasScoreHead": model.has_score_head(),
     })
@@ -380,6 +381,7 @@ fn init(
         pad_token: word(config.pad_token_id),
         chat_template,
         tokenizer,
+        ..TextAssets::default()
     };
     Model::init(config, text, seed, precision)
 }

@@ -7,6 +7,7 @@ use memmap2::Mmap;
 use serde_json::{Value, json};
 
 use super::layout::{self, EMBEDDING, LM_HEAD, SCORE, Stored};
+use super::templates::{self, Templates};
 use super::{Checkpoint, Dtype, TensorRef, TextAssets, atomic, check_tokenizer, map_file, safetensors};
 use crate::config::ModelConfig;
 use crate::tokenizer::Tokenizer;
@@ -18,7 +19,6 @@ const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-const TEMPLATE: &str = "chat_template.jinja";
 
 /// Reads a directory. See [`super::load`].
 pub(super) fn load(dir: &Path) -> Result<Checkpoint> {
@@ -113,12 +113,8 @@ fn load_text(dir: &Path, config: &ModelConfig) -> Result<TextAssets> {
         Some(bytes) => parse_json(&path, &bytes)?,
         None => Value::Null,
     };
-    let chat_template = match read_if_there(&dir.join(TEMPLATE))? {
-        Some(bytes) => Some(
-            String::from_utf8(bytes).map_err(|error| Error::format(dir.join(TEMPLATE), error.to_string()))?,
-        ),
-        None => template_of(&path, settings.get("chat_template"))?,
-    };
+    let Templates { default: chat_template, named: named_templates } =
+        Templates::read(dir, &path, settings.get("chat_template"))?;
     // A special token is a string or an object with "content"; where it is not named, its id in the config names it.
     let special = |key: &str, id: Option<u32>| {
         let named =
@@ -127,27 +123,12 @@ fn load_text(dir: &Path, config: &ModelConfig) -> Result<TextAssets> {
     };
     Ok(TextAssets {
         chat_template,
+        named_templates,
         bos_token: special("bos_token", config.bos_token_id),
         eos_token: special("eos_token", config.eos_token_ids.first().copied()),
         pad_token: special("pad_token", config.pad_token_id),
         tokenizer,
     })
-}
-
-/// The template itself, or the one called "default" in a list of named ones.
-fn template_of(path: &Path, template: Option<&Value>) -> Result<Option<String>> {
-    match template {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(Value::Array(named)) => {
-            let default =
-                named.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"));
-            let template = default.and_then(|entry| entry.get("template")).and_then(Value::as_str);
-            let reason = "chat_template is a list without \"default\", expected one of that name";
-            template.map(|text| Some(text.to_owned())).ok_or_else(|| Error::format(path, reason))
-        }
-        Some(_) => Err(Error::format(path, "chat_template is neither text nor a list of named templates")),
-    }
 }
 
 /// Writes a model as a Hugging Face directory that transformers opens: `config.json`, `generation_config.json`,
@@ -186,7 +167,7 @@ pub fn save(
     documents.extend(text.tokenizer.iter().map(|tokenizer| (TOKENIZER, tokenizer.to_json())));
     documents.extend(tokenizer_config(config, text).map(|settings| (TOKENIZER_CONFIG, pretty(&settings))));
 
-    for name in [INDEX, TEMPLATE, TOKENIZER, TOKENIZER_CONFIG] {
+    for name in [INDEX, templates::FILE, templates::FOLDER, TOKENIZER, TOKENIZER_CONFIG] {
         if !documents.iter().any(|(written, _)| *written == name) && dir.join(name).exists() {
             return Err(Error::Input(format!(
                 "\"{}\" belongs to another model, expected a folder without it",
@@ -227,13 +208,11 @@ fn generation_config(config: &ModelConfig) -> Value {
 }
 
 fn tokenizer_config(config: &ModelConfig, text: &TextAssets) -> Option<Value> {
-    let named = [
-        ("chat_template", &text.chat_template),
-        ("bos_token", &text.bos_token),
-        ("eos_token", &text.eos_token),
-        ("pad_token", &text.pad_token),
-    ];
-    if text.tokenizer.is_none() && named.iter().all(|(_, value)| value.is_none()) {
+    let template =
+        text.chat_template.as_deref().map(|default| templates::setting(default, &text.named_templates));
+    let named =
+        [("bos_token", &text.bos_token), ("eos_token", &text.eos_token), ("pad_token", &text.pad_token)];
+    if text.tokenizer.is_none() && template.is_none() && named.iter().all(|(_, value)| value.is_none()) {
         return None;
     }
     let mut json = json!({
@@ -241,6 +220,9 @@ fn tokenizer_config(config: &ModelConfig, text: &TextAssets) -> Option<Value> {
         "model_max_length": config.max_position,
         "clean_up_tokenization_spaces": false,
     });
+    if let Some(template) = template {
+        json["chat_template"] = template;
+    }
     for (key, value) in named {
         if let Some(value) = value {
             json[key] = json!(value);

@@ -2,11 +2,12 @@
 //! directory. In memory every tensor is f32 under its Hugging Face name.
 
 mod atomic;
-mod dequantize;
+pub(crate) mod dequantize;
 mod gguf;
 mod hugging_face;
 mod layout;
 mod safetensors;
+mod templates;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,8 @@ pub struct TextAssets {
     pub tokenizer: Option<Tokenizer>,
     /// The Jinja source of the chat template.
     pub chat_template: Option<String>,
+    /// Further templates by name, such as "tool_use".
+    pub named_templates: BTreeMap<String, String>,
     /// Beginning-of-sequence token as text; chat templates refer to it.
     pub bos_token: Option<String>,
     /// End-of-sequence token as text.

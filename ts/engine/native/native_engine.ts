@@ -6,6 +6,8 @@
 
 import { ChatTemplate } from "../chat_template.ts";
 import type {
+  ChatMessage,
+  ChatOptions,
   Coefficients,
   DoneEvent,
   Engine,
@@ -15,7 +17,6 @@ import type {
   GenerateOptions,
   GenerateRequest,
   LogprobOptions,
-  Message,
   ModelInfo,
   Precision,
   SaveOptions,
@@ -100,7 +101,7 @@ export class NativeReference implements Engine {
     return body["texts"] as string[];
   }
 
-  renderChat(messages: readonly Message[], options?: { readonly addGenerationPrompt?: boolean }): string {
+  renderChat(messages: readonly ChatMessage[], options?: ChatOptions): string {
     const source = this.#info.chatTemplate;
     if (source === null) throw new EngineError("input", `"${this.#info.name}" has no chat template`);
     this.#template ??= new ChatTemplate(source, this.#info);

@@ -1,0 +1,124 @@
+//! Files from strangers. Thousands of damaged weights, indexes, configs, tokenizers and GGUF files are loaded; each must
+//! give an error or a model that runs a forward pass, with no panic, soon, and in memory that the file accounts for.
+//! Damaged chat templates are tested where they are rendered, in `ts/engine/hostile_template_test.ts`.
+
+mod files;
+mod limits;
+mod mutate;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Mutex;
+
+use rmr1_core::cancel::Cancel;
+use rmr1_core::forest::Forest;
+use rmr1_core::model::{ForwardOptions, Model};
+
+use self::mutate::Damage;
+
+/// One test at a time, since memory is counted for the whole process.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Bytes that may be live for each byte of a file: a 4-bit weight becomes 4 bytes in the checkpoint and 4 in the model,
+/// a JSON number or short token becomes a tree node, a map entry and a table entry of the tokenizer.
+const LIVE_A_BYTE: usize = 40;
+/// Bytes that may be live whatever the file: compiled regular expressions, threads' stacks and caches.
+const LIVE_AT_LEAST: usize = 64 << 20;
+
+/// How the damaged files fared.
+#[derive(Default)]
+struct Tally {
+    refused: usize,
+    ran: usize,
+}
+
+/// Loads the model at `path`, reads and writes text with its tokenizer, and runs it on two tokens.
+fn run(path: &Path) -> rmr1_core::Result<()> {
+    let model = Model::load(path)?;
+    if let Some(tokenizer) = &model.text().tokenizer
+        && let Ok(ids) = tokenizer.encode("<|start|>hello 12\u{4} 你好 \n\n  x")
+    {
+        tokenizer.decode(&ids, true)?;
+    }
+    let config = model.config();
+    let last = (config.vocab_size - 1) as u32;
+    let tokens = vec![0, last][..config.max_position.min(2)].to_vec();
+    let forest = Forest::flat(&[tokens])?;
+    model.forward(&forest, &ForwardOptions::default(), &Cancel::new()).map(drop)
+}
+
+/// Damages `name` in a copy of `model` in `count` ways, most of them as JSON if it is `json`.
+fn damage(model: &files::Files, name: &str, count: u64, json: bool) -> Tally {
+    let _turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
+    let dir = tempfile::tempdir().unwrap();
+    model.write(dir.path());
+    run(&dir.path().join(model.opened())).expect("the whole model runs");
+    let whole = model.bytes(name);
+    let others = model.others(name);
+    let mut tally = Tally::default();
+    for seed in 0..count {
+        let mut damage = Damage::new(name, seed);
+        let bytes = damage.apply(whole, &others, json);
+        std::fs::write(dir.path().join(name), &bytes).unwrap();
+        let size: usize = model.size() - whole.len() + bytes.len();
+        let cap = LIVE_A_BYTE * size + LIVE_AT_LEAST;
+        let case = format!("{name} with seed {seed}: {}", damage.story());
+        let path = dir.path().join(model.opened());
+        let (outcome, peak) = limits::watched(&case, cap, || catch_unwind(AssertUnwindSafe(|| run(&path))));
+        assert!(peak <= cap, "{case}: {peak} bytes were live, expected at most {cap} for a file of {size}");
+        match outcome {
+            Ok(Ok(())) => tally.ran += 1,
+            Ok(Err(error)) => {
+                assert!(error.kind() != "internal", "{case}: {error}");
+                tally.refused += 1;
+            }
+            Err(_) => panic!("{case}: loading panicked"),
+        }
+    }
+    eprintln!("{name}: {} refused, {} ran", tally.refused, tally.ran);
+    tally
+}
+
+#[test]
+fn safetensors() {
+    let tally = damage(&files::hugging_face(), "model.safetensors", 2000, false);
+    assert!(tally.refused > 400 && tally.ran > 20);
+}
+
+#[test]
+fn shards() {
+    let tally = damage(&files::sharded(), "model-00002-of-00002.safetensors", 800, false);
+    assert!(tally.refused > 100 && tally.ran > 10);
+}
+
+#[test]
+fn the_index_of_shards() {
+    let tally = damage(&files::sharded(), "model.safetensors.index.json", 700, true);
+    assert!(tally.refused > 100);
+}
+
+#[test]
+fn configs() {
+    let tally = damage(&files::hugging_face(), "config.json", 1200, true);
+    assert!(tally.refused > 300 && tally.ran > 50);
+    let tally = damage(&files::hugging_face(), "generation_config.json", 300, true);
+    assert!(tally.refused > 50);
+}
+
+#[test]
+fn tokenizers() {
+    let tally = damage(&files::hugging_face(), "tokenizer.json", 1200, true);
+    assert!(tally.refused > 300 && tally.ran > 50);
+}
+
+#[test]
+fn tokenizer_configs() {
+    let tally = damage(&files::hugging_face(), "tokenizer_config.json", 500, true);
+    assert!(tally.refused > 100 && tally.ran > 50);
+}
+
+#[test]
+fn gguf() {
+    let tally = damage(&files::gguf(), "model.gguf", 1800, false);
+    assert!(tally.refused > 400 && tally.ran > 20);
+}
