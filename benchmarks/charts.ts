@@ -56,17 +56,12 @@ function dataOf(points: readonly PointReport[], axis: Pick<Axis, "x" | "series">
 
 function draw(options: Plot.PlotOptions): string {
   const document = new DOMParser().parseFromString("<html><body></body></html>", "text/html");
-  const drawn = Plot.plot({
-    ...options,
-    document,
-    width: 720,
-    height: 320,
-    style: "background: white; color: black",
-  });
+  const drawn = Plot.plot({ ...options, document, width: 720, height: 320 });
   // A legend wraps the plot in a figure, which no image may hold.
   const svg = drawn.tagName.toLowerCase() === "svg"
     ? drawn
     : drawn.querySelector(":scope > svg:last-of-type")!;
+  svg.setAttribute("style", "background: white; color: black");
   svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   return `${svg.outerHTML}\n`;
 }
@@ -88,7 +83,8 @@ function lines(data: readonly Datum[], axis: Axis, quantity: "rate" | "memory", 
     fx: { label: "tokens of the prompt" },
     marks: [
       Plot.ruleY([0]),
-      Plot.line(data, { x: "x", y: quantity, stroke: "series", marker: "circle", ...last }),
+      Plot.line(data, { x: "x", y: quantity, stroke: "series", ...last }),
+      Plot.dot(data, { x: "x", y: quantity, fill: "series", ...last }),
       Plot.text(ends, { x: "x", y: quantity, text: "series", textAnchor: "start", dx: 6, ...last }),
     ],
   });

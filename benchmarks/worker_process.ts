@@ -29,6 +29,8 @@ const KEPT_STDERR = 2000;
 export class WorkerProcess implements AsyncDisposable {
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #lines: AsyncIterator<string>;
+  /** Settles only where the program cannot be run; its streams then never end. */
+  readonly #unstarted: Promise<void>;
   readonly #ended: Promise<number | null>;
   readonly #name: string;
   readonly #began = performance.now();
@@ -45,13 +47,16 @@ export class WorkerProcess implements AsyncDisposable {
     });
     // A worker that has ended cannot be written to; that it ended is told when its answer is missing.
     child.stdin.on("error", () => {});
-    this.#ended = new Promise((resolve) => {
+    this.#unstarted = new Promise((resolve) => {
       child.on("error", (error) => {
         this.#failure = error;
-        resolve(null);
+        resolve();
       });
-      child.on("close", resolve);
     });
+    this.#ended = Promise.race([
+      this.#unstarted.then(() => null),
+      new Promise<number | null>((resolve) => child.on("close", resolve)),
+    ]);
   }
 
   /**
@@ -101,15 +106,15 @@ export class WorkerProcess implements AsyncDisposable {
 
   async #ask(message: unknown): Promise<Answer> {
     this.#child.stdin.write(`${JSON.stringify(message)}\n`);
-    const { value, done } = await this.#lines.next();
-    if (done === true) {
+    const line = await Promise.race([this.#lines.next(), this.#unstarted]);
+    if (line === undefined || line.done === true) {
       const code = await this.#ended;
       const reason = this.#failure?.message ?? `status ${code}`;
       throw new WorkerError(`Worker "${this.#name}" ended (${reason}): ${this.#stderr.trim()}`);
     }
     let answer: Answer;
     try {
-      answer = parseAnswer(value);
+      answer = parseAnswer(line.value);
     } catch (error) {
       throw new WorkerError(`Worker "${this.#name}": ${(error as Error).message}`);
     }
