@@ -91,8 +91,8 @@ export interface Sample {
   readonly peakBytes: number;
   /** From the start of the process to its answer; the harness adds it where each repetition has its own process. */
   readonly processSeconds?: number;
-  /** Time that the thread of JavaScript ran within `seconds`. */
-  readonly mainThreadSeconds?: number;
+  /** Time within `seconds` in which TypeScript did not wait for the core. */
+  readonly overheadSeconds?: number;
 }
 
 /** The schema of a sample. */
@@ -101,7 +101,7 @@ export const sampleSchema: z.ZodType<Sample> = z.strictObject({
   tokens: z.int().positive(),
   peakBytes: z.int().positive(),
   processSeconds: z.number().positive().exactOptional(),
-  mainThreadSeconds: z.number().min(0).exactOptional(),
+  overheadSeconds: z.number().min(0).exactOptional(),
 });
 
 const answerSchema = z.union([

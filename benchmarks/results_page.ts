@@ -39,7 +39,7 @@ const TITLES: Readonly<Record<Study, readonly [title: string, about: string]>> =
   ],
   overhead: [
     "TypeScript and FFI",
-    "Share of a step's time in which the thread of JavaScript ran: the losses, the frames of the door, the calls.",
+    "Share of a step's time in which TypeScript did not wait for the core: the losses, the frames of the door, copies.",
   ],
 };
 

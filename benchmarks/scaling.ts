@@ -10,7 +10,7 @@ import { parseOptions } from "./options.ts";
 import type { Sample, Setup } from "./protocol.ts";
 import { awaitRest } from "./rest.ts";
 import { readReport, SCALING_FILE, writeReport, writeResultsPage } from "./results.ts";
-import { jobOf, type Point, pointsOf, STUDIES, type Study } from "./scaling_points.ts";
+import { jobOf, type Point, pointsOf, repetitionsOf, STUDIES, type Study } from "./scaling_points.ts";
 import {
   mergeStudies,
   outcomeOf,
@@ -32,11 +32,16 @@ const code = await codeVersion();
 const log = (line: string): void => void process.stderr.write(`${line}\n`);
 
 async function measurePoint(point: Point): Promise<PointOutcome> {
+  const count = repetitionsOf(point, repetitions);
   try {
-    const { worker } = await WorkerProcess.start("ours", OUR_WORKER, jobOf(point, { setup, repetitions }));
+    const { worker } = await WorkerProcess.start(
+      "ours",
+      OUR_WORKER,
+      jobOf(point, { setup, repetitions: count }),
+    );
     await using _ = worker;
     const samples: Sample[] = [];
-    for (let repetition = 1; repetition <= repetitions; repetition++) {
+    for (let repetition = 1; repetition <= count; repetition++) {
       samples.push(await worker.measure(repetition));
     }
     return outcomeOf(samples);

@@ -80,6 +80,11 @@ export function pointsOf(study: Study, threads: number): Point[] {
   }
 }
 
+/** Repetitions of a point: more of the embedded model's, whose steps are so short that the first ones still compile. */
+export function repetitionsOf({ shape }: Point, repetitions: number): number {
+  return shape === "embedded" ? 10 * repetitions : repetitions;
+}
+
 /** Tokens of a forward pass, as the trainer cuts them by default. */
 const MICRO_BATCH_TOKENS = 16_384;
 const WARM_UP_TOKENS = 8;

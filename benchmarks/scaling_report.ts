@@ -18,8 +18,8 @@ export type PointOutcome =
     /** Tokens of all sequences, each counted whole whatever the layout; of a GRPO step the sampled ones. */
     readonly tokensPerSecond: Summary;
     readonly peakBytes: number;
-    /** Share of the time in which the thread of JavaScript ran. */
-    readonly mainThreadShare: number;
+    /** Share of the time in which TypeScript did not wait for the core. */
+    readonly overheadShare: number;
   }
   | { readonly status: "not available" | "failed"; readonly reason: string };
 
@@ -52,18 +52,18 @@ export interface ScalingReport {
 /**
  * Sums up the samples of a point.
  *
- * @throws {RangeError} A sample lacks the time of the main thread, or there is none.
+ * @throws {RangeError} A sample lacks the time of its overhead, or there is none.
  */
 export function outcomeOf(samples: readonly Sample[]): PointOutcome {
   const total = samples.reduce((sum, { seconds }) => sum + seconds, 0);
-  const mainThread = samples.reduce((sum, { mainThreadSeconds = NaN }) => sum + mainThreadSeconds, 0);
-  if (Number.isNaN(mainThread)) throw new RangeError("A sample has no time of the main thread");
+  const overhead = samples.reduce((sum, { overheadSeconds = NaN }) => sum + overheadSeconds, 0);
+  if (Number.isNaN(overhead)) throw new RangeError("A sample has no time of its overhead");
   return {
     status: "measured",
     seconds: summarise(samples.map(({ seconds }) => seconds)),
     tokensPerSecond: summarise(samples.map(({ tokens, seconds }) => tokens / seconds)),
     peakBytes: Math.max(...samples.map(({ peakBytes }) => peakBytes)),
-    mainThreadShare: mainThread / total,
+    overheadShare: overhead / total,
   };
 }
 
@@ -73,7 +73,7 @@ const outcome: z.ZodType<PointOutcome> = z.discriminatedUnion("status", [
     seconds: summarySchema,
     tokensPerSecond: summarySchema,
     peakBytes: z.int().positive(),
-    mainThreadShare: z.number().min(0),
+    overheadShare: z.number().min(0),
   }),
   z.strictObject({ status: z.literal("not available"), reason: z.string() }),
   z.strictObject({ status: z.literal("failed"), reason: z.string() }),

@@ -29,7 +29,7 @@ function describe({ study, work, shape, threads, layout, recompute, ...point }: 
 
 /** The points of a study as a Markdown table. */
 export function scalingTable(report: StudyReport): string {
-  const head = [report.study, "tok/s", "s: min / median / max", "peak, GB", "JavaScript's share"];
+  const head = [report.study, "tok/s", "s: min / median / max", "peak, GB", "TypeScript's share"];
   return markdownTable(
     head,
     report.points.map((point) => {
@@ -37,15 +37,15 @@ export function scalingTable(report: StudyReport): string {
       if (outcome.status !== "measured") {
         return [describe(point), `${outcome.status}: ${outcome.reason}`, "", "", ""];
       }
-      const { seconds, tokensPerSecond, peakBytes, mainThreadShare } = outcome;
-      const share = `${formatNumber(100 * mainThreadShare)} %`;
+      const { seconds, tokensPerSecond, peakBytes, overheadShare } = outcome;
+      const share = `${formatNumber(100 * overheadShare)} %`;
       return [
         describe(point),
         formatNumber(tokensPerSecond.median),
         [seconds.min, seconds.median, seconds.max].map(formatNumber).join(" / "),
         formatNumber(peakBytes / 1e9),
         report.study === "overhead"
-          ? `${share}, ${mainThreadShare < OVERHEAD_GOAL ? "met" : "missed"} (< ${100 * OVERHEAD_GOAL} %)`
+          ? `${share}, ${overheadShare < OVERHEAD_GOAL ? "met" : "missed"} (< ${100 * OVERHEAD_GOAL} %)`
           : share,
       ];
     }),

@@ -87,14 +87,14 @@ Deno.test("a flat batch holds every sequence whole, within the budget where it c
 });
 
 Deno.test("a point is summed up by its samples", () => {
-  expect(outcomeOf([sampleOf(1), sampleOf(4, { peakBytes: 5e9, mainThreadSeconds: 0.09 })])).toEqual({
+  expect(outcomeOf([sampleOf(1), sampleOf(4, { peakBytes: 5e9, overheadSeconds: 0.09 })])).toEqual({
     status: "measured",
     seconds: { min: 1, median: 2.5, max: 4 },
     tokensPerSecond: { min: 25, median: 62.5, max: 100 },
     peakBytes: 5e9,
-    mainThreadShare: expect.closeTo(0.02),
+    overheadShare: expect.closeTo(0.02),
   });
-  const { mainThreadSeconds: _, ...without } = sampleOf(1);
+  const { overheadSeconds: _, ...without } = sampleOf(1);
   expect(() => outcomeOf([without])).toThrow(RangeError);
 });
 
@@ -112,7 +112,7 @@ Deno.test("a report survives its file, and studies measured again take their pla
 
 Deno.test("the overhead is compared with its goal", () => {
   expect(scalingTable(study("overhead"))).toContain("1.00 %, met (< 2 %)");
-  const slow = outcomeOf([sampleOf(1, { mainThreadSeconds: 0.02 })]);
+  const slow = outcomeOf([sampleOf(1, { overheadSeconds: 0.02 })]);
   expect(scalingTable(study("overhead", slow))).toContain("2.00 %, missed (< 2 %)");
   expect(scalingTable(study("batch", { status: "failed", reason: "out of memory" }))).toContain(
     "failed: out of memory",

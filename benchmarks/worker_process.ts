@@ -23,7 +23,13 @@ export class WorkerError extends Error {
   override readonly name = "WorkerError";
 }
 
-const KEPT_STDERR = 2000;
+const KEPT_STDERR = 8000;
+
+/** The line that says what went wrong: the last one that names an error, else the last one. */
+export function lastWords(stderr: string): string {
+  const lines = stderr.split("\n").map((line) => line.trim()).filter((line) => line !== "");
+  return lines.findLast((line) => /error\b.*:/i.test(line)) ?? lines.at(-1) ?? "";
+}
 
 /** A started worker. */
 export class WorkerProcess implements AsyncDisposable {
@@ -39,7 +45,10 @@ export class WorkerProcess implements AsyncDisposable {
 
   private constructor(name: string, { program, args, env }: WorkerProgram) {
     this.#name = name;
-    const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "pipe"] });
+    const child = spawn(program, args, {
+      env: { ...process.env, NO_COLOR: "1", ...env },
+      stdio: ["pipe", "pipe", "pipe"],
+    });
     this.#child = child;
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
@@ -110,7 +119,7 @@ export class WorkerProcess implements AsyncDisposable {
     if (line === undefined || line.done === true) {
       const code = await this.#ended;
       const reason = this.#failure?.message ?? `status ${code}`;
-      throw new WorkerError(`Worker "${this.#name}" ended (${reason}): ${this.#stderr.trim()}`);
+      throw new WorkerError(`Worker "${this.#name}" ended (${reason}): ${lastWords(this.#stderr)}`);
     }
     let answer: Answer;
     try {

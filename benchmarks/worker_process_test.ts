@@ -3,7 +3,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { Job } from "./protocol.ts";
 import { UnavailableError } from "./unavailable.ts";
-import { WorkerError, WorkerProcess, type WorkerProgram } from "./worker_process.ts";
+import { lastWords, WorkerError, WorkerProcess, type WorkerProgram } from "./worker_process.ts";
 
 const SCRIPT = fileURLToPath(new URL("testing/scripted_worker.ts", import.meta.url));
 
@@ -49,4 +49,13 @@ Deno.test("a worker that writes something else, or is no program, is told", asyn
   await expect(WorkerProcess.start("missing", missing, JOB)).rejects.toThrow(
     /Worker "missing" ended \(.*no-such-program/,
   );
+});
+
+Deno.test("the last words are the error, not where it was thrown", () => {
+  expect(lastWords("Loading\nTraceback:\n  File x\nValueError: no model\n")).toBe("ValueError: no model");
+  expect(lastWords("error: Uncaught TypeError: no\n    at main (worker.ts:1)\n")).toBe(
+    "error: Uncaught TypeError: no",
+  );
+  expect(lastWords("Killed\n")).toBe("Killed");
+  expect(lastWords("")).toBe("");
 });

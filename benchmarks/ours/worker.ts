@@ -6,6 +6,7 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import type { TrainableEngine } from "../../ts/engine/mod.ts";
+import { secondsWaited } from "../../ts/engine/native/job.ts";
 import { loadLibrary } from "../../ts/engine/native/library.ts";
 import { codeVersion } from "../../ts/train/version.ts";
 import type { Answer, Job } from "../protocol.ts";
@@ -79,15 +80,16 @@ async function main(): Promise<void> {
   write({ ready: { about: { "rm-r1": await codeVersion(), backend } } });
   for await (const line of { [Symbol.asyncIterator]: () => lines }) {
     const { input } = JSON.parse(line) as { readonly input: number };
-    const before = process.threadCpuUsage();
+    const before = secondsWaited();
     const { seconds, tokens } = await repetition(input);
-    const { user, system } = process.threadCpuUsage(before);
+    // Decoding waits for its prompts too, which its seconds leave out.
+    const overheadSeconds = Math.max(0, seconds - (secondsWaited() - before));
     write({
       sample: {
         seconds,
         tokens,
         peakBytes: process.resourceUsage().maxRSS * 1024,
-        mainThreadSeconds: (user + system) / 1e6,
+        overheadSeconds,
       },
     });
   }

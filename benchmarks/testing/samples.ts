@@ -8,7 +8,7 @@ import type { Sample } from "../protocol.ts";
 
 /** A sample of so many seconds. */
 export function sampleOf(seconds: number, rest: Partial<Sample> = {}): Sample {
-  return { seconds, tokens: 100, peakBytes: 1e9, mainThreadSeconds: seconds / 100, ...rest };
+  return { seconds, tokens: 100, peakBytes: 1e9, overheadSeconds: seconds / 100, ...rest };
 }
 
 /** A side that tells `log` what is asked of it, and takes the seconds that it is given for each repetition. */
