@@ -10,6 +10,11 @@ import { BUSY_LIMIT, observeRest, type Rest } from "./machine.ts";
 /** Others take too much of the machine. */
 export class BusyError extends Error {
   override readonly name = "BusyError";
+
+  /** Made by {@link awaitRest} with what it saw last. */
+  constructor(message: string, readonly rest: Rest) {
+    super(message);
+  }
 }
 
 /** Tells {@link awaitRest} how to look and to wait. */
@@ -43,7 +48,7 @@ export async function awaitRest(
       warn(`${found}: the figures are not to be trusted`);
       return rest;
     }
-    if (attempt >= attempts) throw new BusyError(`${found}; --even-if-busy measures all the same`);
+    if (attempt >= attempts) throw new BusyError(`${found}; --even-if-busy measures all the same`, rest);
     await setTimeout(pause);
   }
 }

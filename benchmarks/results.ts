@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { spawnSync } from "node:child_process";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -13,7 +14,8 @@ import { resultsPage } from "./results_page.ts";
 import { type ScalingReport, scalingReportSchema } from "./scaling_report.ts";
 import { type SpeedReport, speedReportSchema } from "./speed_report.ts";
 
-const DOCS = fileURLToPath(new URL("../docs", import.meta.url));
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const DOCS = join(ROOT, "docs");
 
 /** The comparison with peers. */
 export const SPEED_FILE: string = join(DOCS, "results", "speed.json");
@@ -51,11 +53,27 @@ export async function writeReport(path: string, report: SpeedReport | ScalingRep
   await replaceFile(path, `${JSON.stringify(report, null, 2)}\n`);
 }
 
+/**
+ * Markdown as the repository's formatter leaves it.
+ *
+ * @throws {Error} The formatter failed.
+ */
+export function formatMarkdown(source: string): string {
+  const { stdout, stderr, status } = spawnSync(process.execPath, ["fmt", "--quiet", "--ext", "md", "-"], {
+    cwd: ROOT,
+    input: source,
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new Error(`Cannot format Markdown: ${stderr}`);
+  return stdout;
+}
+
 /** Makes docs/results.md and its charts from what is stored. */
 export async function writeResultsPage(): Promise<void> {
   const speed = await readReport(SPEED_FILE, speedReportSchema);
   const scaling = await readReport(SCALING_FILE, scalingReportSchema);
   const charts = new Map(scaling?.studies.flatMap((study) => [...chartsOf(study)]));
   for (const [name, svg] of charts) await replaceFile(join(DOCS, "results", name), svg);
-  await replaceFile(join(DOCS, "results.md"), resultsPage({ speed, scaling, charts: [...charts.keys()] }));
+  const page = resultsPage({ speed, scaling, charts: [...charts.keys()] });
+  await replaceFile(join(DOCS, "results.md"), formatMarkdown(page));
 }

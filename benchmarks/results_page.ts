@@ -103,7 +103,7 @@ function scalingSection({ machine, command, studies }: ScalingReport, charts: re
 ${studies.map((study) => studySection(study, charts)).join("\n")}`;
 }
 
-/** The page, in the formatter's style. */
+/** The page, before the formatter wraps its lines. */
 export function resultsPage({ speed, scaling, charts }: ResultsSources): string {
   return [
     "# Results\n",

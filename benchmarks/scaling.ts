@@ -5,8 +5,9 @@
  */
 import process from "node:process";
 import { codeVersion } from "../ts/train/version.ts";
+import { runBenchmark } from "./command.ts";
 import { thisMachine } from "./machine.ts";
-import { parseOptions } from "./options.ts";
+import { type BenchmarkOptions, parseOptions } from "./options.ts";
 import type { Sample, Setup } from "./protocol.ts";
 import { awaitRest } from "./rest.ts";
 import { readReport, SCALING_FILE, writeReport, writeResultsPage } from "./results.ts";
@@ -15,6 +16,7 @@ import {
   mergeStudies,
   outcomeOf,
   type PointOutcome,
+  type PointReport,
   type ScalingReport,
   scalingReportSchema,
   type StudyReport,
@@ -24,21 +26,15 @@ import { OUR_WORKER } from "./sides.ts";
 import { UnavailableError } from "./unavailable.ts";
 import { WorkerError, WorkerProcess } from "./worker_process.ts";
 
-const args = process.argv.slice(2);
-const options = parseOptions(args, { name: "studies", ids: STUDIES, repetitions: 3 });
-const { repetitions, threads, precision, evenIfBusy } = options;
-const setup: Setup = { precision, weights: "expanded", activations: precision };
-const code = await codeVersion();
-const log = (line: string): void => void process.stderr.write(`${line}\n`);
-
-async function measurePoint(point: Point): Promise<PointOutcome> {
+async function measurePoint(
+  point: Point,
+  { precision, repetitions }: BenchmarkOptions,
+): Promise<PointOutcome> {
+  const setup: Setup = { precision, weights: "expanded", activations: precision };
   const count = repetitionsOf(point, repetitions);
   try {
-    const { worker } = await WorkerProcess.start(
-      "ours",
-      OUR_WORKER,
-      jobOf(point, { setup, repetitions: count }),
-    );
+    const job = jobOf(point, { setup, repetitions: count });
+    const { worker } = await WorkerProcess.start("ours", OUR_WORKER, job);
     await using _ = worker;
     const samples: Sample[] = [];
     for (let repetition = 1; repetition <= count; repetition++) {
@@ -52,27 +48,44 @@ async function measurePoint(point: Point): Promise<PointOutcome> {
   }
 }
 
-async function measureStudy(study: Study): Promise<StudyReport> {
+async function measureStudy(study: Study, options: BenchmarkOptions): Promise<StudyReport> {
+  const { precision, repetitions, threads, evenIfBusy } = options;
   const rest = await awaitRest({ evenIfBusy });
-  const points = [];
+  const points: PointReport[] = [];
   for (const point of pointsOf(study, threads)) {
-    const outcome = await measurePoint(point);
-    log(`${study}: ${JSON.stringify({ ...point, outcome })}`);
+    const outcome = await measurePoint(point, options);
+    process.stderr.write(`${study}: ${JSON.stringify({ ...point, outcome })}\n`);
     points.push({ ...point, outcome });
   }
-  return { study, precision, repetitions, code, measuredAt: new Date().toISOString(), rest, points };
+  const measuredAt = new Date().toISOString();
+  return { study, precision, repetitions, code: await codeVersion(), measuredAt, rest, points };
 }
 
-const studies: StudyReport[] = [];
-for (const study of STUDIES) if (options.chosen.includes(study)) studies.push(await measureStudy(study));
-const command = ["deno task bench:scaling", ...args].join(" ");
-const report: ScalingReport = { kind: "scaling", machine: thisMachine(), command, studies };
-if (options.writeDocs) {
+/** Keeps what was measured at once, so that a run that is broken off loses nothing. */
+async function store(report: ScalingReport): Promise<void> {
   const stored = await readReport(SCALING_FILE, scalingReportSchema);
   await writeReport(SCALING_FILE, stored === null ? report : mergeStudies(stored, report));
   await writeResultsPage();
 }
-process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : studies.map(scalingTable).join("\n"));
-if (studies.some(({ points }) => points.some(({ outcome }) => outcome.status === "failed"))) {
-  process.exitCode = 1;
-}
+
+await runBenchmark(async () => {
+  const args = process.argv.slice(2);
+  const options = parseOptions(args, { name: "studies", ids: STUDIES, repetitions: 3 });
+  const command = ["deno task bench:scaling", ...args].join(" ");
+  const reportOf = (studies: readonly StudyReport[]): ScalingReport => ({
+    kind: "scaling",
+    machine: thisMachine(),
+    command,
+    studies,
+  });
+  const studies: StudyReport[] = [];
+  for (const study of STUDIES.filter((each) => options.chosen.includes(each))) {
+    const report = await measureStudy(study, options);
+    studies.push(report);
+    if (options.writeDocs) await store(reportOf([report]));
+  }
+  process.stdout.write(
+    options.json ? `${JSON.stringify(reportOf(studies))}\n` : studies.map(scalingTable).join("\n"),
+  );
+  return studies.every(({ points }) => points.every(({ outcome }) => outcome.status !== "failed"));
+});

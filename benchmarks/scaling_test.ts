@@ -2,37 +2,13 @@ import { expect } from "expect";
 import fc from "fast-check";
 import { chartsOf } from "./charts.ts";
 import { flatBatches } from "./ours/update.ts";
-import { resultsPage } from "./results_page.ts";
-import { jobOf, pointsOf, STUDIES, type Study } from "./scaling_points.ts";
-import {
-  mergeStudies,
-  outcomeOf,
-  type PointOutcome,
-  type ScalingReport,
-  scalingReportSchema,
-  type StudyReport,
-} from "./scaling_report.ts";
+import { jobOf, pointsOf, STUDIES } from "./scaling_points.ts";
+import { mergeStudies, outcomeOf, type PointOutcome, scalingReportSchema } from "./scaling_report.ts";
 import { scalingTable } from "./scaling_table.ts";
+import { scalingReport, studyReport } from "./testing/reports.ts";
 import { sampleOf } from "./testing/samples.ts";
 
 const SETUP = { precision: "f32", weights: "expanded", activations: "f32" } as const;
-
-function study(name: Study, outcome: PointOutcome = outcomeOf([sampleOf(2), sampleOf(1)])): StudyReport {
-  return {
-    study: name,
-    precision: "f32",
-    repetitions: 2,
-    code: "0",
-    measuredAt: "2026-01-02T03:04:05.000Z",
-    rest: { busyShare: 0, loadAverage: 0 },
-    points: pointsOf(name, 2).map((point) => ({ ...point, outcome })),
-  };
-}
-
-function report(studies: readonly StudyReport[]): ScalingReport {
-  const machine = { cpu: "Test", cores: 2, memoryBytes: 2 ** 33, system: "linux x64" };
-  return { kind: "scaling", machine, command: "deno task bench:scaling", studies };
-}
 
 Deno.test("a job's inputs are the warm-up and every repetition, in the point's shape", () => {
   for (const name of STUDIES) {
@@ -100,9 +76,9 @@ Deno.test("a point is summed up by its samples", () => {
 
 Deno.test("a report survives its file, and studies measured again take their places", () => {
   const failed: PointOutcome = { status: "failed", reason: "out of memory" };
-  const whole = report([study("sequence"), study("overhead", failed)]);
+  const whole = scalingReport([studyReport("sequence"), studyReport("overhead", failed)]);
   expect(scalingReportSchema.parse(JSON.parse(JSON.stringify(whole)))).toEqual(whole);
-  const merged = mergeStudies(whole, report([study("overhead"), study("batch")]));
+  const merged = mergeStudies(whole, scalingReport([studyReport("overhead"), studyReport("batch")]));
   expect(merged.studies.map(({ study, points }) => `${study} ${points[0]!.outcome.status}`)).toEqual([
     "sequence measured",
     "batch measured",
@@ -111,33 +87,24 @@ Deno.test("a report survives its file, and studies measured again take their pla
 });
 
 Deno.test("the overhead is compared with its goal", () => {
-  expect(scalingTable(study("overhead"))).toContain("1.00 %, met (< 2 %)");
+  expect(scalingTable(studyReport("overhead"))).toContain("1.00 %, met (< 2 %)");
   const slow = outcomeOf([sampleOf(1, { overheadSeconds: 0.02 })]);
-  expect(scalingTable(study("overhead", slow))).toContain("2.00 %, missed (< 2 %)");
-  expect(scalingTable(study("batch", { status: "failed", reason: "out of memory" }))).toContain(
+  expect(scalingTable(studyReport("overhead", slow))).toContain("2.00 %, missed (< 2 %)");
+  expect(scalingTable(studyReport("batch", { status: "failed", reason: "out of memory" }))).toContain(
     "failed: out of memory",
   );
 });
 
 Deno.test("every study but the overhead is drawn, the same each time", () => {
   for (const name of STUDIES) {
-    const charts = chartsOf(study(name));
+    const charts = chartsOf(studyReport(name));
     expect([...charts.keys()]).toEqual(name === "overhead" ? [] : [`${name}-rate.svg`, `${name}-memory.svg`]);
     for (const svg of charts.values()) {
       expect(svg.startsWith("<svg ")).toBe(true);
       expect(svg.match(/<svg\b/g)).toHaveLength(1);
       expect(svg).toContain('xmlns="http://www.w3.org/2000/svg"');
     }
-    expect(chartsOf(study(name))).toEqual(charts);
+    expect(chartsOf(studyReport(name))).toEqual(charts);
   }
-  expect(chartsOf(study("batch", { status: "failed", reason: "" })).size).toBe(0);
-});
-
-Deno.test("the page names the machine, the versions and the commands, and shows the charts that there are", () => {
-  const charts = [...chartsOf(study("forest")).keys()];
-  const page = resultsPage({ speed: null, scaling: report([study("forest"), study("overhead")]), charts });
-  expect(page).toContain("Test, 2 cores, 8 GiB");
-  expect(page).toContain("deno task bench:scaling");
-  for (const name of charts) expect(page).toContain(`](results/${name})`);
-  expect(page).not.toContain("## Beside the peers");
+  expect(chartsOf(studyReport("batch", { status: "failed", reason: "" })).size).toBe(0);
 });

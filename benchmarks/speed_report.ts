@@ -85,13 +85,17 @@ export const speedReportSchema: z.ZodType<SpeedReport> = z.strictObject({
 });
 
 /**
- * A stored report with rows measured again in their places, in the order of `ids`.
+ * A stored report with rows measured again in their places, in the order of `ids`; one that failed does not take the
+ * place of one that did not.
  *
  * @throws {RangeError} The stored one is of another machine.
  */
 export function mergeReports(stored: SpeedReport, fresh: SpeedReport, ids: readonly string[]): SpeedReport {
   assertSameMachine(stored.machine, fresh.machine);
-  const rows = new Map([...stored.rows, ...fresh.rows].map((row) => [row.id, row]));
+  const rows = new Map(stored.rows.map((row) => [row.id, row]));
+  for (const row of fresh.rows) {
+    if (row.outcome.status !== "failed" || !rows.has(row.id)) rows.set(row.id, row);
+  }
   return { ...fresh, rows: ids.flatMap((id) => rows.get(id) ?? []) };
 }
 

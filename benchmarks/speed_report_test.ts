@@ -5,77 +5,54 @@ import {
   markdownTable,
   mergeReports,
   type RowReport,
-  type SpeedReport,
   speedReportSchema,
   TABLE_HEAD,
   tableRows,
 } from "./speed_report.ts";
-import { compare, type Goal } from "./statistics.ts";
+import { refusedReport, rowReport, speedReport } from "./testing/reports.ts";
 import { sampleOf } from "./testing/samples.ts";
 
-const MACHINE = { cpu: "Test", cores: 2, memoryBytes: 2 ** 33, system: "linux x64" };
-
-function row(id: string, seconds: number, goal: Goal | null = { atLeast: 2 }): RowReport {
-  const [ours, peer] = [[sampleOf(seconds)], [sampleOf(3)]];
-  return {
-    id,
-    work: `work of ${id}`,
-    peer: "PyTorch",
-    outcome: {
-      status: "measured",
-      ours: { about: { "rm-r1": "0" }, samples: ours },
-      peer: { about: { torch: "2" }, samples: peer },
-      comparisons: [
-        compare({ kind: "step", goal }, ours, peer),
-        compare({ kind: "memory", goal: { atMost: 0.5 } }, ours, peer),
-      ],
-    },
-    measuredAt: "2026-01-02T03:04:05.000Z",
-    code: "0",
-    threads: 2,
-    repetitions: 1,
-    rest: { busyShare: 0, loadAverage: 0.1 },
-  };
-}
-
-function report(rows: readonly RowReport[], cpu = "Test"): SpeedReport {
-  return { kind: "speed", machine: { ...MACHINE, cpu }, command: "deno task bench:speed", rows };
-}
-
-const REFUSED: RowReport = { ...row("b", 1), outcome: { status: "not available", reason: "no bf16" } };
-
 Deno.test("a report survives its file", () => {
-  const whole = report([row("a", 1), REFUSED]);
+  const whole = speedReport([rowReport("a", 1), refusedReport("b")]);
   expect(speedReportSchema.parse(JSON.parse(JSON.stringify(whole)))).toEqual(whole);
 });
 
 Deno.test("a report that lacks something or holds something else is refused", () => {
-  const { machine: _, ...rest } = report([]);
+  const { machine: _, ...rest } = speedReport([]);
   expect(speedReportSchema.safeParse(rest).success).toBe(false);
-  expect(speedReportSchema.safeParse({ ...report([]), more: 1 }).success).toBe(false);
-  const negative = row("a", 1);
+  expect(speedReportSchema.safeParse({ ...speedReport([]), more: 1 }).success).toBe(false);
+  const negative = rowReport("a", 1);
   if (negative.outcome.status !== "measured") throw new Error("not measured");
   const samples = [{ ...sampleOf(1), seconds: -1 }];
   const outcome = { ...negative.outcome, ours: { about: {}, samples } };
-  expect(speedReportSchema.safeParse(report([{ ...negative, outcome }])).success).toBe(false);
+  expect(speedReportSchema.safeParse(speedReport([{ ...negative, outcome }])).success).toBe(false);
 });
 
 Deno.test("rows measured again take their places", () => {
-  const merged = mergeReports(report([row("a", 1), REFUSED]), report([row("b", 2), row("c", 1)]), [
-    "c",
-    "b",
-    "a",
-  ]);
+  const merged = mergeReports(
+    speedReport([rowReport("a", 1), refusedReport("b")]),
+    speedReport([rowReport("b", 2), rowReport("c", 1)]),
+    [
+      "c",
+      "b",
+      "a",
+    ],
+  );
   expect(merged.rows.map(({ id, outcome }) => `${id} ${outcome.status}`)).toEqual([
     "c measured",
     "b measured",
     "a measured",
   ]);
-  expect(() => mergeReports(report([], "Other"), report([]), [])).toThrow('"Other"');
+  const failed: RowReport = { ...rowReport("a", 9), outcome: { status: "failed", reason: "killed" } };
+  expect(mergeReports(speedReport([rowReport("a", 1)]), speedReport([failed]), ["a"]).rows).toEqual([
+    rowReport("a", 1),
+  ]);
+  expect(mergeReports(speedReport([]), speedReport([failed]), ["a"]).rows).toEqual([failed]);
+  expect(() => mergeReports(speedReport([], "Other"), speedReport([]), [])).toThrow('"Other"');
 });
 
 Deno.test("the table tells goals, whether they are met, and what is not available", () => {
-  expect(tableRows(row("a", 1))).toEqual([
+  expect(tableRows(rowReport("a", 1))).toEqual([
     [
       "work of a",
       "step, s",
@@ -95,9 +72,9 @@ Deno.test("the table tells goals, whether they are met, and what is not availabl
       "missed",
     ],
   ]);
-  expect(tableRows(row("a", 1, null))[0]!.slice(-2)).toEqual(["", ""]);
-  expect(tableRows(REFUSED)[0]!.at(-1)).toBe("not available: no bf16");
-  expect(tableRows(REFUSED)[0]).toHaveLength(TABLE_HEAD.length);
+  expect(tableRows(rowReport("a", 1, null))[0]!.slice(-2)).toEqual(["", ""]);
+  expect(tableRows(refusedReport("b"))[0]!.at(-1)).toBe("not available: no bf16");
+  expect(tableRows(refusedReport("b"))[0]).toHaveLength(TABLE_HEAD.length);
 });
 
 Deno.test("numbers have three significant digits", () => {
