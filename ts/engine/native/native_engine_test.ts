@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { DoneEvent, Engine, GenerateRequest, TokenEvent } from "../engine.ts";
 import { EngineError } from "../error.ts";
 import { flatForest, forestOf, gather } from "../forest.ts";
+import { secondsWaited } from "./job.ts";
 import { loadLibrary } from "./library.ts";
 import { NativeEngine, type NativeInitOptions } from "./native_engine.ts";
 
@@ -270,6 +271,16 @@ test("the event loop goes on during a long job", async () => {
   expect(took).toBeGreaterThan(50);
   expect(longest).toBeLessThan(took / 2);
   expect(ticks.length).toBeGreaterThan(7);
+});
+
+test("waiting for the core is counted once, however many jobs are waited for", async () => {
+  await using engine = await tiny();
+  const [before, began] = [secondsWaited(), performance.now()];
+  const forest = flatForest([new Uint32Array(200).fill(5)]).forest;
+  await Promise.all([engine.logprobs(forest), engine.logprobs(forest), engine.logprobs(forest)]);
+  const [waited, elapsed] = [secondsWaited() - before, (performance.now() - began) / 1000];
+  expect(waited).toBeGreaterThan(0);
+  expect(waited).toBeLessThanOrEqual(elapsed);
 });
 
 test("aborting ends a generation with the signal's reason", async () => {
