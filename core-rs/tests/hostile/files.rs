@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use rmr1_core::config::ModelConfig;
-use rmr1_core::model::Model;
+use rmr1_core::model::{Model, Precision};
 use rmr1_core::tokenizer::Tokenizer;
 use rmr1_core::weights::{Dtype, TextAssets, save_tensors};
 use serde_json::{Value, json};
@@ -114,7 +114,7 @@ fn saved(dir: &Path) -> Model {
         eos_token: Some("<|end|>".into()),
         pad_token: Some("<|end|>".into()),
     };
-    let model = Model::init(config(), text, 5).unwrap();
+    let model = Model::init(config(), text, 5, Precision::F32).unwrap();
     model.save(dir, Dtype::F16, false).unwrap();
     model
 }
@@ -131,7 +131,7 @@ pub fn sharded() -> Files {
     let dir = tempfile::tempdir().unwrap();
     saved(dir.path());
     let whole = dir.path().join("model.safetensors");
-    let model = Model::load(dir.path()).unwrap();
+    let model = Model::load(dir.path(), Precision::F32).unwrap();
     let shapes = rmr1_core::weights::load(dir.path()).unwrap().tensors;
     std::fs::remove_file(whole).unwrap();
     let tensors: Vec<_> = model

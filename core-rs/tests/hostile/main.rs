@@ -12,7 +12,7 @@ use std::sync::Mutex;
 
 use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::Forest;
-use rmr1_core::model::{ForwardOptions, Model};
+use rmr1_core::model::{ForwardOptions, Model, Precision};
 
 use self::mutate::Damage;
 
@@ -34,7 +34,7 @@ struct Tally {
 
 /// Loads the model at `path`, reads and writes text with its tokenizer, and runs it on two tokens.
 fn run(path: &Path) -> rmr1_core::Result<()> {
-    let model = Model::load(path)?;
+    let model = Model::load(path, Precision::F32)?;
     if let Some(tokenizer) = &model.text().tokenizer
         && let Ok(ids) = tokenizer.encode("<|start|>hello 12\u{4} 你好 \n\n  x")
     {
