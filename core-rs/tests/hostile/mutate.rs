@@ -1,5 +1,7 @@
 //! Damage to files, each kind named and repeatable by its seed.
 
+use serde_json::Value;
+
 /// One damaged file in the making.
 pub struct Damage {
     state: u64,
@@ -22,18 +24,21 @@ const ABSURD: [u64; 12] = [
     1 << 24,
 ];
 
-/// What may stand in JSON where something else is expected.
-const ABSURD_JSON: [&str; 22] = [
+/// What may stand in JSON where something else is expected: numbers out of range, other types, parts of tokenizers of
+/// other kinds or with settings that cannot work.
+const ABSURD_JSON: [&str; 42] = [
     "-1",
     "0",
-    "1e400",
     "1e18",
     "9223372036854775808",
-    "18446744073709551616",
+    "18446744073709551615",
     "16777215",
+    "16777216",
     "4294967296",
+    "4294967295",
     "0.5",
     "-0.0",
+    "1e300",
     "null",
     "true",
     "[]",
@@ -41,11 +46,29 @@ const ABSURD_JSON: [&str; 22] = [
     "\"\"",
     "\"x\"",
     "\"\\u0000\"",
-    "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]",
+    "\"▁\"",
     "[0, 4294967295]",
     "{\"a\": {\"a\": {}}}",
-    "\"\\ud800\"",
     "\"(a{1000}){1000}\"",
+    "\"(x+x+)+y\"",
+    "\"(?<=a*)b|(\"",
+    r#"{"type": "Precompiled", "precompiled_charsmap": "AAAA"}"#,
+    r#"{"type": "Precompiled", "precompiled_charsmap": "/////////////////////w=="}"#,
+    r#"{"type": "Replace", "pattern": {"Regex": "(.*)*"}, "content": "$1$1"}"#,
+    r#"{"type": "Replace", "pattern": {"String": ""}, "content": "xx"}"#,
+    r#"{"type": "Split", "pattern": {"Regex": "(a{1000}){1000}"}, "behavior": "Isolated", "invert": true}"#,
+    r#"{"type": "Split", "pattern": {"String": ""}, "behavior": "MergedWithNext", "invert": true}"#,
+    r#"{"type": "FixedLength", "length": 0}"#,
+    r#"{"type": "Metaspace", "replacement": "ab", "prepend_scheme": "always", "split": true}"#,
+    r#"{"type": "Strip", "content": "x", "start": 18446744073709551615, "stop": 9}"#,
+    r#"{"type": "CTC", "pad_token": "", "word_delimiter_token": "", "cleanup": true}"#,
+    r#"{"type": "WordPiece", "prefix": "", "cleanup": true}"#,
+    r#"{"type": "BPEDecoder", "suffix": ""}"#,
+    r#"{"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true}"#,
+    r#"{"type": "RobertaProcessing", "sep": ["a", 99999], "cls": ["b", 4294967295], "trim_offsets": true, "add_prefix_space": true}"#,
+    r#"{"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {}}"#,
+    r#"{"type": "Unigram", "unk_id": 9, "vocab": [["a", 0.0]], "byte_fallback": true}"#,
+    r#"{"type": "Sequence", "normalizers": [], "pretokenizers": [], "decoders": [], "processors": []}"#,
 ];
 
 impl Damage {
@@ -85,8 +108,9 @@ impl Damage {
     /// A damaged copy of `whole`; `others` are whole files to splice in.
     pub fn apply(&mut self, whole: &[u8], others: &[&[u8]], json: bool) -> Vec<u8> {
         let mut bytes = whole.to_vec();
-        for _ in 0..=self.below(3) {
-            if json && self.below(8) < 6 {
+        let damages = if self.below(2) == 0 { 1 } else { 1 + self.below(3) };
+        for _ in 0..damages {
+            if json && self.below(8) < 7 {
                 self.json(&mut bytes);
             } else {
                 self.plain(&mut bytes, others);
@@ -143,53 +167,74 @@ impl Damage {
         }
     }
 
-    /// Replaces, doubles or takes out a value, so that the JSON mostly stays whole.
+    /// Replaces, renames, doubles or takes out a part, so that the JSON stays whole. What is no JSON any more is left.
     fn json(&mut self, bytes: &mut Vec<u8>) {
-        let values = values(bytes);
-        if values.is_empty() {
-            return;
-        }
-        let (start, end) = values[self.below(values.len())];
-        let old = String::from_utf8_lossy(&bytes[start..end]).into_owned();
-        let with = match self.below(6) {
-            0 => {
-                let (from, to) = values[self.below(values.len())];
-                String::from_utf8_lossy(&bytes[from..to]).into_owned()
+        let Ok(mut value) = serde_json::from_slice::<Value>(bytes) else { return };
+        let donor = self.part(&mut value.clone()).1.clone();
+        let key = self.next();
+        let way = self.below(8);
+        let absurd = serde_json::from_str(ABSURD_JSON[self.below(ABSURD_JSON.len())]).expect("JSON");
+        let (place, part) = self.part(&mut value);
+        let done = match (way, part) {
+            (0, part) => {
+                *part = donor;
+                "became another part"
             }
-            1 => format!("{old}, {old}"),
-            2 => "[".repeat(self.below(300)) + &"]".repeat(self.below(300)),
-            _ => ABSURD_JSON[self.below(ABSURD_JSON.len())].to_owned(),
+            (1, Value::Array(items)) if !items.is_empty() => {
+                let at = key as usize % items.len();
+                items.push(items[at].clone());
+                "has an item twice"
+            }
+            (1 | 2, Value::Array(items)) if !items.is_empty() => {
+                items.swap_remove(key as usize % items.len());
+                "lost an item"
+            }
+            (1 | 2, Value::Object(fields)) if !fields.is_empty() => {
+                let name = fields.keys().nth(key as usize % fields.len()).expect("it has fields").clone();
+                let field = fields.shift_remove(&name);
+                if way == 1 {
+                    fields.insert(format!("{name}x"), field.unwrap_or_default());
+                }
+                "lost or renamed a field"
+            }
+            (3, part) => {
+                *part = (0..key % 200).fold(part.take(), |inner, _| Value::Array(vec![inner]));
+                "went deep"
+            }
+            (_, part) => {
+                *part = absurd;
+                "became absurd"
+            }
         };
-        self.story.push(format!("{old:.40} at {start} became {with:.40}"));
-        bytes.splice(start..end, with.into_bytes());
+        self.story.push(format!("{place} {done}"));
+        *bytes = value.to_string().into_bytes();
     }
-}
 
-/// Where the texts, numbers and words of JSON stand, keys included.
-fn values(bytes: &[u8]) -> Vec<(usize, usize)> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        let start = at;
-        match bytes[at] {
-            b'"' => {
-                at += 1;
-                while at < bytes.len() && bytes[at] != b'"' {
-                    at += if bytes[at] == b'\\' { 2 } else { 1 };
-                }
-                at = (at + 1).min(bytes.len());
-                found.push((start, at));
+    /// A part of a document and where it is: a step down at a time, and seldom the whole.
+    fn part<'a>(&mut self, mut value: &'a mut Value) -> (String, &'a mut Value) {
+        let mut place = String::from("$");
+        loop {
+            let choice = self.next() as usize;
+            let size = match &*value {
+                Value::Array(items) => items.len(),
+                Value::Object(fields) => fields.len(),
+                _ => 0,
+            };
+            if size == 0 || self.below(8) == 0 {
+                return (place, value);
             }
-            b'-' | b'0'..=b'9' | b'a'..=b'z' => {
-                while at < bytes.len()
-                    && matches!(bytes[at], b'-' | b'+' | b'.' | b'0'..=b'9' | b'a'..=b'z' | b'E')
-                {
-                    at += 1;
+            match value {
+                Value::Array(items) => {
+                    place.push_str(&format!("[{}]", choice % size));
+                    value = &mut items[choice % size];
                 }
-                found.push((start, at));
+                Value::Object(fields) => {
+                    let (name, inner) = fields.iter_mut().nth(choice % size).expect("it has as many");
+                    place.push_str(&format!(".{name}"));
+                    value = inner;
+                }
+                _ => unreachable!("it has parts"),
             }
-            _ => at += 1,
         }
     }
-    found
 }
