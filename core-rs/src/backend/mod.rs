@@ -6,7 +6,9 @@
 pub mod cpu;
 pub mod threads;
 
+use crate::Result;
 use crate::forest::Layout;
+use crate::weights::StoredTensor;
 use std::ops::Range;
 
 pub use threads::{describe, set_threads};
@@ -208,7 +210,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// to += from
     fn add(&self, from: &Self::Buffer, to: &mut Self::Buffer);
 
-    /// out\[i\] = table\[rows\[i\]\]: the embedding, and the choice of hidden states.
+    /// out\[i\] = table\[tokens\[i\]\]: the embedding.
+    fn embed(&self, table: Matrix<Self>, tokens: &[u32], width: usize, out: &mut Self::Buffer);
+    /// out\[i\] = table\[rows\[i\]\]: the choice of hidden states.
     fn gather(&self, table: &Self::Buffer, rows: &[u32], width: usize, out: &mut Self::Buffer);
     /// d_table\[rows\[i\]\] += d_out\[i\], in ascending order of i.
     fn scatter_add(&self, d_out: &Self::Buffer, rows: &[u32], width: usize, d_table: &mut Self::Buffer);
@@ -264,6 +268,11 @@ pub trait Backend: Clone + Send + Sync + 'static {
     );
     /// Lays a weight out for products with few rows.
     fn pack(&self, weight: &Self::Buffer, inputs: usize) -> Self::Packed;
+    /// Lays a matrix of a file out for products; one that is quantised stays so.
+    ///
+    /// # Errors
+    /// [`crate::Error::Format`] for a value that is not finite.
+    fn pack_stored(&self, weight: &StoredTensor) -> Result<Self::Packed>;
 
     /// Rotates each head's halves in place by position · thetaˢ (Su et al. 2021, equation 34; Hugging Face's pairing
     /// of element i with i + head_dim/2). `inverse` rotates back: the backward pass.

@@ -1,5 +1,6 @@
 //! One decoder layer: x + attention(norm(x)), then x + mlp(norm(x)).
 
+use super::frozen::Held;
 use super::params::LayerParams;
 use super::reader::Reader;
 use crate::backend::{Backend, Matrix, Store};
@@ -19,6 +20,12 @@ impl<'a, B: Backend> LayerWeights<'a, B> {
     pub fn plain(w: &'a LayerParams<B::Buffer>) -> Self {
         let matrices = [&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down].map(Matrix::Plain);
         Self { norms: [&w.input_norm, &w.post_norm], matrices }
+    }
+
+    /// Of a frozen model.
+    pub fn held(w: &'a LayerParams<Held<B>>) -> Self {
+        let matrices = [&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down].map(Held::matrix);
+        Self { norms: [&w.input_norm, &w.post_norm].map(Held::plain), matrices }
     }
 
     /// With packed matrices.

@@ -3,6 +3,7 @@
 pub mod decoder;
 #[cfg(test)]
 mod decoder_tests;
+pub mod frozen;
 mod init;
 pub mod layer;
 pub mod params;

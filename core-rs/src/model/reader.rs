@@ -100,13 +100,14 @@ pub struct Reader<'a, B: Backend> {
     pub backend: &'a B,
     /// Its shape.
     pub config: &'a ModelConfig,
-    embed: &'a B::Buffer,
+    /// The embedding.
+    pub(super) embed: Matrix<'a, B>,
     /// Decoder layers.
     pub layers: Vec<LayerWeights<'a, B>>,
-    norm: &'a B::Buffer,
+    pub(super) norm: &'a B::Buffer,
     /// The vocabulary head: none in a classifier that is not tied.
-    vocab: Option<Matrix<'a, B>>,
-    score: Option<&'a B::Buffer>,
+    pub(super) vocab: Option<Matrix<'a, B>>,
+    pub(super) score: Option<&'a B::Buffer>,
 }
 
 impl<'a, B: Backend> Reader<'a, B> {
@@ -115,7 +116,7 @@ impl<'a, B: Backend> Reader<'a, B> {
         Self {
             backend,
             config,
-            embed: &weights.embed,
+            embed: Matrix::Plain(&weights.embed),
             layers: weights.layers.iter().map(LayerWeights::plain).collect(),
             norm: &weights.norm,
             vocab: weights.has_vocab(config.tie_word_embeddings).then(|| Matrix::Plain(weights.vocab())),
@@ -187,7 +188,7 @@ impl<'a, B: Backend> Reader<'a, B> {
     pub fn embed(&self, tokens: &[u32]) -> B::Buffer {
         let width = self.config.hidden_size;
         let mut x = self.backend.unspecified(tokens.len() * width);
-        self.backend.gather(self.embed, tokens, width, &mut x);
+        self.backend.embed(self.embed, tokens, width, &mut x);
         x
     }
 

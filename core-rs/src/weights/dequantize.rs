@@ -8,10 +8,10 @@ use half::{bf16, f16};
 use rayon::prelude::*;
 
 /// Weights in a block of the plain formats.
-const QK: usize = 32;
+pub(super) const QK: usize = 32;
 
 /// Weights in a super-block of the K formats.
-const QK_K: usize = 256;
+pub(super) const QK_K: usize = 256;
 
 /// Packed 6-bit scales and minimums of the 8 sub-blocks of Q4_K and Q5_K, in bytes.
 const K_SCALES: usize = 12;
@@ -147,7 +147,7 @@ fn each<const SIZE: usize, const LEN: usize>(
     }
 }
 
-fn half(bytes: &[u8]) -> f32 {
+pub(super) fn half(bytes: &[u8]) -> f32 {
     f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
 }
 
@@ -170,7 +170,7 @@ fn q4_1(block: &[u8; 20], out: &mut [f32; QK]) {
 }
 
 /// The 5-bit values of a block of 32, from its fifth bits and low halves.
-fn five_bits(packed: &[u8]) -> [u8; QK] {
+pub(super) fn five_bits(packed: &[u8]) -> [u8; QK] {
     let fifth = u32::from_le_bytes([packed[0], packed[1], packed[2], packed[3]]);
     let bit = |i: usize| ((fifth >> i) as u8 & 1) << 4;
     let mut values = [0; QK];
@@ -204,7 +204,7 @@ fn q8_0(block: &[u8; 34], out: &mut [f32; QK]) {
 
 /// Scale and minimum of sub-block `s`, each 6 bits: those of the first four lie in the low bits of bytes 0–3 and 4–7,
 /// those of the last four in the halves of bytes 8–11, with their upper two bits on top of the first four's.
-fn scale_and_minimum(packed: &[u8], s: usize) -> (f32, f32) {
+pub(super) fn scale_and_minimum(packed: &[u8], s: usize) -> (f32, f32) {
     let (scale, minimum) = if s < 4 {
         (packed[s] & 0x3f, packed[s + 4] & 0x3f)
     } else {
@@ -238,19 +238,19 @@ fn four_bit_runs(block: &[u8], runs: &[u8], out: &mut [f32; QK_K], upper: impl F
 }
 
 fn q6_k(block: &[u8; 210], out: &mut [f32; QK_K]) {
-    let (low, rest) = block.split_at(QK_K / 2);
-    let (upper, rest) = rest.split_at(QK_K / 4);
-    let (scales, scale) = rest.split_at(QK_K / 16);
-    let scale = half(scale);
-    for (group, out) in out.chunks_exact_mut(QK).enumerate() {
-        let (half, quarter) = (group / 4, group % 4);
-        let low = &low[64 * half + QK * (quarter % 2)..][..QK];
-        let upper = &upper[QK * half..][..QK];
-        for (i, w) in out.iter_mut().enumerate() {
-            let q = (low[i] >> (4 * (quarter / 2)) & 0xf) | (upper[i] >> (2 * quarter) & 3) << 4;
-            *w = scale * f32::from(scales[2 * group + i / 16] as i8) * f32::from(q as i8 - 32);
-        }
+    let (numbers, scale) = block.split_at(QK_K / 2 + QK_K / 4 + QK_K / 16);
+    let (scale, scales) = (half(scale), &numbers[QK_K / 2 + QK_K / 4..]);
+    for (i, w) in out.iter_mut().enumerate() {
+        *w = scale * f32::from(scales[i / 16] as i8) * f32::from(q6_k_value(block, i));
     }
+}
+
+/// Weight i of a block of Q6_K before its scales.
+pub(super) fn q6_k_value(block: &[u8], i: usize) -> i8 {
+    let (half, quarter, i) = (i / 128, i / QK % 4, i % QK);
+    let low = block[64 * half + QK * (quarter % 2) + i] >> (4 * (quarter / 2)) & 0xf;
+    let upper = block[QK_K / 2 + QK * half + i] >> (2 * quarter) & 3;
+    (low | upper << 4) as i8 - 32
 }
 
 /// The place of a NaN or an infinity, if there is one.

@@ -6,9 +6,12 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use serde_json::{Value, json};
 
-use super::layout::{self, EMBEDDING, LM_HEAD, SCORE, Stored};
+use super::layout::{self, EMBEDDING, LM_HEAD, SCORE};
 use super::templates::{self, Templates};
-use super::{Checkpoint, Dtype, TensorRef, TextAssets, atomic, check_tokenizer, map_file, safetensors};
+use super::{
+    Checkpoint, Dtype, Read, StoredTensor, TensorRef, TextAssets, atomic, check_tokenizer, map_file,
+    safetensors,
+};
 use crate::config::ModelConfig;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -21,7 +24,7 @@ const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 
 /// Reads a directory. See [`super::load`].
-pub(super) fn load(dir: &Path) -> Result<Checkpoint> {
+pub(super) fn load<T: Send>(dir: &Path, decode: &Read<T>) -> Result<Checkpoint<T>> {
     let config_path = dir.join(CONFIG);
     let mut config = ModelConfig::from_hf_json(&config_path, &read(&config_path)?)?;
     if let Some(bytes) = read_if_there(&dir.join(GENERATION_CONFIG))? {
@@ -37,7 +40,7 @@ pub(super) fn load(dir: &Path) -> Result<Checkpoint> {
         None => vec![dir.join(WEIGHTS)],
     };
     let maps: Vec<Mmap> = files.iter().map(|file| map_file(file)).collect::<Result<_>>()?;
-    let mut stored: BTreeMap<String, Stored> = BTreeMap::new();
+    let mut stored: BTreeMap<String, StoredTensor> = BTreeMap::new();
     for (file, map) in files.iter().zip(&maps) {
         for (name, tensor) in safetensors::read(file, map)? {
             if let Some(index) = &index
@@ -52,7 +55,7 @@ pub(super) fn load(dir: &Path) -> Result<Checkpoint> {
         }
     }
     drop_tied_head(dir, &config, &mut stored)?;
-    let tensors = layout::decode(dir, &config, &stored)?;
+    let tensors = layout::read_all(dir, &config, &stored, decode)?;
     Ok(Checkpoint { config, tensors, text })
 }
 
@@ -86,7 +89,11 @@ fn load_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>> {
 
 /// Some writers store a tied head a second time. It says nothing new if it is the embedding, and contradicts the
 /// config otherwise.
-fn drop_tied_head(dir: &Path, config: &ModelConfig, stored: &mut BTreeMap<String, Stored>) -> Result<()> {
+fn drop_tied_head(
+    dir: &Path,
+    config: &ModelConfig,
+    stored: &mut BTreeMap<String, StoredTensor>,
+) -> Result<()> {
     if !config.tie_word_embeddings {
         return Ok(());
     }

@@ -17,9 +17,12 @@ mod vocab;
 use super::{
     AdamWStep, Backend, DecodeGroup, Heads, Matrix, SampleRow, Sampled, Store, VocabHead, VocabRows,
 };
+use crate::Result;
 use crate::forest::Layout;
-use gemm::{Packed, Right, View, gemm_parallel};
+use crate::weights::{StoredTensor, Tensor};
+use gemm::{Blocks, Packed, Product, Right, View, gemm_parallel};
 use pool::Buffer;
+use rayon::prelude::*;
 use real::Real;
 use std::marker::PhantomData;
 use stored::{Element, Stored};
@@ -55,7 +58,7 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     type Scalar = F;
     type Buffer = Buffer<F>;
     type Activation = Buffer<A>;
-    type Packed = Packed<A::Linear>;
+    type Packed = Weight<A::Linear>;
     type Cache = attention::Cache<F, A>;
 
     fn zeros(&self, n: usize) -> Buffer<F> {
@@ -84,6 +87,16 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
 
     fn add(&self, from: &Buffer<F>, to: &mut Buffer<F>) {
         rowwise::add_parallel(from, to);
+    }
+
+    fn embed(&self, table: Matrix<Self>, tokens: &[u32], width: usize, out: &mut Buffer<F>) {
+        match table {
+            Matrix::Plain(table) => rowwise::gather(table, tokens, width, out),
+            Matrix::Packed(table) => out
+                .par_chunks_mut(width)
+                .zip(tokens)
+                .for_each(|(out, &token)| table.column(token as usize, out)),
+        }
     }
 
     fn gather(&self, table: &Buffer<F>, rows: &[u32], width: usize, out: &mut Buffer<F>) {
@@ -167,7 +180,18 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     }
 
     fn pack(&self, weight: &Buffer<F>, inputs: usize) -> Self::Packed {
-        Packed::new_parallel(View::columns(weight, inputs), inputs, weight.len() / inputs)
+        let columns = View::columns(weight, inputs);
+        Weight::Panels(Packed::new_parallel(columns, inputs, weight.len() / inputs))
+    }
+
+    fn pack_stored(&self, weight: &StoredTensor) -> Result<Self::Packed> {
+        if let Some(blocks) = Blocks::transposed(weight)? {
+            return Ok(Weight::Blocks(blocks));
+        }
+        let Tensor { shape, data } = weight.decode()?;
+        let (outputs, inputs) = (shape[0], shape[1]);
+        let data: Vec<F> = data.into_iter().map(|x| F::from_f64(f64::from(x))).collect();
+        Ok(Weight::Panels(Packed::new_parallel(View::columns(&data, inputs), inputs, outputs)))
     }
 
     fn rope(
@@ -277,6 +301,24 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     }
 }
 
+/// The transpose of a weight, laid out for products.
+pub enum Weight<P: Product> {
+    /// Rounded to the operand's type.
+    Panels(Packed<P>),
+    /// As quantised as its file.
+    Blocks(Blocks),
+}
+
+impl<P: Product> Weight<P> {
+    /// Writes row j of the weight.
+    fn column(&self, j: usize, out: &mut [P::Sum]) {
+        match self {
+            Weight::Panels(w) => w.column(j, out),
+            Weight::Blocks(w) => w.column(j, out),
+        }
+    }
+}
+
 /// The right-hand side of a product with a weight's transpose, and its columns.
 fn transposed<'a, F: Real, A: Element<F>>(
     weight: Matrix<'a, Cpu<F, A>>,
@@ -284,7 +326,8 @@ fn transposed<'a, F: Real, A: Element<F>>(
 ) -> (Right<'a, A::Linear>, usize) {
     match weight {
         Matrix::Plain(w) => (Right::Wide(View::columns(w, inputs)), w.len() / inputs),
-        Matrix::Packed(w) => (Right::Packed(w, 0), w.n),
+        Matrix::Packed(Weight::Panels(w)) => (Right::Packed(w, 0), w.n),
+        Matrix::Packed(Weight::Blocks(w)) => (Right::Blocks(w, 0), w.n),
     }
 }
 

@@ -6,6 +6,7 @@
 //! on the threads, and a sampler that decodes one row gives exactly what the trainer gives for a thousand. One
 //! chain over all of k would be as fixed, but on SmolLM2 it made gradients ten times less exact.
 
+mod blocks;
 pub mod kernel;
 mod packed;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod x86;
 use super::disjoint::Disjoint;
 use super::rowwise::convert;
 use super::stored::Stored;
+pub use blocks::Blocks;
 pub use kernel::{Bf16, Full, PANEL, Product, Widened};
 use kernel::{Former, ROWS, Tile};
 use packed::pack_panel;
@@ -38,6 +40,8 @@ pub enum Right<'a, P: Product> {
     Wide(View<'a, P::Sum>),
     /// Packed before; the product starts at this column, a multiple of [`PANEL`].
     Packed(&'a Packed<P>, usize),
+    /// Expanded as the product goes, from this column, a multiple of [`PANEL`].
+    Blocks(&'a Blocks, usize),
 }
 
 impl<P: Product> Clone for Right<'_, P> {
@@ -53,6 +57,7 @@ impl<P: Product> Right<'_, P> {
             Right::View(v) => v.check(k, n),
             Right::Wide(v) => v.check(k, n),
             Right::Packed(p, j) => assert!(j % PANEL == 0 && p.k >= k && p.n >= j + n),
+            Right::Blocks(b, j) => assert!(j % PANEL == 0 && b.k == k && b.n >= j + n),
         }
     }
 
@@ -62,6 +67,7 @@ impl<P: Product> Right<'_, P> {
             Right::View(v) => Right::View(v.at(0, j)),
             Right::Wide(v) => Right::Wide(v.at(0, j)),
             Right::Packed(p, first) => Right::Packed(p, first + j),
+            Right::Blocks(b, first) => Right::Blocks(b, first + j),
         }
     }
 }
@@ -203,8 +209,10 @@ unsafe fn block<P: Product>(
                     gather_tile::<P>(&a_block.at(t * ROWS, 0), ROWS.min(m - t * ROWS), terms, tile);
                 });
             }
-            for g0 in (0..n).step_by(GROUP_OF_PANELS * PANEL) {
-                let columns = (GROUP_OF_PANELS * PANEL).min(n - g0);
+            // A few rows go through each panel while it is in the first-level cache.
+            let width = if m <= ROWS { PANEL } else { GROUP_OF_PANELS * PANEL };
+            for g0 in (0..n).step_by(width) {
+                let columns = width.min(n - g0);
                 let (panels, panel_stride) = match b {
                     Right::Packed(packed, j0) => {
                         let stride = packed.capacity * PANEL * P::GROUP;
@@ -220,6 +228,9 @@ unsafe fn block<P: Product>(
                             match b {
                                 Right::View(v) => pack_panel::<P, _>(v.at(p0, g0 + j), terms, width, out),
                                 Right::Wide(v) => pack_panel::<P, _>(v.at(p0, g0 + j), terms, width, out),
+                                Right::Blocks(blocks, j0) => {
+                                    blocks.expand::<P>((j0 + g0 + j) / PANEL, p0, terms, out);
+                                }
                                 Right::Packed(..) => unreachable!("is packed"),
                             }
                         }

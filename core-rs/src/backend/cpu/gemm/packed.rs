@@ -70,6 +70,14 @@ impl<P: Product> Packed<P> {
         packed
     }
 
+    /// Writes column j.
+    pub fn column(&self, j: usize, out: &mut [P::Sum]) {
+        let panel = &self.data[j / PANEL * self.capacity * PANEL * P::GROUP..];
+        for (p, out) in out.iter_mut().enumerate().take(self.k) {
+            *out = panel[(p / P::GROUP * PANEL + j % PANEL) * P::GROUP + p % P::GROUP].load();
+        }
+    }
+
     fn unfilled<E>(b: &View<E>, k: usize, n: usize) -> (Self, usize) {
         b.check(k, n);
         let capacity = k.div_ceil(P::GROUP);
