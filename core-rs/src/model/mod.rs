@@ -12,7 +12,7 @@ use crate::backend::{AdamWStep, Backend, threads};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
-use crate::generate::{Event, Generation, Request};
+use crate::generate::{self, Event, Generation, Request};
 use crate::weights::{self, Checkpoint, Dtype, Tensor, TensorRef, TextAssets};
 use crate::{Error, Result};
 pub use decoder::{Coefficients, ForwardOptions};
@@ -254,24 +254,26 @@ impl Model {
         Self::new(self.decoder.config.clone(), self.decoder.weights.clone(), self.text.clone())
     }
 
-    /// Generates all requests together, telling `sink` of each token and each end. An error of the sink ends it.
+    /// Generates all requests, as many at once as memory allows, telling `sink` of each token and each end. An error
+    /// of the sink ends it.
     pub fn generate(
         &self,
         requests: &[Request],
+        options: &generate::Options,
         cancel: &Cancel,
         sink: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<generate::Summary> {
         if requests.is_empty() {
-            return Ok(());
+            return Ok(generate::Summary::default());
         }
         let tokenizer = self.text.tokenizer.as_ref();
-        let start = || Generation::start(&self.decoder, tokenizer, requests, cancel);
+        let start = || Generation::start(&self.decoder, tokenizer, requests, options);
         let mut generation = threads::install(start)?;
         // A sink that waits for a slow reader must not hold a thread of the pool meanwhile.
         while let Some(events) = threads::install(|| generation.advance(cancel))? {
             events.into_iter().try_for_each(&mut *sink)?;
         }
-        Ok(())
+        Ok(generation.summary())
     }
 
     /// Writes a Hugging Face directory, and the optimizer's state beside it if asked.

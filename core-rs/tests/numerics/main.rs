@@ -3,8 +3,8 @@
 
 mod determinism;
 mod fixture;
-mod forest;
 mod sampler_trainer;
+mod scheduling;
 mod smollm2_parity;
 mod support;
 mod tiny_llama_parity;

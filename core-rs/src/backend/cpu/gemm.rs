@@ -86,9 +86,19 @@ impl<F: Real> Packed<F> {
         Self { data, capacity: k, k, n }
     }
 
-    /// An empty matrix that grows by rows ([`Packed::push_row`], `k` = 0) or by columns (`n` = 0).
-    pub fn empty(k: usize, n: usize) -> Self {
-        Self { data: Vec::new(), capacity: k, k, n }
+    /// An empty matrix that grows by rows, with room for so many: until then it is not moved and holds no more.
+    pub fn with_rows(rows: usize, n: usize) -> Self {
+        Self { data: vec![F::ZERO; n.div_ceil(PANEL) * rows * PANEL], capacity: rows, k: 0, n }
+    }
+
+    /// As [`Packed::with_rows`], growing by columns.
+    pub fn with_columns(k: usize, columns: usize) -> Self {
+        Self { data: Vec::with_capacity(columns.div_ceil(PANEL) * k * PANEL), capacity: k, k, n: 0 }
+    }
+
+    /// Bytes that it holds, room included.
+    pub fn bytes(&self) -> usize {
+        self.data.capacity() * size_of::<F>()
     }
 
     /// Appends a row of n elements.
@@ -428,18 +438,29 @@ mod tests {
         let b = filled(k * n, 0.4);
         let a = filled(3 * k, 0.8);
         let whole = Packed::new(View::rows(&b, n), k, n);
-        let mut by_row = Packed::empty(0, n);
-        b.chunks(n).for_each(|row| by_row.push_row(row));
-        let mut by_column = Packed::empty(k, 0);
-        for j in 0..n {
-            by_column.push_column(&(0..k).map(|p| b[p * n + j]).collect::<Vec<_>>());
-        }
+        let grown = |rows: usize, columns: usize| {
+            let mut by_row = Packed::with_rows(rows, n);
+            b.chunks(n).for_each(|row| by_row.push_row(row));
+            let mut by_column = Packed::with_columns(k, columns);
+            for j in 0..n {
+                by_column.push_column(&(0..k).map(|p| b[p * n + j]).collect::<Vec<_>>());
+            }
+            [by_row, by_column]
+        };
         let product = |p: &Packed<f32>| {
             let mut c = vec![0.0; 3 * n];
             gemm((3, n, k), View::rows(&a, k), Right::Packed(p, 0), &mut c, n, Store::Replace);
             c
         };
-        assert_eq!(product(&whole), product(&by_row));
-        assert_eq!(product(&whole), product(&by_column));
+        for (rows, columns) in [(0, 0), (7, 20), (k, n), (k + 9, n + 9)] {
+            for packed in grown(rows, columns) {
+                assert_eq!(product(&whole), product(&packed));
+            }
+        }
+        for (before, after) in
+            [Packed::<f32>::with_rows(k, n), Packed::with_columns(k, n)].iter().zip(grown(k, n))
+        {
+            assert_eq!(before.bytes(), after.bytes(), "room that was asked for is enough");
+        }
     }
 }

@@ -13,7 +13,7 @@ mod rowwise;
 mod sample;
 mod vocab;
 
-use super::{AdamWStep, Backend, DecodeGroup, Heads, SampleRow, Sampled, Store, VocabHead, VocabRows};
+use super::{AdamWStep, Backend, DecodeGroup, Heads, Piece, SampleRow, Sampled, Store, VocabHead, VocabRows};
 use crate::forest::Layout;
 use gemm::{Packed, Right, View, gemm_parallel};
 use pool::Buffer;
@@ -189,12 +189,27 @@ impl<F: Real> Backend for Cpu<F> {
         attention_backward::backward(qkv.map(|b| &b[..]), out, log_sums, d_out, layout, heads, d_qkv);
     }
 
-    fn empty_cache(&self, heads: Heads) -> Self::Cache {
-        attention::empty_cache(heads)
+    fn empty_cache(&self, heads: Heads, tokens: usize) -> Self::Cache {
+        attention::empty_cache(heads, tokens)
+    }
+
+    fn cache_bytes(&self, heads: Heads, tokens: usize) -> usize {
+        attention::cache_bytes::<F>(heads, tokens)
     }
 
     fn append(&self, k: &Buffer<F>, v: &Buffer<F>, row: usize, heads: Heads, cache: &mut Self::Cache) {
         attention::append(k, v, row, heads, cache);
+    }
+
+    fn attention_extend(
+        &self,
+        qkv: [&Buffer<F>; 3],
+        pieces: &[Piece],
+        heads: Heads,
+        caches: &mut [&mut Self::Cache],
+        out: &mut Buffer<F>,
+    ) {
+        attention::extend(qkv.map(|b| &b[..]), pieces, heads, caches, out);
     }
 
     fn attention_decode(
