@@ -85,12 +85,24 @@ export interface SamplingOptions {
   readonly topK?: number;
   /** Keep the smallest set of tokens whose mass reaches p; 1 keeps all. Default 1. */
   readonly topP?: number;
+  /**
+   * Keep the tokens at least this times as likely as the likeliest; 0 keeps all. Default 0. Filters apply at the
+   * temperature and in the order top-k, top-p, min-p.
+   */
+  readonly minP?: number;
+  /**
+   * What is added to the logits of these token ids before temperature and filters: −Infinity is a ban, ±100 amount to
+   * a ban or a certainty. It steers the draw alone: log-probabilities stay those of the model.
+   */
+  readonly logitBias?: Readonly<Record<number, number>>;
   /** End as soon as the text contains one of these; the text is cut before it, the tokens are kept. */
   readonly stop?: readonly string[];
   /** Never sample an end-of-sequence token. Default false. */
   readonly ignoreEos?: boolean;
   /** The counter of the random draws; position is added by the core. Default all 0. */
   readonly key?: DrawKey;
+  /** Names the draws by one number: the same as a `key` whose other parts are 0, and not to be given beside one. */
+  readonly seed?: number;
 }
 
 /** Names a stream of random draws: the same key gives the same draws whatever else is in the batch. */
@@ -115,7 +127,8 @@ export interface TokenEvent {
   readonly token: number;
   /**
    * Log-probability of the token under the whole vocabulary at the request's temperature (at 1 when greedy):
-   * bit for bit what {@link TrainableEngine.forward} gives at that temperature.
+   * bit for bit what {@link TrainableEngine.forward} gives at that temperature, whatever filters and bias made of it
+   * for the draw.
    */
   readonly logprob: number;
 }
@@ -166,6 +179,20 @@ export interface GenerateOptions {
   /** Also yield every token as it is sampled. Default false: only finished rollouts. */
   readonly stream?: boolean;
   readonly signal?: AbortSignal;
+  /** Told once, when all rollouts have ended, by engines whose memory is this machine's. */
+  readonly onSummary?: (summary: GenerateSummary) => void;
+}
+
+/** What the rollouts of one {@link Engine.generate} took. */
+export interface GenerateSummary {
+  /** Bytes of keys and values that were allowed. */
+  readonly kvBudget: number;
+  /** Most bytes of keys and values that were reserved at once. */
+  readonly kvPeak: number;
+  /** Requests that had to wait until others ended. */
+  readonly waited: number;
+  /** Prompt tokens that went through the model; shared ones count once for each time that they did. */
+  readonly prefilled: number;
 }
 
 /** A language model that writes and scores text. */
@@ -177,6 +204,10 @@ export interface Engine extends AsyncDisposable {
   decode(tokens: readonly Uint32Array[], options?: { readonly keepSpecial?: boolean }): Promise<string[]>;
   /** Renders a conversation by the model's chat template. Throws when the model has none. */
   renderChat(messages: readonly ChatMessage[], options?: ChatOptions): string;
+  /**
+   * Generates any number of requests, as many at once as memory allows. They are begun in their order and end in any;
+   * what a request gives does not depend on the others.
+   */
   generate(
     requests: readonly GenerateRequest[],
     options?: GenerateOptions,

@@ -117,6 +117,10 @@ pub struct SampleRow<'a> {
     pub top_k: usize,
     /// Keep the smallest set whose mass reaches p; 1 keeps all.
     pub top_p: f64,
+    /// Keep the tokens that are at least this times as likely as the likeliest; 0 keeps all.
+    pub min_p: f64,
+    /// Added to these tokens' logits before the temperature, for the draw alone; −∞ is never drawn.
+    pub bias: &'a [(u32, f32)],
     /// Never drawn.
     pub banned: &'a [u32],
     /// Uniform in \[0, 1).
@@ -174,6 +178,17 @@ pub struct DecodeGroup<'a, B: Backend> {
     pub shared: Vec<&'a B::Cache>,
     /// Each sequence's row in the batch and its own keys and values.
     pub own: Vec<(usize, &'a B::Cache)>,
+}
+
+/// Rows of a pass that go on from keys and values of earlier passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Its rows in the pass.
+    pub rows: Range<usize>,
+    /// Indexes of the caches before its own on its path, root first.
+    pub ancestors: Vec<usize>,
+    /// Index of the cache that its keys and values are appended to; no two pieces of a pass have the same.
+    pub own: usize,
 }
 
 /// A device.
@@ -313,8 +328,10 @@ pub trait Backend: Clone + Send + Sync + 'static {
         heads: Heads,
         d_qkv: [&mut Self::Activation; 3],
     );
-    /// Keys and values of a sequence that has none yet.
-    fn empty_cache(&self, heads: Heads) -> Self::Cache;
+    /// Keys and values of a sequence that has none yet, with room for so many tokens.
+    fn empty_cache(&self, heads: Heads, tokens: usize) -> Self::Cache;
+    /// Bytes that a cache with room for so many tokens holds.
+    fn cache_bytes(&self, heads: Heads, tokens: usize) -> usize;
     /// Appends a row of keys and a row of values of the batch to a cache.
     fn append(
         &self,
@@ -323,6 +340,16 @@ pub trait Backend: Clone + Send + Sync + 'static {
         row: usize,
         heads: Heads,
         cache: &mut Self::Cache,
+    );
+    /// Appends each piece's keys and values to its cache; then attention of its rows over its path, which is whole
+    /// by then. The bits of [`Backend::attention`].
+    fn attention_extend(
+        &self,
+        qkv: [&Self::Activation; 3],
+        pieces: &[Piece],
+        heads: Heads,
+        caches: &mut [&mut Self::Cache],
+        out: &mut Self::Activation,
     );
     /// Attention of one new token a sequence, whose own key and value have been appended; the bits of
     /// [`Backend::attention`].

@@ -33,9 +33,14 @@ pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     pool().install(work)
 }
 
+/// Threads in use.
+pub fn count() -> usize {
+    pool().current_num_threads()
+}
+
 /// The device in words, for example "cpu (2 threads, avx512)", and what it multiplies unless that is f32.
 pub fn describe(precision: Precision) -> String {
-    let threads = pool().current_num_threads();
+    let threads = count();
     let precision = match precision {
         Precision::F32 => "",
         Precision::Bf16 if Isa::multiplies_bf16() => ", bf16",

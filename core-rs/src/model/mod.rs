@@ -15,7 +15,7 @@ use crate::backend::{AdamWStep, Backend, threads};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
-use crate::generate::{Event, Generation, Request};
+use crate::generate::{self, Event, Generation, Request};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{self, Checkpoint, Dtype, Tensor, TensorRef, TextAssets};
 use crate::{Error, Result};
@@ -309,20 +309,22 @@ impl Model {
         Self::new(self.config.clone(), self.weights.clone(), self.text.clone(), self.precision)
     }
 
-    /// Generates all requests together, telling `sink` of each token and each end. An error of the sink ends it.
+    /// Generates all requests, as many at once as memory allows, telling `sink` of each token and each end. An error
+    /// of the sink ends it.
     pub fn generate(
         &self,
         requests: &[Request],
+        options: &generate::Options,
         cancel: &Cancel,
         sink: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<()> {
+    ) -> Result<generate::Summary> {
         if requests.is_empty() {
-            return Ok(());
+            return Ok(generate::Summary::default());
         }
         let tokenizer = self.text.tokenizer.as_ref();
         match self.precision {
-            Precision::F32 => generate(&self.f32(), tokenizer, requests, cancel, sink),
-            Precision::Bf16 => generate(&self.bf16(), tokenizer, requests, cancel, sink),
+            Precision::F32 => generate_all(&self.f32(), tokenizer, requests, options, cancel, sink),
+            Precision::Bf16 => generate_all(&self.bf16(), tokenizer, requests, options, cancel, sink),
         }
     }
 
@@ -374,21 +376,22 @@ impl Model {
     }
 }
 
-fn generate<B: Backend>(
+fn generate_all<B: Backend>(
     decoder: &Decoder<B>,
     tokenizer: Option<&Tokenizer>,
     requests: &[Request],
+    options: &generate::Options,
     cancel: &Cancel,
     sink: &mut dyn FnMut(Event) -> Result<()>,
-) -> Result<()> {
+) -> Result<generate::Summary> {
     let packed = threads::install(|| decoder.pack());
     let reader = decoder.packed_reader(&packed);
-    let mut generation = threads::install(|| Generation::start(reader, tokenizer, requests, cancel))?;
+    let mut generation = threads::install(|| Generation::start(reader, tokenizer, requests, options))?;
     // A sink that waits for a slow reader must not hold a thread of the pool meanwhile.
     while let Some(events) = threads::install(|| generation.advance(cancel))? {
         events.into_iter().try_for_each(&mut *sink)?;
     }
-    Ok(())
+    Ok(generation.summary())
 }
 
 /// Prefixes of the moments' names.

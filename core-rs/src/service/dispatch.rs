@@ -7,7 +7,7 @@ use crate::backend::threads;
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
-use crate::generate::{DrawKey, Event, Request};
+use crate::generate::{self, DrawKey, Event, Request};
 use crate::model::{AdamW, Coefficients, ForwardOptions, Model, Precision};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Dtype, TextAssets};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
 enum Operation {
-    /// 0 threads takes as many as the machine offers.
+    /// Answers `{"threads"}`. 0 takes as many as the machine offers.
     SetThreads { threads: usize },
     /// Answers `{"model", "info"}`.
     Load { path: PathBuf, precision: ProductPrecision },
@@ -41,8 +41,9 @@ enum Operation {
     Decode { model: usize, keep_special: bool },
     /// tokens: u32, lengths: u32 of the prompts. Each finished request is an event `{"done", "text", "finish",
     /// "promptTokens"}` with tokens: u32, logprobs: f32; with `stream` each step is an event `{}` with requests:
-    /// u32, tokens: u32, logprobs: f32.
-    Generate { model: usize, requests: Vec<Sampling>, stream: bool },
+    /// u32, tokens: u32, logprobs: f32. `kvBytes` null takes a share of the machine's memory. Answers `{"kvBudget",
+    /// "kvPeak", "waited", "prefilled"}`.
+    Generate { model: usize, requests: Vec<Value>, stream: bool, kv_bytes: Option<usize> },
     /// tokens: u32, lengths: u32, parents: i32, optional select: u8. Answers logprobs: f32.
     Logprobs { model: usize, temperature: f32 },
     /// As `logprobs`, optional scores: u32. Answers `{"tape"}`, logprobs: f32, entropies: f32, scores: f32.
@@ -78,6 +79,9 @@ struct Sampling {
     temperature: f32,
     top_k: usize,
     top_p: f32,
+    min_p: f32,
+    /// Token ids and biases; null, which is how JSON writes −∞, is a ban.
+    logit_bias: Vec<(u32, Option<f32>)>,
     stop: Vec<String>,
     ignore_eos: bool,
     key: Key,
@@ -142,8 +146,9 @@ pub fn dispatch(
     let mut arrays = request;
     match operation {
         Operation::Decode { model, keep_special } => job.decode(model, keep_special, arrays),
-        Operation::Generate { model, requests, stream } => {
-            job.generate(model, requests, arrays, &mut |event| match event_frame(event, stream) {
+        Operation::Generate { model, requests, stream, kv_bytes } => {
+            let options = generate::Options { kv_bytes, ..generate::Options::default() };
+            job.generate(model, requests, arrays, &options, &mut |event| match event_frame(event, stream) {
                 Some(frame) => emit(frame),
                 None => Ok(()),
             })
@@ -218,7 +223,7 @@ impl Running<'_> {
             }
             Operation::SetThreads { threads } => {
                 threads::set_threads(threads);
-                json!({})
+                json!({ "threads": threads::count() })
             }
             Operation::Info { model } => self.read(model, |m| Ok(info(m)))?,
             Operation::AddScoreHead { model } => self.write(model, |m| {
@@ -274,8 +279,9 @@ impl Running<'_> {
     fn generate(
         &self,
         model: usize,
-        requests: Vec<Sampling>,
+        requests: Vec<Value>,
         arrays: Frame,
+        options: &generate::Options,
         sink: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<Reply> {
         let prompts = sequences(arrays)?;
@@ -283,10 +289,20 @@ impl Running<'_> {
             let (found, expected) = (prompts.len(), requests.len());
             return Err(Error::Input(format!("Found \"{found}\" prompts for {expected} requests")));
         }
-        let requests: Vec<Request> =
-            requests.into_iter().zip(prompts).map(|(r, prompt)| sampling(r, prompt)).collect();
-        self.read(model, |m| m.generate(&requests, self.cancel, sink))?;
-        Ok(Reply::new(Frame::new(json!({}))))
+        let requests: Result<Vec<Request>> = requests
+            .into_iter()
+            .zip(prompts)
+            .enumerate()
+            .map(|(i, (r, prompt))| sampling(i, r, prompt))
+            .collect();
+        let requests = requests?;
+        let summary = self.read(model, |m| m.generate(&requests, options, self.cancel, sink))?;
+        Ok(Reply::new(Frame::new(json!({
+            "kvBudget": summary.kv_budget,
+            "kvPeak": summary.kv_peak,
+            "waited": summary.waited,
+            "prefilled": summary.prefilled,
+        }))))
     }
 
     fn forward(&self, model: usize, forest: &Forest, options: &ForwardOptions) -> Result<Reply> {
@@ -390,18 +406,22 @@ fn tokenizer(model: &Model) -> Result<&Tokenizer> {
     model.text().tokenizer.as_ref().ok_or_else(|| Error::Input("The model has no tokenizer".into()))
 }
 
-fn sampling(r: Sampling, prompt: Vec<u32>) -> Request {
+fn sampling(index: usize, request: Value, prompt: Vec<u32>) -> Result<Request> {
+    let r = Sampling::deserialize(request)
+        .map_err(|error| Error::Input(format!("Request {index} is malformed: {error}")))?;
     let Key { seed, step, prompt: prompt_index, rollout } = r.key;
-    Request {
+    Ok(Request {
         prompt,
         max_tokens: r.max_tokens,
         temperature: r.temperature,
         top_k: r.top_k,
         top_p: r.top_p,
+        min_p: r.min_p,
+        logit_bias: r.logit_bias.into_iter().map(|(t, b)| (t, b.unwrap_or(f32::NEG_INFINITY))).collect(),
         stop: r.stop,
         ignore_eos: r.ignore_eos,
         key: DrawKey { seed, step, prompt: prompt_index, rollout },
-    }
+    })
 }
 
 fn event_frame(event: Event, stream: bool) -> Option<Frame> {

@@ -4,8 +4,8 @@
 mod bf16;
 mod determinism;
 mod fixture;
-mod forest;
 mod sampler_trainer;
+mod scheduling;
 mod smollm2_parity;
 mod support;
 mod tiny_llama_parity;

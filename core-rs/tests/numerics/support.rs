@@ -2,7 +2,7 @@
 
 use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::{Forest, Layout};
-use rmr1_core::generate::{DrawKey, Event, Finish, Request};
+use rmr1_core::generate::{DrawKey, Event, Finish, Options, Request, Summary};
 use rmr1_core::model::{Coefficients, ForwardOptions, Model, Precision};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -80,6 +80,8 @@ pub fn request(prompt: &[u32], temperature: f32, rollout: usize) -> Request {
         temperature,
         top_k: 0,
         top_p: 1.0,
+        min_p: 0.0,
+        logit_bias: Vec::new(),
         stop: Vec::new(),
         ignore_eos: false,
         key: DrawKey { seed: 11, step: 3, prompt: 5, rollout: rollout as u32 },
@@ -88,6 +90,11 @@ pub fn request(prompt: &[u32], temperature: f32, rollout: usize) -> Request {
 
 /// Rollouts in the order of their requests. What was told token by token must be what was told at the end.
 pub fn generate(model: &Model, requests: &[Request]) -> Vec<Rollout> {
+    generate_with(model, requests, &Options::default()).0
+}
+
+/// As [`generate`], scheduled as told.
+pub fn generate_with(model: &Model, requests: &[Request], options: &Options) -> (Vec<Rollout>, Summary) {
     let mut streamed = vec![(Vec::new(), Vec::new()); requests.len()];
     let mut rollouts: Vec<Option<Rollout>> = requests.iter().map(|_| None).collect();
     let mut sink = |event| {
@@ -106,14 +113,14 @@ pub fn generate(model: &Model, requests: &[Request]) -> Vec<Rollout> {
         }
         Ok(())
     };
-    model.generate(requests, &Cancel::new(), &mut sink).unwrap();
+    let summary = model.generate(requests, options, &Cancel::new(), &mut sink).unwrap();
     let finished =
         rollouts.into_iter().zip(streamed).enumerate().map(|(i, (rollout, (tokens, logprobs)))| {
             let rollout = rollout.unwrap_or_else(|| panic!("request {i} never ended"));
             assert_eq!((&rollout.tokens, bits(&rollout.logprobs)), (&tokens, bits(&logprobs)), "request {i}");
             rollout
         });
-    finished.collect()
+    (finished.collect(), summary)
 }
 
 /// Σ a·b in f64.

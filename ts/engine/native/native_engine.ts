@@ -16,6 +16,7 @@ import type {
   ForwardOptions,
   GenerateOptions,
   GenerateRequest,
+  GenerateSummary,
   LogprobOptions,
   ModelInfo,
   Precision,
@@ -30,6 +31,7 @@ import { arrayOf, type Frame, type FrameArray } from "./frame.ts";
 import { Jobs } from "./job.ts";
 import { checkStatus, loadLibrary, type NativeSymbols } from "./library.ts";
 import { NativeTape } from "./native_tape.ts";
+import { samplingOf } from "./sampling.ts";
 
 /** Options of {@link NativeEngine.open}. */
 export interface NativeOptions {
@@ -40,6 +42,11 @@ export interface NativeOptions {
   readonly threads?: number;
   /** What matrix products read. Default "f32". */
   readonly precision?: Precision;
+  /**
+   * Most bytes that the keys and values of one `generate` may take. Requests wait for room; one that could never fit
+   * is refused. Default: half of the memory that the machine has available when it begins.
+   */
+  readonly kvBytes?: number;
 }
 
 /** Options of {@link NativeEngine.init}. */
@@ -60,6 +67,7 @@ interface Opened {
   readonly jobs: Jobs;
   readonly model: number;
   readonly info: ModelInfo;
+  readonly kvBytes: number | undefined;
 }
 
 /** A frozen model in the core. {@link NativeEngine.reference} makes it. */
@@ -67,14 +75,16 @@ export class NativeReference implements Engine {
   readonly #symbols: NativeSymbols;
   readonly #jobs: Jobs;
   readonly #model: number;
+  readonly #kvBytes: number | undefined;
   #info: ModelInfo;
   #template: ChatTemplate | undefined;
   #readers = 0;
   #closed = false;
 
   /** @internal */
-  constructor({ symbols, jobs, model, info }: Opened) {
+  constructor({ symbols, jobs, model, info, kvBytes }: Opened) {
     this.#symbols = symbols;
+    this.#kvBytes = kvBytes;
     this.#jobs = jobs;
     this.#model = model;
     this.#info = info;
@@ -113,19 +123,28 @@ export class NativeReference implements Engine {
     requests: readonly GenerateRequest[],
     options?: GenerateOptions,
   ): AsyncGenerator<TokenEvent | DoneEvent, void, undefined> {
+    const sampling = requests.map(samplingOf);
     const prompts = await this.#promptTokens(requests);
     const request = {
       body: {
         op: "generate",
         model: this.#model,
         stream: options?.stream ?? false,
-        requests: requests.map(samplingOf),
+        requests: sampling,
+        ...(this.#kvBytes !== undefined && { kvBytes: this.#kvBytes }),
       },
       arrays: joined(prompts),
     };
     this.#readers++;
     try {
-      for await (const event of this.#jobs.stream(request, options?.signal)) yield* eventsOf(event);
+      const events = this.#jobs.stream(request, options?.signal);
+      let event = await events.next();
+      try {
+        for (; event.done !== true; event = await events.next()) yield* eventsOf(event.value);
+      } finally {
+        await events.return(undefined as never);
+      }
+      options?.onSummary?.(event.value.body as unknown as GenerateSummary);
     } finally {
       this.#readers--;
     }
@@ -162,6 +181,11 @@ export class NativeReference implements Engine {
       );
     }
     return this.call(body, arrays);
+  }
+
+  /** As {@link NativeOptions.kvBytes}. */
+  protected get kvBytes(): number | undefined {
+    return this.#kvBytes;
   }
 
   /** Keeps what an operation said of the model. */
@@ -264,6 +288,7 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
       jobs: new Jobs(symbols),
       model: body["model"] as number,
       info,
+      kvBytes: this.kvBytes,
     });
   }
 
@@ -287,6 +312,10 @@ function precisionOf(options?: NativeOptions): Precision {
 }
 
 async function opened(body: Frame["body"], name: string, options?: NativeOptions): Promise<Opened> {
+  const kvBytes = options?.kvBytes;
+  if (kvBytes !== undefined && !(Number.isSafeInteger(kvBytes) && kvBytes > 0)) {
+    throw new EngineError("input", `Option kvBytes is "${kvBytes}", expected a whole number above 0`);
+  }
   const symbols = loadLibrary();
   const jobs = new Jobs(symbols);
   if (options?.threads !== undefined) {
@@ -294,13 +323,7 @@ async function opened(body: Frame["body"], name: string, options?: NativeOptions
   }
   const answer = await jobs.call({ body, arrays: {} });
   const info = { ...(answer.body["info"] as Omit<ModelInfo, "name">), name };
-  return { symbols, jobs, model: answer.body["model"] as number, info };
-}
-
-function samplingOf(request: GenerateRequest): Record<string, unknown> {
-  const { maxTokens, temperature = 1, topK = 0, topP = 1, stop = [], ignoreEos = false, key } = request;
-  const { seed = 0, step = 0, prompt = 0, rollout = 0 } = key ?? {};
-  return { maxTokens, temperature, topK, topP, stop, ignoreEos, key: { seed, step, prompt, rollout } };
+  return { symbols, jobs, model: answer.body["model"] as number, info, kvBytes };
 }
 
 function* eventsOf(event: Frame): Generator<TokenEvent | DoneEvent> {

@@ -6,12 +6,12 @@
 //! what the whole pass gives. Memory is one row of scores a query of the tile, never rows × rows.
 
 use super::disjoint::Disjoint;
-use super::gemm::{Packed, Right, Store, View, gemm};
+use super::gemm::{PANEL, Packed, Right, Store, View, gemm};
 use super::isa::simd_fn;
 use super::real::{Real, lane_max, lane_sum};
 use super::rowwise::{regroup, scaled_copy};
 use super::stored::Element;
-use crate::backend::{Backend, DecodeGroup, Heads, chunks};
+use crate::backend::{Backend, DecodeGroup, Heads, Piece, chunks};
 use crate::forest::Layout;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -33,10 +33,17 @@ pub struct HeadCache<F: Real, A: Element<F>> {
 pub type Cache<F, A> = Vec<HeadCache<F, A>>;
 
 /// See [`Backend::empty_cache`].
-pub fn empty_cache<F: Real, A: Element<F>>(heads: Heads) -> Cache<F, A> {
-    let head =
-        || HeadCache { keys: Packed::empty(heads.head_dim, 0), values: Packed::empty(0, heads.head_dim) };
-    std::iter::repeat_with(head).take(heads.kv_heads).collect()
+pub fn empty_cache<F: Real, A: Element<F>>(heads: Heads, tokens: usize) -> Cache<F, A> {
+    let d = heads.head_dim;
+    let head = || HeadCache { keys: Packed::with_columns(d, tokens), values: Packed::with_rows(tokens, d) };
+    (0..heads.kv_heads).map(|_| head()).collect()
+}
+
+/// See [`Backend::cache_bytes`].
+pub fn cache_bytes<A>(heads: Heads, tokens: usize) -> usize {
+    let d = heads.head_dim;
+    let elements = d * tokens.next_multiple_of(PANEL) + d.next_multiple_of(PANEL) * tokens;
+    heads.kv_heads * elements * size_of::<A>()
 }
 
 /// See [`Backend::append`].
@@ -180,6 +187,65 @@ pub fn forward<F: Real, A: Element<F>>(
     caches
 }
 
+/// See [`Backend::attention_extend`].
+pub fn extend<F: Real, A: Element<F>>(
+    [q, k, v]: [&[A]; 3],
+    pieces: &[Piece],
+    heads: Heads,
+    caches: &mut [&mut Cache<F, A>],
+    out: &mut [A],
+) {
+    let Heads { heads: all, kv_heads, head_dim: d } = heads;
+    let group = heads.group();
+    let n = out.len() / (all * d);
+    // Tokens of each piece's own cache that earlier passes left.
+    let mut before = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let own = &mut *caches[piece.own];
+        before.push(own[0].keys.n);
+        own.par_iter_mut().enumerate().for_each(|(h, head)| {
+            for t in piece.rows.clone() {
+                let at = (t * kv_heads + h) * d;
+                head.keys.push_column(&k[at..at + d]);
+                head.values.push_row(&v[at..at + d]);
+            }
+        });
+    }
+    let caches = &*caches;
+    let queries = regroup::<F, A>(q, n, kv_heads, group * d, scale::<F>(heads));
+    let tiles: Vec<(usize, Range<usize>)> = (0..pieces.len())
+        .flat_map(|p| chunks(pieces[p].rows.len(), QUERY_TILE).map(move |t| (p, t)))
+        .collect();
+    let out = Disjoint::new(out);
+    (0..tiles.len() * kv_heads).into_par_iter().for_each(|task| {
+        let (p, tile) = &tiles[task / kv_heads];
+        let h = task % kv_heads;
+        let piece = &pieces[*p];
+        let first = piece.rows.start + tile.start;
+        let rows = tile.len() * group;
+        let mut position = 0;
+        let mut parts = Vec::with_capacity(piece.ancestors.len() + 1);
+        for &a in &piece.ancestors {
+            let head = &caches[a][h];
+            parts.push(Part { rows: 0..rows, head, tokens: head.keys.n, position });
+            position += head.keys.n;
+        }
+        let seen = before[*p] + tile.end;
+        parts.push(Part { rows: 0..rows, head: &caches[piece.own][h], tokens: seen, position });
+        F::tile_memory().with_borrow_mut(|[scores, sums, _]| {
+            let queries = &queries[(h * n + first) * group * d..][..rows * d];
+            let valid = |r: usize| position + before[*p] + tile.start + r / group + 1;
+            let stats = attend(queries, d, &parts, valid, scores, sums);
+            for (r, (_, sum)) in stats.into_iter().enumerate() {
+                let head = (first + r / group) * all + h * group + r % group;
+                // SAFETY: each task has tokens and heads of its own.
+                let o = unsafe { out.slice(head * d, d) };
+                scaled_copy::<F, F, A>(&sums[r * d..][..d], F::ONE / sum, o);
+            }
+        });
+    });
+}
+
 /// See [`Backend::attention_decode`].
 pub fn decode<F: Real, A: Element<F>, B>(q: &[A], groups: &[DecodeGroup<B>], heads: Heads, out: &mut [A])
 where
@@ -221,4 +287,21 @@ where
             }
         });
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_holds_the_bytes_that_were_told_for_it() {
+        for (kv_heads, head_dim, tokens) in [(1, 8, 1), (3, 64, 15), (2, 40, 100)] {
+            let heads = Heads { heads: kv_heads * 2, kv_heads, head_dim };
+            let mut cache = empty_cache::<f32, f32>(heads, tokens);
+            let row = vec![1.0; kv_heads * head_dim];
+            (0..tokens).for_each(|_| append(&row, &row, 0, heads, &mut cache));
+            let held: usize = cache.iter().map(|head| head.keys.bytes() + head.values.bytes()).sum();
+            assert_eq!(held, cache_bytes::<f32>(heads, tokens));
+        }
+    }
 }

@@ -15,7 +15,7 @@ pub mod stored;
 mod vocab;
 
 use super::{
-    AdamWStep, Backend, DecodeGroup, Heads, Matrix, SampleRow, Sampled, Store, VocabHead, VocabRows,
+    AdamWStep, Backend, DecodeGroup, Heads, Matrix, Piece, SampleRow, Sampled, Store, VocabHead, VocabRows,
 };
 use crate::Result;
 use crate::forest::Layout;
@@ -239,12 +239,27 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         attention_backward::backward(qkv.map(|b| &b[..]), out, log_sums, d_out, layout, heads, d_qkv);
     }
 
-    fn empty_cache(&self, heads: Heads) -> Self::Cache {
-        attention::empty_cache(heads)
+    fn empty_cache(&self, heads: Heads, tokens: usize) -> Self::Cache {
+        attention::empty_cache(heads, tokens)
+    }
+
+    fn cache_bytes(&self, heads: Heads, tokens: usize) -> usize {
+        attention::cache_bytes::<A>(heads, tokens)
     }
 
     fn append(&self, k: &Buffer<A>, v: &Buffer<A>, row: usize, heads: Heads, cache: &mut Self::Cache) {
         attention::append(k, v, row, heads, cache);
+    }
+
+    fn attention_extend(
+        &self,
+        qkv: [&Buffer<A>; 3],
+        pieces: &[Piece],
+        heads: Heads,
+        caches: &mut [&mut Self::Cache],
+        out: &mut Buffer<A>,
+    ) {
+        attention::extend::<F, A>(qkv.map(|b| &b[..]), pieces, heads, caches, out);
     }
 
     fn attention_decode(

@@ -86,9 +86,23 @@ impl<P: Product> Packed<P> {
         (Self { data, capacity, k, n }, size)
     }
 
-    /// An empty matrix that grows by rows ([`Packed::push_row`], `k` = 0) or by columns (`n` = 0).
-    pub fn empty(k: usize, n: usize) -> Self {
-        Self { data: Vec::new(), capacity: k.div_ceil(P::GROUP), k, n }
+    /// An empty matrix that grows by rows, with room for so many: until then it is not moved and holds no more.
+    pub fn with_rows(rows: usize, n: usize) -> Self {
+        assert_eq!(P::GROUP, 1, "rows cannot be appended in groups");
+        let data = vec![P::Right::default(); n.div_ceil(PANEL) * rows * PANEL];
+        Self { data, capacity: rows, k: 0, n }
+    }
+
+    /// As [`Packed::with_rows`], growing by columns.
+    pub fn with_columns(k: usize, columns: usize) -> Self {
+        let capacity = k.div_ceil(P::GROUP);
+        let data = Vec::with_capacity(columns.div_ceil(PANEL) * capacity * PANEL * P::GROUP);
+        Self { data, capacity, k, n: 0 }
+    }
+
+    /// Bytes that it holds, room included.
+    pub fn bytes(&self) -> usize {
+        self.data.capacity() * size_of::<P::Right>()
     }
 
     /// Appends a row of n elements. Rows cannot be appended in groups.

@@ -133,16 +133,23 @@ fn grows_as_it_is_packed<P: Product<Sum = f32>>() {
         c
     };
     let whole = product(&Packed::new(View::rows(&b, n), k, n));
-    if P::GROUP == 1 {
-        let mut by_row = Packed::empty(0, n);
-        b.chunks(n).for_each(|row| by_row.push_row(row));
-        assert_eq!(whole, product(&by_row));
+    for (rows, columns) in [(0, 0), (7, 20), (k, n), (k + 9, n + 9)] {
+        let room = |packed: &Packed<P>| packed.bytes();
+        let mut by_column = Packed::with_columns(k, columns);
+        let before = room(&by_column);
+        for j in 0..n {
+            by_column.push_column(&(0..k).map(|p| b[p * n + j]).collect::<Vec<_>>());
+        }
+        assert_eq!(whole, product(&by_column));
+        assert!(columns < n || room(&by_column) == before, "room that was asked for is enough");
+        if P::GROUP == 1 {
+            let mut by_row = Packed::with_rows(rows, n);
+            let before = room(&by_row);
+            b.chunks(n).for_each(|row| by_row.push_row(row));
+            assert_eq!(whole, product(&by_row));
+            assert!(rows < k || room(&by_row) == before, "room that was asked for is enough");
+        }
     }
-    let mut by_column = Packed::empty(k, 0);
-    for j in 0..n {
-        by_column.push_column(&(0..k).map(|p| b[p * n + j]).collect::<Vec<_>>());
-    }
-    assert_eq!(whole, product(&by_column));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use self::fixture::{Blob, File, Meta, config, small};
 use super::*;
+use crate::weights::Tensor;
 use crate::weights::{Dtype, TensorRef, dequantize::Encoding, load as load_any, save};
 
 fn open(file: &File) -> crate::Result<Checkpoint> {
