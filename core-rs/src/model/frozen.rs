@@ -1,7 +1,7 @@
 //! Weights that only forward passes read, laid out for products; those of a quantised file stay quantised.
 
 use super::layer::LayerWeights;
-use super::params::Params;
+use super::params::{Params, Spec};
 use super::reader::Reader;
 use crate::backend::{Backend, Matrix};
 use crate::config::ModelConfig;
@@ -103,6 +103,11 @@ impl<B: Backend> Frozen<B> {
             vocab,
             score: t.score.as_ref().map(Held::plain),
         }
+    }
+
+    /// Names and shapes of its tensors.
+    pub fn specs(&self, config: &ModelConfig) -> Params<Spec> {
+        Params::specs(config, self.tensors.score.is_some(), self.tensors.lm_head.is_some())
     }
 
     /// Whether there is a score head.

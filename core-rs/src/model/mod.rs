@@ -3,8 +3,10 @@
 pub mod decoder;
 #[cfg(test)]
 mod decoder_tests;
-pub mod frozen;
+mod frozen;
+mod frozen_model;
 mod init;
+mod language_model;
 pub mod layer;
 pub mod params;
 pub mod reader;
@@ -15,13 +17,15 @@ use crate::backend::{AdamWStep, Backend, threads};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
-use crate::generate::{self, Event, Generation, Request};
-use crate::tokenizer::Tokenizer;
+use crate::generate::{self, Event, Request};
 use crate::weights::{self, Checkpoint, Dtype, Tensor, TensorRef, TextAssets};
 use crate::{Error, Result};
 pub use decoder::Coefficients;
 use decoder::Decoder;
+pub use frozen_model::FrozenModel;
 use half::bf16;
+pub use language_model::LanguageModel;
+use language_model::{generate_all, logprobs};
 use params::{Params, Spec};
 pub use reader::ForwardOptions;
 use reader::Pass;
@@ -132,31 +136,6 @@ impl Model {
         Ok(Self::new(config, weights, text, precision))
     }
 
-    /// Its shape.
-    pub fn config(&self) -> &ModelConfig {
-        &self.config
-    }
-
-    /// What its products read.
-    pub fn precision(&self) -> Precision {
-        self.precision
-    }
-
-    /// Its tokenizer and template.
-    pub fn text(&self) -> &TextAssets {
-        &self.text
-    }
-
-    /// Elements of all tensors.
-    pub fn num_parameters(&self) -> usize {
-        self.weights.iter().map(|w| w.len()).sum()
-    }
-
-    /// Whether it has a score head.
-    pub fn has_score_head(&self) -> bool {
-        self.weights.score.is_some()
-    }
-
     /// Adds a score head of zeros, unless there is one. Moments of the optimizer are forgotten.
     pub fn add_score_head(&mut self) {
         if self.weights.score.is_none() {
@@ -187,30 +166,6 @@ impl Model {
                 let pass = self.bf16().forward(forest, options, cancel)?;
                 Ok(tape(pass, options, self.version, AnyPass::Bf16))
             }
-        })
-    }
-
-    /// Log-probability of each token as [`Tape::logprobs`], keeping nothing else.
-    pub fn logprobs(
-        &self,
-        forest: &Forest,
-        temperature: f32,
-        select: Option<&[u8]>,
-        cancel: &Cancel,
-    ) -> Result<Vec<f32>> {
-        let select = select.map(<[u8]>::to_vec);
-        let options = ForwardOptions { temperature, select, ..ForwardOptions::default() };
-        threads::install(|| match self.precision {
-            Precision::F32 => Ok(self.f32().score_only(forest, &options, cancel)?.logprobs()),
-            Precision::Bf16 => Ok(self.bf16().score_only(forest, &options, cancel)?.logprobs()),
-        })
-    }
-
-    /// Raw logits behind each of the given tokens, rows × vocab.
-    pub fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>> {
-        threads::install(|| match self.precision {
-            Precision::F32 => self.f32().reader().logits(forest, rows, &Cancel::new()),
-            Precision::Bf16 => self.bf16().reader().logits(forest, rows, &Cancel::new()),
         })
     }
 
@@ -304,28 +259,11 @@ impl Model {
         self.gradients = None;
     }
 
-    /// A copy of the weights as they are now, without gradients and moments.
-    pub fn snapshot(&self) -> Model {
-        Self::new(self.config.clone(), self.weights.clone(), self.text.clone(), self.precision)
-    }
-
-    /// Generates all requests, as many at once as memory allows, telling `sink` of each token and each end. An error
-    /// of the sink ends it.
-    pub fn generate(
-        &self,
-        requests: &[Request],
-        options: &generate::Options,
-        cancel: &Cancel,
-        sink: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<generate::Summary> {
-        if requests.is_empty() {
-            return Ok(generate::Summary::default());
-        }
-        let tokenizer = self.text.tokenizer.as_ref();
-        match self.precision {
-            Precision::F32 => generate_all(&self.f32(), tokenizer, requests, options, cancel, sink),
-            Precision::Bf16 => generate_all(&self.bf16(), tokenizer, requests, options, cancel, sink),
-        }
+    /// A copy of the weights as they are now, for forward passes alone.
+    pub fn snapshot(&self) -> FrozenModel {
+        threads::install(|| {
+            FrozenModel::copy(self.config.clone(), &self.weights, self.text.clone(), self.precision)
+        })
     }
 
     /// Writes a Hugging Face directory, and the optimizer's state beside it if asked.
@@ -376,30 +314,82 @@ impl Model {
     }
 }
 
-fn generate_all<B: Backend>(
-    decoder: &Decoder<B>,
-    tokenizer: Option<&Tokenizer>,
-    requests: &[Request],
-    options: &generate::Options,
-    cancel: &Cancel,
-    sink: &mut dyn FnMut(Event) -> Result<()>,
-) -> Result<generate::Summary> {
-    let packed = threads::install(|| decoder.pack());
-    let reader = decoder.packed_reader(&packed);
-    let mut generation = threads::install(|| Generation::start(reader, tokenizer, requests, options))?;
-    // A sink that waits for a slow reader must not hold a thread of the pool meanwhile.
-    while let Some(events) = threads::install(|| generation.advance(cancel))? {
-        events.into_iter().try_for_each(&mut *sink)?;
-    }
-    Ok(generation.summary())
-}
-
 /// Prefixes of the moments' names.
 const FIRST: &str = "first.";
 const SECOND: &str = "second.";
 
 fn prefixed(specs: &Params<Spec>, prefix: &str) -> Params<Spec> {
     specs.map(|s| Spec { name: format!("{prefix}{}", s.name), shape: s.shape.clone() })
+}
+
+impl LanguageModel for Model {
+    fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    fn text(&self) -> &TextAssets {
+        &self.text
+    }
+
+    fn num_parameters(&self) -> usize {
+        self.weights.iter().map(|w| w.len()).sum()
+    }
+
+    fn has_score_head(&self) -> bool {
+        self.weights.score.is_some()
+    }
+
+    fn is_frozen(&self) -> bool {
+        false
+    }
+
+    fn logprobs(
+        &self,
+        forest: &Forest,
+        temperature: f32,
+        select: Option<&[u8]>,
+        cancel: &Cancel,
+    ) -> Result<Vec<f32>> {
+        threads::install(|| match self.precision {
+            Precision::F32 => logprobs(&self.f32().reader(), forest, temperature, select, cancel),
+            Precision::Bf16 => logprobs(&self.bf16().reader(), forest, temperature, select, cancel),
+        })
+    }
+
+    fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>> {
+        threads::install(|| match self.precision {
+            Precision::F32 => self.f32().reader().logits(forest, rows, &Cancel::new()),
+            Precision::Bf16 => self.bf16().reader().logits(forest, rows, &Cancel::new()),
+        })
+    }
+
+    fn generate(
+        &self,
+        requests: &[Request],
+        options: &generate::Options,
+        cancel: &Cancel,
+        sink: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<generate::Summary> {
+        fn packed<B: Backend>(
+            decoder: &Decoder<B>,
+            text: &TextAssets,
+            (requests, options): (&[Request], &generate::Options),
+            cancel: &Cancel,
+            sink: &mut dyn FnMut(Event) -> Result<()>,
+        ) -> Result<generate::Summary> {
+            let packed = threads::install(|| decoder.pack());
+            generate_all(decoder.packed_reader(&packed), text, (requests, options), cancel, sink)
+        }
+        let asked = (requests, options);
+        match self.precision {
+            Precision::F32 => packed(&self.f32(), &self.text, asked, cancel, sink),
+            Precision::Bf16 => packed(&self.bf16(), &self.text, asked, cancel, sink),
+        }
+    }
 }
 
 fn references<'a>(specs: &Params<Spec>, prefix: &str, values: &'a Params<Buffer>) -> Vec<TensorRef<'a>> {

@@ -2,13 +2,13 @@
 
 use super::frame::Frame;
 use super::job::Reply;
-use super::objects::Objects;
+use super::objects::{AnyModel, Objects};
 use crate::backend::threads;
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{self, DrawKey, Event, Request};
-use crate::model::{AdamW, Coefficients, ForwardOptions, Model, Precision};
+use crate::model::{AdamW, Coefficients, ForwardOptions, FrozenModel, LanguageModel, Model, Precision};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Dtype, TextAssets};
 use crate::{Error, Result};
@@ -24,7 +24,7 @@ enum Operation {
     /// Answers `{"threads"}`. 0 takes as many as the machine offers.
     SetThreads { threads: usize },
     /// Answers `{"model", "info"}`.
-    Load { path: PathBuf, precision: ProductPrecision },
+    Load { path: PathBuf, precision: ProductPrecision, frozen: bool },
     /// A new random model from a Hugging Face configuration and a `tokenizer.json`; answers as `load`.
     Init {
         config: Value,
@@ -184,22 +184,35 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    fn read<R>(&self, model: usize, work: impl FnOnce(&Model) -> Result<R>) -> Result<R> {
+    fn read<R>(&self, model: usize, work: impl FnOnce(&dyn LanguageModel) -> Result<R>) -> Result<R> {
         let shared = self.objects.model(model)?;
         let model = shared.read().map_err(|_| broken())?;
         self.cancel.check()?;
-        work(&model)
+        work(model.language_model())
+    }
+
+    fn read_trainable<R>(&self, model: usize, work: impl FnOnce(&Model) -> Result<R>) -> Result<R> {
+        let shared = self.objects.model(model)?;
+        let model = shared.read().map_err(|_| broken())?;
+        self.cancel.check()?;
+        match &*model {
+            AnyModel::Trainable(model) => work(model),
+            AnyModel::Frozen(_) => Err(frozen()),
+        }
     }
 
     fn write<R>(&self, model: usize, work: impl FnOnce(&mut Model) -> Result<R>) -> Result<R> {
         let shared = self.objects.model(model)?;
         let mut model = shared.write().map_err(|_| broken())?;
         self.cancel.check()?;
-        work(&mut model)
+        match &mut *model {
+            AnyModel::Trainable(model) => work(model),
+            AnyModel::Frozen(_) => Err(frozen()),
+        }
     }
 
-    fn open(&self, model: Model) -> Result<Reply> {
-        let info = info(&model);
+    fn open(&self, model: AnyModel) -> Result<Reply> {
+        let info = info(model.language_model());
         let grant = self.objects.insert_model(model)?;
         let frame = Frame::new(json!({ "model": grant.handle(), "info": info }));
         Ok(Reply { frame, grant: Some(grant) })
@@ -208,13 +221,22 @@ impl Running<'_> {
     /// The operations that take no arrays.
     fn plain(&self, operation: Operation) -> Result<Reply> {
         let body = match operation {
-            Operation::Load { path, precision } => {
-                return self.open(Model::load(&path, precision.into())?);
+            Operation::Load { path, precision, frozen: true } => {
+                let model = FrozenModel::load(&path, precision.into())?;
+                return self.open(AnyModel::Frozen(Box::new(model)));
+            }
+            Operation::Load { path, precision, frozen: false } => {
+                let model = Model::load(&path, precision.into())?;
+                return self.open(AnyModel::Trainable(Box::new(model)));
             }
             Operation::Init { config, tokenizer, chat_template, seed, precision } => {
-                return self.open(init(&config, tokenizer, chat_template, seed, precision.into())?);
+                let model = init(&config, tokenizer, chat_template, seed, precision.into())?;
+                return self.open(AnyModel::Trainable(Box::new(model)));
             }
-            Operation::Snapshot { model } => return self.open(self.read(model, |m| Ok(m.snapshot()))?),
+            Operation::Snapshot { model } => {
+                let model = self.read_trainable(model, |m| Ok(m.snapshot()))?;
+                return self.open(AnyModel::Frozen(Box::new(model)));
+            }
             Operation::Encode { model, texts } => return self.encode(model, &texts),
             Operation::Step { model, learning_rate, beta1, beta2, epsilon, weight_decay, max_grad_norm } => {
                 let options = AdamW { learning_rate, beta1, beta2, epsilon, weight_decay, max_grad_norm };
@@ -235,7 +257,7 @@ impl Running<'_> {
                 Ok(json!({}))
             })?,
             Operation::Save { model, path, dtype, optimizer } => {
-                self.read(model, |m| m.save(&path, dtype.into(), optimizer))?;
+                self.read_trainable(model, |m| m.save(&path, dtype.into(), optimizer))?;
                 json!({})
             }
             Operation::Restore { model, path } => {
@@ -306,7 +328,7 @@ impl Running<'_> {
     }
 
     fn forward(&self, model: usize, forest: &Forest, options: &ForwardOptions) -> Result<Reply> {
-        let tape = self.read(model, |m| m.forward(forest, options, self.cancel))?;
+        let tape = self.read_trainable(model, |m| m.forward(forest, options, self.cancel))?;
         let results = [&tape.logprobs, &tape.entropies, &tape.scores].map(Clone::clone);
         let grant = self.objects.insert_tape(model, tape)?;
         let [logprobs, entropies, scores] = results;
@@ -349,16 +371,23 @@ fn sequences(mut arrays: Frame) -> Result<Vec<Vec<u32>>> {
     Ok(lengths.iter().map(|&n| rest.by_ref().take(n as usize).collect()).collect())
 }
 
+fn frozen() -> Error {
+    Error::Input(
+        "The model is frozen, for inference alone: open it without \"frozen\" to train or save it".into(),
+    )
+}
+
 /// A panic while a model was being changed leaves it half changed.
 fn broken() -> Error {
     Error::Internal("an earlier fault left this model half changed; load it again".into())
 }
 
-fn info(model: &Model) -> Value {
+fn info(model: &dyn LanguageModel) -> Value {
     let (config, text) = (model.config(), model.text());
     json!({
         "backend": threads::describe(model.precision()),
         "precision": model.precision().name(),
+        "frozen": model.is_frozen(),
         "parameters": model.num_parameters(),
         "vocabSize": config.vocab_size,
         "contextLength": config.max_position,
@@ -402,7 +431,7 @@ fn init(
     Model::init(config, text, seed, precision)
 }
 
-fn tokenizer(model: &Model) -> Result<&Tokenizer> {
+fn tokenizer(model: &dyn LanguageModel) -> Result<&Tokenizer> {
     model.text().tokenizer.as_ref().ok_or_else(|| Error::Input("The model has no tokenizer".into()))
 }
 

@@ -331,13 +331,20 @@ fn a_reader_that_waits_for_other_work_does_not_hold_the_only_thread() {
             let other = shared.clone();
             let scored = std::thread::spawn(move || {
                 let forest = Forest::flat(&[vec![5, 6, 7]]).unwrap();
-                other.read().unwrap().logprobs(&forest, 1.0, None, &Cancel::new()).unwrap().len()
+                other
+                    .read()
+                    .unwrap()
+                    .language_model()
+                    .logprobs(&forest, 1.0, None, &Cancel::new())
+                    .unwrap()
+                    .len()
             });
             assert_eq!(scored.join().unwrap(), 3);
             events += 1;
             Ok(())
         };
-        shared.read().unwrap().generate(&[request], &Options::default(), &Cancel::new(), &mut sink).unwrap();
+        let model = shared.read().unwrap();
+        model.language_model().generate(&[request], &Options::default(), &Cancel::new(), &mut sink).unwrap();
         found.send(events)
     });
     assert_eq!(result.recv_timeout(Duration::from_secs(20)).unwrap(), 4);

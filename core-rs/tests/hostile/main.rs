@@ -12,7 +12,7 @@ use std::sync::Mutex;
 
 use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::Forest;
-use rmr1_core::model::{ForwardOptions, Model, Precision};
+use rmr1_core::model::{ForwardOptions, LanguageModel, Model, Precision};
 
 use self::mutate::Damage;
 

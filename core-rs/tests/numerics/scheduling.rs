@@ -8,7 +8,7 @@ use rmr1_core::Error;
 use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::Forest;
 use rmr1_core::generate::{Event, Options, Request};
-use rmr1_core::model::Model;
+use rmr1_core::model::{LanguageModel, Model};
 use std::sync::LazyLock;
 
 static MODELS: LazyLock<Vec<Model>> =

@@ -3,7 +3,7 @@
 use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::{Forest, Layout};
 use rmr1_core::generate::{DrawKey, Event, Finish, Options, Request, Summary};
-use rmr1_core::model::{Coefficients, ForwardOptions, Model, Precision};
+use rmr1_core::model::{Coefficients, ForwardOptions, LanguageModel, Model, Precision};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -54,9 +54,8 @@ pub fn take_gradients(model: &mut Model) -> Gradients {
 }
 
 /// Log-probabilities of a forest.
-pub fn logprobs(model: &Model, forest: &Forest, temperature: f32) -> Vec<f32> {
-    let options = ForwardOptions { temperature, ..ForwardOptions::default() };
-    model.forward(forest, &options, &Cancel::new()).unwrap().logprobs
+pub fn logprobs(model: &dyn LanguageModel, forest: &Forest, temperature: f32) -> Vec<f32> {
+    model.logprobs(forest, temperature, None, &Cancel::new()).unwrap()
 }
 
 /// Coefficients with zeros where a path begins: there is no log-probability.
@@ -89,12 +88,16 @@ pub fn request(prompt: &[u32], temperature: f32, rollout: usize) -> Request {
 }
 
 /// Rollouts in the order of their requests. What was told token by token must be what was told at the end.
-pub fn generate(model: &Model, requests: &[Request]) -> Vec<Rollout> {
+pub fn generate(model: &dyn LanguageModel, requests: &[Request]) -> Vec<Rollout> {
     generate_with(model, requests, &Options::default()).0
 }
 
 /// As [`generate`], scheduled as told.
-pub fn generate_with(model: &Model, requests: &[Request], options: &Options) -> (Vec<Rollout>, Summary) {
+pub fn generate_with(
+    model: &dyn LanguageModel,
+    requests: &[Request],
+    options: &Options,
+) -> (Vec<Rollout>, Summary) {
     let mut streamed = vec![(Vec::new(), Vec::new()); requests.len()];
     let mut rollouts: Vec<Option<Rollout>> = requests.iter().map(|_| None).collect();
     let mut sink = |event| {
@@ -145,7 +148,7 @@ pub fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// SmolLM2-135M-Instruct as GGUF, by `RMR1_SMOLLM2` or where `deno task fetch` puts it.
-fn smollm2_path() -> Option<PathBuf> {
+pub fn smollm2_path() -> Option<PathBuf> {
     let path = match std::env::var_os("RMR1_SMOLLM2") {
         Some(path) => PathBuf::from(path),
         None => {
