@@ -85,6 +85,15 @@ fn damage(model: &files::Files, name: &str, count: u64, json: bool) -> Tally {
 }
 
 #[test]
+fn memory_is_counted() {
+    let _turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
+    let size = 5 << 20;
+    let (sum, peak) =
+        limits::watched("five MiB", size, || vec![1u8; size].iter().map(|b| u64::from(*b)).sum::<u64>());
+    assert!(sum == size as u64 && (size..size + (1 << 20)).contains(&peak), "{peak}");
+}
+
+#[test]
 fn safetensors() {
     let tally = damage(&files::hugging_face(), "model.safetensors", 2000, false);
     assert!(tally.refused > 400 && tally.ran > 20);
@@ -124,6 +133,8 @@ fn tokenizer_configs() {
 
 #[test]
 fn gguf() {
-    let tally = damage(&files::gguf(), "model.gguf", 1800, false);
-    assert!(tally.refused > 400 && tally.ran > 20);
+    let tally = damage(&files::gguf(files::Vocabulary::ByteLevel), "model.gguf", 1000, false);
+    assert!(tally.refused > 200 && tally.ran > 100);
+    let tally = damage(&files::gguf(files::Vocabulary::SentencePiece), "model.gguf", 800, false);
+    assert!(tally.refused > 200 && tally.ran > 100);
 }
