@@ -190,9 +190,23 @@ const KINDS: [(u32, usize, usize); 10] = [
     (14, 210, 256),
 ];
 
-/// A Llama of one layer with rows of 256, so that every encoding but F16 is there, and a byte-level tokenizer.
-pub fn gguf() -> Files {
-    let tokens = tokens();
+/// How a vocabulary is kept in GGUF.
+pub enum Vocabulary {
+    ByteLevel,
+    SentencePiece,
+}
+
+/// A Llama of one layer with rows of 256, so that every encoding but F16 is there, and a tokenizer.
+pub fn gguf(vocabulary: Vocabulary) -> Files {
+    let (model, tokens) = match vocabulary {
+        Vocabulary::ByteLevel => ("gpt2", tokens()),
+        Vocabulary::SentencePiece => {
+            let pieces = ["h", "e", "l", "o", "\u{2581}", "he", "ll", "llo", "hello", "\u{2581}hello"];
+            let bytes = (0..256).map(|byte| format!("<0x{byte:02X}>"));
+            let controls = ["<|start|>", "<|end|>"].map(str::to_owned);
+            ("llama", controls.into_iter().chain(bytes).chain(pieces.map(str::to_owned)).collect())
+        }
+    };
     let mut metadata = Gguf::default();
     let mut keys = 0;
     for (key, number) in [
@@ -213,7 +227,7 @@ pub fn gguf() -> Files {
     }
     for (key, text) in [
         ("general.architecture", "llama"),
-        ("tokenizer.ggml.model", "gpt2"),
+        ("tokenizer.ggml.model", model),
         ("tokenizer.ggml.pre", "llama-bpe"),
         ("tokenizer.chat_template", "{{ messages }}"),
     ] {
@@ -232,7 +246,7 @@ pub fn gguf() -> Files {
     metadata.text("tokenizer.ggml.merges");
     metadata.list(8, &MERGES, |out, pair| out.text(&pair.join(" ")));
     metadata.text("tokenizer.ggml.scores");
-    metadata.list(6, &tokens, |out, _| out.u32(0));
+    metadata.list(6, &tokens, |out, token| out.u32((token.len() as f32).to_bits()));
     keys += 5;
 
     let names = ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"];

@@ -47,6 +47,8 @@ static WATCHDOG: Once = Once::new();
 /// when it takes too long, or an allocation goes beyond four times `cap`.
 pub fn watched<T>(case: &str, cap: usize, work: impl FnOnce() -> T) -> (T, usize) {
     WATCHDOG.call_once(|| {
+        // A backtrace, where the environment asks for one, takes more memory than the case.
+        std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
         std::thread::spawn(watch);
     });
     *CASE.lock().unwrap() = Some((case.to_owned(), Instant::now()));

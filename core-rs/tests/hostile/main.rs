@@ -1,6 +1,6 @@
 //! Files from strangers. Thousands of damaged weights, indexes, configs, tokenizers and GGUF files are loaded; each must
 //! give an error or a model that runs a forward pass, with no panic, soon, and in memory that the file accounts for.
-//! Damaged chat templates are tested where they are rendered, in `ts/engine/hostile_template_test.ts`.
+//! These are 8,500; 1,500 damaged chat templates more are rendered in `ts/engine/hostile_template_test.ts`.
 
 mod files;
 mod limits;
@@ -85,6 +85,14 @@ fn damage(model: &files::Files, name: &str, count: u64, json: bool) -> Tally {
 }
 
 #[test]
+fn memory_is_counted() {
+    let _turn = TURN.lock().unwrap_or_else(|broken| broken.into_inner());
+    let size = 5 << 20;
+    let ((), peak) = limits::watched("five MiB", size, || drop(std::hint::black_box(vec![1u8; size])));
+    assert!((size..size + (1 << 20)).contains(&peak), "{peak}");
+}
+
+#[test]
 fn safetensors() {
     let tally = damage(&files::hugging_face(), "model.safetensors", 2000, false);
     assert!(tally.refused > 400 && tally.ran > 20);
@@ -124,6 +132,8 @@ fn tokenizer_configs() {
 
 #[test]
 fn gguf() {
-    let tally = damage(&files::gguf(), "model.gguf", 1800, false);
-    assert!(tally.refused > 400 && tally.ran > 20);
+    let tally = damage(&files::gguf(files::Vocabulary::ByteLevel), "model.gguf", 1000, false);
+    assert!(tally.refused > 200 && tally.ran > 100);
+    let tally = damage(&files::gguf(files::Vocabulary::SentencePiece), "model.gguf", 800, false);
+    assert!(tally.refused > 200 && tally.ran > 100);
 }
