@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { NativeEngine } from "../engine/native/native_engine.ts";
+import type { NativeEngine, NativeOptions, NativeReference } from "../engine/native/native_engine.ts";
 import { resolveModel } from "../models/mod.ts";
-import { PRECISIONS } from "../engine/engine.ts";
+import { type Engine, PRECISIONS } from "../engine/engine.ts";
 import { anyText, defaulted, oneOf, required, type Values, wholeNumber } from "./parser.ts";
 
 /** Options that say how a model is computed. */
@@ -13,6 +13,8 @@ export const ENGINE_OPTIONS = {
   threads: defaulted("--threads", wholeNumber({ min: 0, max: 1024 }), 0, "Threads, 0 for all cores"),
   precision: defaulted("--precision", oneOf(PRECISIONS), "f32", "What matrix products read"),
 };
+
+type EngineChoice = Values<typeof ENGINE_OPTIONS>;
 
 /** Options of every command that opens a model. */
 export const MODEL_OPTIONS = {
@@ -28,16 +30,24 @@ export const MODEL_OPTIONS = {
  * Opens a model by its name or path on the native engine. The engine's module is loaded only now, so that commands
  * without a model run where the core has not been built.
  */
-export async function openModel(
-  model: string,
-  { threads, precision }: Values<typeof ENGINE_OPTIONS>,
-): Promise<NativeEngine> {
+export async function openModel(model: string, options: EngineChoice): Promise<NativeEngine> {
   const path = await resolveModel(model);
   const { NativeEngine } = await import("../engine/native/native_engine.ts");
-  return await NativeEngine.open(path, { precision, ...(threads > 0 && { threads }) });
+  return await NativeEngine.open(path, nativeOptions(options));
+}
+
+/** As {@link openModel}, for inference alone: the same bits in less memory. */
+export async function openFrozen(model: string, options: EngineChoice): Promise<NativeReference> {
+  const path = await resolveModel(model);
+  const { NativeReference } = await import("../engine/native/native_engine.ts");
+  return await NativeReference.open(path, nativeOptions(options));
+}
+
+function nativeOptions({ threads, precision }: EngineChoice): NativeOptions {
+  return { precision, ...(threads > 0 && { threads }) };
 }
 
 /** One line about an opened model: what it is and where it runs. */
-export function describeModel({ info }: NativeEngine): string {
+export function describeModel({ info }: Engine): string {
   return `model ${info.name} · ${(info.parameters / 1e6).toFixed(1)} M parameters · ${info.backend}\n`;
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { DoneEvent, GenerateSummary } from "../engine/mod.ts";
-import { describeModel, MODEL_OPTIONS, openModel } from "./engine.ts";
+import { describeModel, MODEL_OPTIONS, openFrozen } from "./engine.ts";
 import {
   anyNumber,
   anyText,
@@ -49,7 +49,7 @@ export const generate: Command = defineCommand({
     ignoreEos: flag("--ignore-eos", "Never draw an end-of-sequence token"),
   },
   async run({ model, threads, precision, ids, text, ...sampling }, { out, log, signal }) {
-    await using engine = await openModel(model, { threads, precision });
+    await using engine = await openFrozen(model, { threads, precision });
     log(describeModel(engine));
     const prompt = await promptTokens(engine, { ids, text });
     const onSummary = ({ kvPeak, kvBudget }: GenerateSummary): void =>

@@ -7,7 +7,7 @@ import { PROTOCOLS } from "../cor/mod.ts";
 import type { Engine } from "../engine/mod.ts";
 import { type Judge, JUDGE_SPECS, openJudge } from "../judge/mod.ts";
 import { resolveModel } from "../models/mod.ts";
-import { ENGINE_OPTIONS, openModel } from "./engine.ts";
+import { ENGINE_OPTIONS, openFrozen } from "./engine.ts";
 import {
   anyNumber,
   anyText,
@@ -44,6 +44,6 @@ export async function openNamedJudge(
   return await openJudge(judge.startsWith("baseline:") ? judge : await resolveModel(judge), {
     ...options,
     ...(protocol !== undefined && { protocol }),
-    openEngine: async (path) => wrap(await openModel(path, { threads, precision })),
+    openEngine: async (path) => wrap(await openFrozen(path, { threads, precision })),
   });
 }

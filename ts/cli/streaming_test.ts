@@ -20,6 +20,7 @@ function byteEngine(text: string): Engine {
       chatTemplate: null,
       hasTokenizer: true,
       precision: null,
+      frozen: false,
       hasScoreHead: false,
     },
     encode: (texts) => Promise.resolve(texts.map((each) => Uint32Array.from(new TextEncoder().encode(each)))),

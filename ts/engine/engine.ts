@@ -159,6 +159,8 @@ export interface ModelInfo {
   readonly backend: string;
   /** What the engine's products read; null where the engine does not say. */
   readonly precision: Precision | null;
+  /** Whether the model is for inference alone, its weights packed, or quantised as its file. */
+  readonly frozen: boolean;
   readonly parameters: number;
   readonly vocabSize: number;
   /** Longest context in tokens. */

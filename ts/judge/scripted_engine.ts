@@ -34,6 +34,7 @@ export class ScriptedEngine implements Engine {
       chatTemplate: "scripted",
       hasTokenizer: true,
       precision: null,
+      frozen: false,
       hasScoreHead: false,
       ...info,
     };

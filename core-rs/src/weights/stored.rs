@@ -28,6 +28,15 @@ pub struct StoredTensor<'a> {
     pub(super) order: RowOrder,
 }
 
+#[cfg(test)]
+impl<'a> StoredTensor<'a> {
+    /// A matrix in blocks.
+    pub(crate) fn of_blocks(encoding: Encoding, shape: [usize; 2], bytes: &'a [u8]) -> Self {
+        let (file, name, order) = (Path::new("memory"), "blocks".to_owned(), RowOrder::Plain);
+        Self { file, name, shape: shape.to_vec(), encoding, bytes, order }
+    }
+}
+
 impl StoredTensor<'_> {
     /// Its Hugging Face name.
     pub(crate) fn name(&self) -> &str {

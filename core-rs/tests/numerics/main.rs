@@ -4,6 +4,8 @@
 mod bf16;
 mod determinism;
 mod fixture;
+mod forest;
+mod frozen;
 mod sampler_trainer;
 mod scheduling;
 mod smollm2_parity;

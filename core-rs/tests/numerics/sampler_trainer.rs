@@ -137,7 +137,7 @@ fn smollm2_at_any_batch_and_temperature() {
         for (size, temperature) in [(1, 0.7), (3, 1.0), (16, 0.7), (16, 1.0)] {
             let requests = batch(size, temperature, 40, 49152, 11);
             let what = format!("SmolLM2 at {precision:?}, batch {size}, temperature {temperature}");
-            check(&model, &requests, &generate(&model, &requests), temperature, &what);
+            check(&model, &requests, &generate(&*model, &requests), temperature, &what);
         }
     }
 }

@@ -70,7 +70,7 @@ interface Opened {
   readonly kvBytes: number | undefined;
 }
 
-/** A frozen model in the core. {@link NativeEngine.reference} makes it. */
+/** A model in the core that has forward passes alone. {@link NativeEngine.reference} makes one, too. */
 export class NativeReference implements Engine {
   readonly #symbols: NativeSymbols;
   readonly #jobs: Jobs;
@@ -88,6 +88,14 @@ export class NativeReference implements Engine {
     this.#jobs = jobs;
     this.#model = model;
     this.#info = info;
+  }
+
+  /**
+   * Opens a model for inference alone: a Hugging Face folder, a folder with one GGUF file, or a GGUF file. Quantised
+   * weights stay quantised in memory. Results have the bits that {@link NativeEngine.open} gives.
+   */
+  static async open(path: string, options?: NativeOptions): Promise<NativeReference> {
+    return new NativeReference(await opened(loading(path, true, options), path, options));
   }
 
   /** As {@link Engine.info}. */
@@ -220,10 +228,10 @@ export class NativeReference implements Engine {
  * ```
  */
 export class NativeEngine extends NativeReference implements TrainableEngine {
-  /** Opens a Hugging Face folder, a folder with one GGUF file, or a GGUF file. */
-  static async open(path: string, options?: NativeOptions): Promise<NativeEngine> {
+  /** Opens a model to be trained: a Hugging Face folder, a folder with one GGUF file, or a GGUF file. */
+  static override async open(path: string, options?: NativeOptions): Promise<NativeEngine> {
     return new NativeEngine(
-      await opened({ op: "load", path, precision: precisionOf(options) }, path, options),
+      await opened(loading(path, false, options), path, options),
     );
   }
 
@@ -305,6 +313,10 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
   async addScoreHead(): Promise<void> {
     this.describe(await this.change({ op: "add_score_head" }));
   }
+}
+
+function loading(path: string, frozen: boolean, options?: NativeOptions): Frame["body"] {
+  return { op: "load", path, precision: precisionOf(options), frozen };
 }
 
 function precisionOf(options?: NativeOptions): Precision {

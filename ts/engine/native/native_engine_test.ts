@@ -143,6 +143,7 @@ test("an engine says what it is and never hides its device", async () => {
     eosToken: "</s>",
     hasTokenizer: true,
     precision: "f32",
+    frozen: false,
     hasScoreHead: false,
   });
   expect(info.backend).toMatch(/^cpu \(1 thread, .+\)$/);

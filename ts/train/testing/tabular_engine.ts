@@ -90,6 +90,7 @@ export class TabularEngine implements TrainableEngine {
       chatTemplate: "test",
       hasTokenizer: true,
       precision: null,
+      frozen: false,
       hasScoreHead: false,
     };
   }

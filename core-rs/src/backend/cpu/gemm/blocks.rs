@@ -19,7 +19,7 @@ const QUAD: usize = 4;
 const VECTOR: usize = LANES * QUAD;
 
 /// Scales or minimums: `[n / PANEL][k / run][PANEL]`.
-enum Factors {
+pub(super) enum Factors {
     /// What formats with one scale a block store.
     Half(Vec<f16>),
     /// Products of two scales.
@@ -53,11 +53,11 @@ pub struct Blocks {
     pub k: usize,
     /// Columns.
     pub n: usize,
-    run: usize,
-    nibbles: bool,
-    integers: Vec<u8>,
-    scales: Factors,
-    minimums: Factors,
+    pub(super) run: usize,
+    pub(super) nibbles: bool,
+    pub(super) integers: Vec<u8>,
+    pub(super) scales: Factors,
+    pub(super) minimums: Factors,
 }
 
 /// One panel on its way.
@@ -101,7 +101,7 @@ impl Blocks {
     }
 
     /// Bytes of a run of one half panel's integers.
-    fn run_bytes(&self) -> usize {
+    pub(super) fn run_bytes(&self) -> usize {
         run_bytes(self.run, self.nibbles)
     }
 

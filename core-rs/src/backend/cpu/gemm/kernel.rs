@@ -4,6 +4,7 @@ use super::super::isa::Isa;
 use super::super::pool::Pooled;
 use super::super::real::Real;
 use super::super::stored::Stored;
+use super::blocks::Blocks;
 use half::bf16;
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -71,8 +72,40 @@ pub trait Product: 'static {
     /// The tile's addresses are valid for its extents.
     unsafe fn kernel(tile: &Tile<Self>);
 
+    /// Multiplies a few rows by one panel of quantised weights without expanding it, with the bits of
+    /// [`Product::kernel`] on the expanded panel. False where there is no such kernel or too many rows; nothing is done
+    /// then.
+    ///
+    /// # Safety
+    /// The addresses are valid for the rows, the blocks' k and the columns.
+    unsafe fn few_rows(_: &Few<Self::Left>) -> bool {
+        false
+    }
+
     /// This thread's memory.
     fn scratch() -> &'static LocalKey<Scratch<Self>>;
+}
+
+/// One panel of a product of a few rows with quantised weights.
+pub struct Few<'a, L> {
+    /// The weights.
+    pub blocks: &'a Blocks,
+    /// Which panel of them.
+    pub panel: usize,
+    /// Rows of the left-hand matrix.
+    pub rows: usize,
+    /// Columns of the panel that are wanted.
+    pub columns: usize,
+    /// Element p of row i stands `i * a_row + p` behind this.
+    pub a: *const L,
+    /// See `a`.
+    pub a_row: usize,
+    /// The result's first element.
+    pub c: *mut f32,
+    /// Distance of the result's rows.
+    pub c_row: usize,
+    /// [`Former::Ignore`] or [`Former::Add`].
+    pub former: Former,
 }
 
 /// Most rows of a tile.
@@ -117,6 +150,16 @@ impl Product for Full<f32> {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn few_rows(few: &Few<f32>) -> bool {
+        if few.rows > super::blocks_x86::FEW || Isa::current() != Isa::Avx512 {
+            return false;
+        }
+        // SAFETY: the caller's promise, and the features have been seen.
+        unsafe { super::blocks_x86::full(few) };
+        true
+    }
+
     scratch!(Full<f32>);
 }
 
@@ -153,6 +196,16 @@ impl Product for Bf16 {
                 _ => portable(tile),
             }
         }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    unsafe fn few_rows(few: &Few<bf16>) -> bool {
+        if few.rows > super::blocks_x86::FEW || !Isa::multiplies_bf16() {
+            return false;
+        }
+        // SAFETY: the caller's promise, and the features have been seen.
+        unsafe { super::blocks_x86::pairs(few) };
+        true
     }
 
     scratch!(Bf16);

@@ -7,6 +7,8 @@
 //! chain over all of k would be as fixed, but on SmolLM2 it made gradients ten times less exact.
 
 mod blocks;
+#[cfg(target_arch = "x86_64")]
+mod blocks_x86;
 pub mod kernel;
 mod packed;
 #[cfg(test)]
@@ -19,7 +21,7 @@ use super::rowwise::convert;
 use super::stored::Stored;
 pub use blocks::Blocks;
 pub use kernel::{Bf16, Full, PANEL, Product, Widened};
-use kernel::{Former, ROWS, Tile};
+use kernel::{Few, Former, ROWS, Tile};
 use packed::pack_panel;
 pub use packed::{Packed, View};
 use rayon::prelude::*;
@@ -192,6 +194,25 @@ unsafe fn block<P: Product>(
 ) {
     // Rows that are contiguous in whole groups are read where they stand; others are copied tile by tile.
     let gather = a.column != 1 || !k.is_multiple_of(P::GROUP);
+    if let (Right::Blocks(blocks, j0), false) = (b, gather || into == Store::Continue) {
+        // The result of such a product is f32: blocks are multiplied by nothing else that has a kernel for them.
+        let former = if into == Store::Replace { Former::Ignore } else { Former::Add };
+        let few = |j: usize| Few {
+            blocks,
+            panel: (j0 + j) / PANEL,
+            rows: m,
+            columns: PANEL.min(n - j),
+            a: a.data.as_ptr(),
+            a_row: a.row,
+            c: c.wrapping_add(j).cast(),
+            c_row: stride,
+            former,
+        };
+        // SAFETY: the rectangle is valid, and the views have been checked.
+        if (0..n).step_by(PANEL).all(|j| unsafe { P::few_rows(&few(j)) }) {
+            return;
+        }
+    }
     P::scratch().with_borrow_mut(|(left, right, _)| {
         for p0 in (0..k).step_by(P::K_BLOCK) {
             let terms = P::K_BLOCK.min(k - p0);

@@ -1,6 +1,8 @@
 //! Products against their definition, and the promises on bits.
 
 use super::*;
+use crate::weights::StoredTensor;
+use crate::weights::dequantize::Encoding;
 use half::bf16;
 
 fn filled<E: Stored<f32>>(n: usize, seed: f64) -> Vec<E> {
@@ -157,4 +159,72 @@ fn a_grown_matrix_equals_a_packed_one() {
     grows_as_it_is_packed::<Full<f32>>();
     grows_as_it_is_packed::<Bf16>();
     grows_as_it_is_packed::<Widened>();
+}
+
+/// Random blocks whose f16 scales are finite: their bytes are below 0x78.
+fn random_blocks(encoding: Encoding, weights: usize) -> Vec<u8> {
+    let mut state = weights as u32;
+    let mut byte = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8 % 0x78
+    };
+    (0..weights / encoding.block_len() * encoding.block_bytes()).map(|_| byte()).collect()
+}
+
+fn multiplies_blocks_as_their_values<P: Product<Sum = f32>>(encoding: Encoding) {
+    let (n, k) = (70, 768);
+    let bytes = random_blocks(encoding, n * k);
+    let stored = StoredTensor::of_blocks(encoding, [n, k], &bytes);
+    let values = stored.decode().unwrap().data;
+    let blocks = Blocks::transposed(&stored).unwrap().expect("a quantised format");
+    let packed = Packed::<P>::new(View::columns(&values, k), k, n);
+    let a = filled::<P::Left>(40 * k, 0.3);
+    for rows in [1, 2, 8, 9, 40] {
+        for into in [Store::Replace, Store::Add] {
+            let product = |right| {
+                let mut c = filled::<f32>(rows * n, 0.8);
+                gemm_parallel::<P, f32>((rows, n, k), View::rows(&a, k), right, &mut c, n, into);
+                c
+            };
+            let (expected, found) = (product(Right::Packed(&packed, 0)), product(Right::Blocks(&blocks, 0)));
+            assert_eq!(expected, found, "{encoding:?}, {rows} rows, {into:?}");
+        }
+        let from = |right: Right<P>| {
+            let mut c = vec![bf16::ZERO; rows * (n - PANEL)];
+            let right = right.from_column(PANEL);
+            gemm::<P, bf16>(
+                (rows, n - PANEL, k),
+                View::rows(&a, k),
+                right,
+                &mut c,
+                n - PANEL,
+                Store::Replace,
+            );
+            c
+        };
+        assert_eq!(from(Right::Packed(&packed, 0)), from(Right::Blocks(&blocks, 0)));
+    }
+    for j in [0, 33, n - 1] {
+        let mut column = vec![0.0_f32; k];
+        blocks.column(j, &mut column);
+        assert_eq!(column, values[j * k..(j + 1) * k]);
+    }
+}
+
+#[test]
+fn quantised_weights_give_the_bits_of_their_values() {
+    for number in [2, 3, 6, 7, 8, 12, 13, 14] {
+        let encoding = Encoding::from_ggml(number).unwrap();
+        multiplies_blocks_as_their_values::<Full<f32>>(encoding);
+        multiplies_blocks_as_their_values::<Bf16>(encoding);
+    }
+}
+
+#[test]
+fn a_scale_that_is_not_finite_is_refused() {
+    let encoding = Encoding::from_ggml(8).unwrap();
+    let mut bytes = random_blocks(encoding, 64);
+    bytes[34..36].copy_from_slice(&half::f16::NAN.to_le_bytes());
+    let error = Blocks::transposed(&StoredTensor::of_blocks(encoding, [2, 32], &bytes)).err().unwrap();
+    assert!(error.to_string().contains("\"blocks\" holds \"NaN\" at 32"), "{error}");
 }
