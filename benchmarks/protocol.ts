@@ -6,22 +6,14 @@
  * @module
  */
 import { z } from "zod";
-
-/** How an engine holds weights and computes: what is compared must have the same. */
-export interface Setup {
-  /** Of training, and of activations unless `activations` says otherwise. */
-  readonly precision: "f32" | "bf16";
-  /** A quantised file's weights: `expanded` to `precision`, or `kept` as blocks. */
-  readonly weights: "expanded" | "kept";
-  /** Of a matrix product with blocks that are kept. */
-  readonly activations: "f32" | "bf16" | "int8";
-}
+import type { Precision } from "../ts/engine/mod.ts";
 
 /** Where a job's model comes from: a file or folder, or random weights of a named shape. */
 export type ModelSource = { readonly path: string } | { readonly shape: string };
 
 interface JobBase {
-  readonly setup: Setup;
+  /** What matrix products read, on both sides; a quantised file stays quantised where it is not trained. */
+  readonly precision: Precision;
   readonly threads: number;
   readonly model: ModelSource;
   /** Token ids: of each repetition, of each sequence. The first repetition is the warm-up. */

@@ -4,7 +4,8 @@
  * @module
  */
 import type { Drawn } from "./inputs.ts";
-import type { DecodeJob, FirstTokenJob, GrpoStepJob, PrefillJob, Setup, SftStepJob } from "./protocol.ts";
+import type { Precision } from "../ts/engine/mod.ts";
+import type { DecodeJob, FirstTokenJob, GrpoStepJob, PrefillJob, SftStepJob } from "./protocol.ts";
 import type { Metric } from "./statistics.ts";
 
 type PeerJob = SftStepJob | GrpoStepJob | PrefillJob | DecodeJob | FirstTokenJob;
@@ -23,7 +24,7 @@ export interface Row {
   /** File of `peers/` that does it. */
   readonly script: string;
   readonly job: Work;
-  /** `original` is the quantised file, `expanded` the folder in f32 that was made of it. */
+  /** `original` is the quantised file, which stays quantised; `expanded` the folder in f32 that was made of it. */
   readonly model: { readonly ours: "original" | "expanded"; readonly peer: "original" | "expanded" };
   /** Sequences of a repetition. */
   readonly inputs: Drawn;
@@ -39,10 +40,6 @@ export interface Row {
   readonly metrics: readonly Metric[];
 }
 
-const F32: Setup = { precision: "f32", weights: "expanded", activations: "f32" };
-const BF16: Setup = { precision: "bf16", weights: "expanded", activations: "bf16" };
-const KEPT: Setup = { precision: "f32", weights: "kept", activations: "int8" };
-
 const EXPANDED = { ours: "expanded", peer: "expanded" } as const;
 const ORIGINAL = { ours: "original", peer: "original" } as const;
 
@@ -52,13 +49,13 @@ const ONE_PROMPT: Drawn = { kind: "text", count: 1, tokens: 66 };
 
 const LASTING = { lifetime: "row", discarded: 0 } as const;
 
-function sft(id: string, work: string, setup: Setup, goal: number): Row {
+function sft(id: string, work: string, precision: Precision, goal: number): Row {
   return {
     id,
     work,
     peer: "PyTorch",
     script: "sft_step.py",
-    job: { kind: "sft_step", setup, recompute: false },
+    job: { kind: "sft_step", precision, recompute: false },
     model: EXPANDED,
     inputs: SEQUENCES,
     ...LASTING,
@@ -66,13 +63,18 @@ function sft(id: string, work: string, setup: Setup, goal: number): Row {
   };
 }
 
-function grpo(id: string, work: string, setup: Setup, goals: readonly [speed: number, memory: number]): Row {
+function grpo(
+  id: string,
+  work: string,
+  precision: Precision,
+  goals: readonly [speed: number, memory: number],
+): Row {
   return {
     id,
     work,
     peer: "TRL",
     script: "grpo_step.py",
-    job: { kind: "grpo_step", setup, rollouts: 8, newTokens: 64, recompute: false },
+    job: { kind: "grpo_step", precision, rollouts: 8, newTokens: 64, recompute: false },
     model: EXPANDED,
     inputs: SHORT_PROMPTS,
     ...LASTING,
@@ -80,13 +82,13 @@ function grpo(id: string, work: string, setup: Setup, goals: readonly [speed: nu
   };
 }
 
-function prefill(id: string, work: string, setup: Setup): Row {
+function prefill(id: string, work: string, precision: Precision): Row {
   return {
     id,
     work,
     peer: "PyTorch",
     script: "prefill.py",
-    job: { kind: "prefill", setup },
+    job: { kind: "prefill", precision },
     model: EXPANDED,
     inputs: { kind: "ids", count: 1, tokens: 512 },
     ...LASTING,
@@ -94,33 +96,33 @@ function prefill(id: string, work: string, setup: Setup): Row {
   };
 }
 
-function decode(id: string, work: string, setup: Setup, goal: number | null): Row {
+function decode(id: string, work: string, precision: Precision, goal: number): Row {
   return {
     id,
     work,
     peer: "llama.cpp",
     script: "gguf_decode.py",
-    job: { kind: "decode", setup, newTokens: 129 },
+    job: { kind: "decode", precision, newTokens: 129 },
     model: ORIGINAL,
     inputs: ONE_PROMPT,
     ...LASTING,
-    metrics: [{ kind: "rate", goal: goal === null ? null : { atLeast: goal } }],
+    metrics: [{ kind: "rate", goal: { atLeast: goal } }],
   };
 }
 
-function open(id: string, work: string, setup: Setup, goal: number | null): Row {
+function open(id: string, work: string, precision: Precision, goal: number): Row {
   return {
     id,
     work,
     peer: "llama.cpp",
     script: "gguf_first_token.py",
-    job: { kind: "first_token", setup },
+    job: { kind: "first_token", precision },
     model: ORIGINAL,
     inputs: ONE_PROMPT,
     lifetime: "repetition",
     discarded: 1,
     metrics: [
-      { kind: "first token", goal: goal === null ? null : { atMost: goal } },
+      { kind: "first token", goal: { atMost: goal } },
       { kind: "process", goal: null },
     ],
   };
@@ -128,33 +130,31 @@ function open(id: string, work: string, setup: Setup, goal: number | null): Row 
 
 /** All rows, in the order of the table. */
 export const ROWS: readonly Row[] = [
-  sft("sft-f32", "training step, 4 × 256 tokens, f32", F32, 1.3),
-  sft("sft-bf16", "training step, 4 × 256 tokens, bf16", BF16, 1.2),
+  sft("sft-f32", "training step, 4 × 256 tokens, f32", "f32", 1.3),
+  sft("sft-bf16", "training step, 4 × 256 tokens, bf16", "bf16", 1.2),
   {
-    ...sft("sft-memory", "training step, 4 × 256 tokens, f32, recomputing", F32, 1),
-    job: { kind: "sft_step", setup: F32, recompute: true },
+    ...sft("sft-memory", "training step, 4 × 256 tokens, f32, recomputing", "f32", 1),
+    job: { kind: "sft_step", precision: "f32", recompute: true },
     lifetime: "repetition",
     metrics: [{ kind: "memory", goal: { atMost: 0.5 } }, { kind: "rate", goal: { atLeast: 1 } }],
   },
   {
-    ...grpo("grpo-700-bf16", "GRPO step, 2 × 8 × 64 tokens, prompts of 700, bf16", BF16, [10, 0.2]),
+    ...grpo("grpo-700-bf16", "GRPO step, 2 × 8 × 64 tokens, prompts of 700, bf16", "bf16", [10, 0.2]),
     inputs: { kind: "text", count: 2, tokens: 700 },
     warmUp: SHORT_PROMPTS,
     lifetime: "repetition",
   },
-  grpo("grpo-66-bf16", "GRPO step, 2 × 8 × 64 tokens, prompts of 66, bf16", BF16, [3, 0.5]),
-  grpo("grpo-66-f32", "GRPO step, 2 × 8 × 64 tokens, prompts of 66, f32", F32, [3, 0.5]),
-  prefill("prefill-f32", "prefill of 512 tokens, f32", F32),
-  prefill("prefill-bf16", "prefill of 512 tokens, bf16", BF16),
-  decode("decode-1", "decode, batch 1, Q4_1 kept quantised", KEPT, 1.2),
-  decode("decode-1-expanded", "decode, batch 1, Q4_1 expanded to f32 by ours", F32, null),
+  grpo("grpo-66-bf16", "GRPO step, 2 × 8 × 64 tokens, prompts of 66, bf16", "bf16", [3, 0.5]),
+  grpo("grpo-66-f32", "GRPO step, 2 × 8 × 64 tokens, prompts of 66, f32", "f32", [3, 0.5]),
+  prefill("prefill-f32", "prefill of 512 tokens, f32", "f32"),
+  prefill("prefill-bf16", "prefill of 512 tokens, bf16", "bf16"),
+  decode("decode-1", "decode, batch 1, Q4_1 kept quantised", "f32", 1.2),
   {
-    ...decode("decode-16", "decode, batch 16, sum, f32", F32, 4),
+    ...decode("decode-16", "decode, batch 16, sum, f32", "f32", 4),
     peer: "transformers",
     script: "generate.py",
     model: EXPANDED,
     inputs: { kind: "text", count: 16, tokens: 66 },
   },
-  open("open", "open the model to the first token, Q4_1 kept quantised", KEPT, 1),
-  open("open-expanded", "open the model to the first token, Q4_1 expanded to f32 by ours", F32, null),
+  open("open", "open the model to the first token, Q4_1 kept quantised", "f32", 1),
 ];

@@ -8,7 +8,7 @@ import { codeVersion } from "../ts/train/version.ts";
 import { runBenchmark } from "./command.ts";
 import { thisMachine } from "./machine.ts";
 import { type BenchmarkOptions, parseOptions } from "./options.ts";
-import type { Sample, Setup } from "./protocol.ts";
+import type { Sample } from "./protocol.ts";
 import { awaitRest } from "./rest.ts";
 import { readReport, SCALING_FILE, writeReport, writeResultsPage } from "./results.ts";
 import { jobOf, type Point, pointsOf, repetitionsOf, STUDIES, type Study } from "./scaling_points.ts";
@@ -30,10 +30,9 @@ async function measurePoint(
   point: Point,
   { precision, repetitions }: BenchmarkOptions,
 ): Promise<PointOutcome> {
-  const setup: Setup = { precision, weights: "expanded", activations: precision };
   const count = repetitionsOf(point, repetitions);
   try {
-    const job = jobOf(point, { setup, repetitions: count });
+    const job = jobOf(point, { precision, repetitions: count });
     const { worker } = await WorkerProcess.start("ours", OUR_WORKER, job);
     await using _ = worker;
     const samples: Sample[] = [];

@@ -4,7 +4,8 @@
  * @module
  */
 import { drawIds, type Drawn } from "./inputs.ts";
-import type { Job, Setup } from "./protocol.ts";
+import type { Precision } from "../ts/engine/mod.ts";
+import type { Job } from "./protocol.ts";
 
 /** Names of the studies, in the order of the page. */
 export const STUDIES = ["sequence", "batch", "size", "threads", "forest", "overhead"] as const;
@@ -94,9 +95,12 @@ const SEED = 20261123;
 const VOCABULARY = 640;
 
 /** The job of a point; inputs 0 are a small warm-up. */
-export function jobOf(point: Point, options: { readonly setup: Setup; readonly repetitions: number }): Job {
+export function jobOf(
+  point: Point,
+  options: { readonly precision: Precision; readonly repetitions: number },
+): Job {
   const { work, shape, threads, layout, recompute, prompts, promptTokens, rollouts, newTokens } = point;
-  const { setup, repetitions } = options;
+  const { precision, repetitions } = options;
   let seed = SEED;
   const drawn = (count: number, tokens: number): number[][] => {
     const sequences: Drawn = { kind: "ids", count, tokens };
@@ -119,7 +123,7 @@ export function jobOf(point: Point, options: { readonly setup: Setup; readonly r
     input(Math.min(WARM_UP_TOKENS, promptTokens), Math.min(WARM_UP_TOKENS, newTokens)),
     ...Array.from({ length: repetitions }, () => input(promptTokens, newTokens)),
   ];
-  const base = { setup, threads, model: { shape }, inputs, recompute };
+  const base = { precision, threads, model: { shape }, inputs, recompute };
   if (work === "sft_step") return { ...base, kind: work };
   if (work === "grpo_step") return { ...base, kind: work, rollouts, newTokens };
   return { ...base, kind: work, rollouts, newTokens, layout, microBatchTokens: MICRO_BATCH_TOKENS };

@@ -9,7 +9,7 @@ const SCRIPT = fileURLToPath(new URL("testing/scripted_worker.ts", import.meta.u
 
 const JOB: Job = {
   kind: "prefill",
-  setup: { precision: "f32", weights: "expanded", activations: "f32" },
+  precision: "f32",
   threads: 1,
   model: { path: "none" },
   inputs: [[[1]], [[2]]],

@@ -1,46 +1,47 @@
 /**
- * Opens the engine as a job asks for: the one place that knows how precision is chosen.
+ * Opens the engine as a job asks for.
  *
  * @module
  */
-import { EngineError } from "../../ts/engine/mod.ts";
-import { NativeEngine } from "../../ts/engine/native/native_engine.ts";
+import { type Engine, EngineError, type TrainableEngine } from "../../ts/engine/mod.ts";
+import { NativeEngine, NativeReference } from "../../ts/engine/native/native_engine.ts";
 import { EMBEDDED, resolveModel } from "../../ts/models/mod.ts";
-import type { Job, Setup } from "../protocol.ts";
+import type { Job } from "../protocol.ts";
 import { shapeConfig } from "../shapes.ts";
 import { UnavailableError } from "../unavailable.ts";
 
-/** What the engine can be opened with today. */
-const OFFERED: readonly Setup[] = [{ precision: "f32", weights: "expanded", activations: "f32" }];
+type Named = Pick<Job, "model" | "precision" | "threads">;
 
 /**
- * Opens a job's model.
+ * Opens a job's model to be trained.
  *
- * @throws {UnavailableError} The engine does not offer the job's setup.
+ * @throws {UnavailableError} The core has not been built.
  */
-export async function openModel({ model, setup, threads }: Pick<Job, "model" | "setup" | "threads">): Promise<
-  NativeEngine
-> {
-  refuseUnlessOffered(setup);
-  try {
-    if ("path" in model) return await NativeEngine.open(model.path, { threads });
-    if (model.shape === EMBEDDED) return await NativeEngine.open(await resolveModel(EMBEDDED), { threads });
-    return await NativeEngine.init(shapeConfig(model.shape), { threads, name: model.shape });
-  } catch (error) {
-    if (error instanceof EngineError && (error.kind === "input" || error.kind === "library")) {
-      throw new UnavailableError(error.message, { cause: error });
+export async function openTrainable({ model, precision, threads }: Named): Promise<TrainableEngine> {
+  return await available(async () => {
+    if ("path" in model) return await NativeEngine.open(model.path, { threads, precision });
+    if (model.shape === EMBEDDED) {
+      return await NativeEngine.open(await resolveModel(EMBEDDED), { threads, precision });
     }
-    throw error;
-  }
+    return await NativeEngine.init(shapeConfig(model.shape), { threads, precision, name: model.shape });
+  });
 }
 
-function refuseUnlessOffered(setup: Setup): void {
-  const describe = ({ precision, weights, activations }: Setup): string =>
-    `${precision}, weights ${weights}, activations ${activations}`;
-  if (OFFERED.some((each) => describe(each) === describe(setup))) return;
-  throw new UnavailableError(
-    `The engine does not offer "${describe(setup)}", expected ${
-      OFFERED.map((each) => `"${describe(each)}"`).join(" or ")
-    }`,
-  );
+/**
+ * Opens a job's model for inference alone.
+ *
+ * @throws {UnavailableError} The core has not been built.
+ */
+export async function openFrozen({ model, precision, threads }: Named): Promise<Engine> {
+  if (!("path" in model)) throw new RangeError(`Model "${model.shape}" has random weights, expected a file`);
+  return await available(() => NativeReference.open(model.path, { threads, precision }));
+}
+
+async function available<Opened>(open: () => Promise<Opened>): Promise<Opened> {
+  try {
+    return await open();
+  } catch (error) {
+    if (!(error instanceof EngineError && error.kind === "library")) throw error;
+    throw new UnavailableError(error.message, { cause: error });
+  }
 }

@@ -5,14 +5,14 @@
  */
 import process from "node:process";
 import { createInterface } from "node:readline";
-import type { TrainableEngine } from "../../ts/engine/mod.ts";
+import type { Engine } from "../../ts/engine/mod.ts";
 import { secondsWaited } from "../../ts/engine/native/job.ts";
 import { loadLibrary } from "../../ts/engine/native/library.ts";
 import { codeVersion } from "../../ts/train/version.ts";
 import type { Answer, Job } from "../protocol.ts";
 import { UnavailableError } from "../unavailable.ts";
 import { decode, prefill, type Timed } from "./generate.ts";
-import { openModel } from "./open_model.ts";
+import { openFrozen, openTrainable } from "./open_model.ts";
 
 type Repetition = (input: number) => Promise<Timed>;
 
@@ -25,26 +25,35 @@ async function timed(work: () => Promise<number>): Promise<Timed> {
 /** The trainer is loaded only where it is measured, so that it is no part of a process's way to the first token. */
 async function repetitionOf(
   job: Exclude<Job, { readonly kind: "first_token" }>,
-  engine: TrainableEngine,
-): Promise<Repetition> {
+): Promise<readonly [Engine, Repetition]> {
   const at = (input: number): readonly (readonly number[])[] => job.inputs[input]!;
   switch (job.kind) {
     case "sft_step": {
       const { sftStep } = await import("./sft_step.ts");
-      return (input) => timed(() => sftStep(engine, job, at(input)));
+      const engine = await openTrainable(job);
+      return [engine, (input) => timed(() => sftStep(engine, job, at(input)))];
     }
     case "grpo_step": {
       const { grpoStep } = await import("./grpo_step.ts");
+      const engine = await openTrainable(job);
       const reference = await engine.reference();
-      return (input) => timed(() => grpoStep(engine, reference, job, { input: at(input), step: input }));
+      return [
+        engine,
+        (input) => timed(() => grpoStep(engine, reference, job, { input: at(input), step: input })),
+      ];
     }
-    case "prefill":
-      return (input) => timed(() => prefill(engine, at(input)));
-    case "decode":
-      return (input) => decode(engine, job, at(input));
+    case "prefill": {
+      const engine = await openFrozen(job);
+      return [engine, (input) => timed(() => prefill(engine, at(input)))];
+    }
+    case "decode": {
+      const engine = await openFrozen(job);
+      return [engine, (input) => decode(engine, job, at(input))];
+    }
     case "update": {
       const { update } = await import("./update.ts");
-      return (input) => timed(() => update(engine, job, at(input)));
+      const engine = await openTrainable(job);
+      return [engine, (input) => timed(() => update(engine, job, at(input)))];
     }
   }
 }
@@ -54,7 +63,7 @@ function firstToken(job: Job): Repetition {
   return (input) =>
     timed(async () => {
       // The process ends after this: closing the model is not part of the way to the first token.
-      const engine = await openModel(job);
+      const engine = await openFrozen(job);
       return await prefill(engine, job.inputs[input]!);
     });
 }
@@ -72,9 +81,9 @@ async function main(): Promise<void> {
     loadLibrary();
     repetition = firstToken(job);
   } else {
-    const engine = await openModel(job);
+    const [engine, measured] = await repetitionOf(job);
     backend = engine.info.backend;
-    repetition = await repetitionOf(job, engine);
+    repetition = measured;
     await repetition(0);
   }
   write({ ready: { about: { "rm-r1": await codeVersion(), backend } } });

@@ -19,4 +19,4 @@ def versions() -> dict[str, str]:
 
 
 def is_bf16(job: dict) -> bool:
-    return job["setup"]["precision"] == "bf16"
+    return job["precision"] == "bf16"
