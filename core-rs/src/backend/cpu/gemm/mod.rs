@@ -29,6 +29,8 @@ use std::any::TypeId;
 
 /// Panels that a task goes through while its rows of the left-hand matrix are in the cache.
 const GROUP_OF_PANELS: usize = 4;
+/// Rows up to which a packed matrix is read panel by panel.
+const FEW_ROWS: usize = 4 * ROWS;
 /// Rows of one task of a parallel product.
 const ROW_CHUNK: usize = 384;
 /// Multiply–adds below which threads cost more than they bring.
@@ -213,6 +215,15 @@ unsafe fn block<P: Product>(
             return;
         }
     }
+    if m <= FEW_ROWS && !gather && n > PANEL && matches!(b, Right::Packed(..) | Right::Blocks(..)) {
+        // Memory is what few rows wait for: each panel is read from end to end, and once.
+        for j in (0..n).step_by(PANEL) {
+            let shape = (m, PANEL.min(n - j), k);
+            // SAFETY: a part of the rectangle.
+            unsafe { block(shape, View { ..a }, b.from_column(j), c.add(j), stride, into) };
+        }
+        return;
+    }
     P::scratch().with_borrow_mut(|(left, right, _)| {
         for p0 in (0..k).step_by(P::K_BLOCK) {
             let terms = P::K_BLOCK.min(k - p0);
@@ -230,10 +241,8 @@ unsafe fn block<P: Product>(
                     gather_tile::<P>(&a_block.at(t * ROWS, 0), ROWS.min(m - t * ROWS), terms, tile);
                 });
             }
-            // A few rows go through each panel while it is in the first-level cache.
-            let width = if m <= ROWS { PANEL } else { GROUP_OF_PANELS * PANEL };
-            for g0 in (0..n).step_by(width) {
-                let columns = width.min(n - g0);
+            for g0 in (0..n).step_by(GROUP_OF_PANELS * PANEL) {
+                let columns = (GROUP_OF_PANELS * PANEL).min(n - g0);
                 let (panels, panel_stride) = match b {
                     Right::Packed(packed, j0) => {
                         let stride = packed.capacity * PANEL * P::GROUP;
