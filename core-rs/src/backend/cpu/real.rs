@@ -141,26 +141,40 @@ impl Real for f64 {
 /// Σ f(i) for i in 0..n by [`LANES`].
 #[inline(always)]
 pub fn lane_sum<F: Real>(n: usize, f: impl Fn(usize) -> F) -> F {
-    let mut lanes = [F::ZERO; LANES];
+    lane_sums(n, |i| [f(i)])[0]
+}
+
+/// As [`lane_sum`], several sums at once.
+#[inline(always)]
+pub fn lane_sums<F: Real, const N: usize>(n: usize, f: impl Fn(usize) -> [F; N]) -> [F; N] {
+    let mut lanes = [[F::ZERO; LANES]; N];
     let whole = n / LANES * LANES;
     let mut i = 0;
     while i < whole {
-        for (l, lane) in lanes.iter_mut().enumerate() {
-            *lane += f(i + l);
+        for l in 0..LANES {
+            let terms = f(i + l);
+            for (lanes, term) in lanes.iter_mut().zip(terms) {
+                lanes[l] += term;
+            }
         }
         i += LANES;
     }
-    for (l, lane) in lanes[..n - whole].iter_mut().enumerate() {
-        *lane += f(whole + l);
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for l in 0..width {
-            lanes[l] += lanes[l + width];
+    for l in 0..n - whole {
+        let terms = f(whole + l);
+        for (lanes, term) in lanes.iter_mut().zip(terms) {
+            lanes[l] += term;
         }
-        width /= 2;
     }
-    lanes[0]
+    lanes.map(|mut lanes| {
+        let mut width = LANES / 2;
+        while width > 0 {
+            for l in 0..width {
+                lanes[l] += lanes[l + width];
+            }
+            width /= 2;
+        }
+        lanes[0]
+    })
 }
 
 /// The largest of f(i) for i in 0..n; −∞ for none. Exact, so its order does not matter.

@@ -2,7 +2,7 @@
 
 use super::gemm::{Right, Store, View, gemm_parallel};
 use super::isa::simd_fn;
-use super::real::{Real, lane_max, lane_sum};
+use super::real::{Real, lane_max, lane_sums};
 use super::stored::Element;
 use crate::backend::{VocabHead, VocabRows, chunks};
 use rayon::prelude::*;
@@ -36,10 +36,10 @@ simd_fn! {
         let n = logits.len();
         let largest = state.largest.larger(lane_max(n, |i| logits[i] * inverse_temperature));
         let keep = (state.largest - largest).exp::<FMA>();
-        let sum = lane_sum(n, |i| (logits[i] * inverse_temperature - largest).exp::<FMA>());
-        let weighted = lane_sum(n, |i| {
+        let [sum, weighted] = lane_sums(n, |i| {
             let z = logits[i] * inverse_temperature;
-            (z - largest).exp::<FMA>() * z
+            let p = (z - largest).exp::<FMA>();
+            [p, p * z]
         });
         Running { largest, sum: state.sum * keep + sum, weighted: state.weighted * keep + weighted }
     }

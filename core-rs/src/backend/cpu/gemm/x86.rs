@@ -5,7 +5,7 @@ use half::bf16;
 use std::arch::x86_64::*;
 
 /// Bytes of the panel that are asked of memory ahead of their use: few rows leave it no other time.
-const PREFETCH: usize = 8 << 10;
+const PREFETCH: usize = 16 << 10;
 
 /// A kernel for tiles of up to 12 rows. `$panel` loads 16 columns of a group, `$pair` one row's group in all lanes,
 /// `$multiply` adds their products to the sums.
