@@ -1,6 +1,7 @@
 //! Text to token ids and back: a byte-pair encoding read from a Hugging Face `tokenizer.json`.
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -9,6 +10,10 @@ use crate::{Error, Result};
 
 /// Ids above this come from a damaged file: the largest vocabularies in use hold about 2^18 tokens.
 const MAX_TOKEN_ID: u64 = 1 << 24;
+
+/// How many times longer replacements may make a text, one after another. Those in use make it no longer: they write
+/// one letter for another.
+const MAX_GROWTH: usize = 64;
 
 /// A byte-pair-encoding tokenizer. Cloning shares the tables.
 #[derive(Clone)]
@@ -35,7 +40,8 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`Error::Input`] when the bytes are not a tokenizer, when its model is not BPE, when it has BPE dropout (ids
-    /// would be random), when a merge or an added token does not fit the vocabulary, or when two tokens share an id.
+    /// would be random), when a merge or an added token does not fit the vocabulary, when two tokens share an id, or when
+    /// its replacements could make a text longer without bound.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         let value = serde_json::from_slice(bytes)
             .map_err(|error| Error::Input(format!("The tokenizer is not JSON: {error}")))?;
@@ -45,8 +51,7 @@ impl Tokenizer {
     /// [`Tokenizer::from_json`] on parsed JSON.
     pub(crate) fn from_value(value: Value) -> Result<Self> {
         let vocabulary = Vocabulary::check(&value).map_err(Error::Input)?;
-        let mut tokenizer: tokenizers::Tokenizer = serde_json::from_value(value)
-            .map_err(|error| Error::Input(format!("The tokenizer cannot be read: {error}")))?;
+        let mut tokenizer: tokenizers::Tokenizer = guarded("be read", || serde_json::from_value(value))?;
         for (content, id) in &vocabulary.added {
             let given = tokenizer.token_to_id(content);
             if given != Some(*id) {
@@ -81,11 +86,7 @@ impl Tokenizer {
                 text.as_bytes()[at]
             )));
         }
-        let encoding = self
-            .inner
-            .tokenizer
-            .encode_fast(text, false)
-            .map_err(|error| Error::Input(format!("The text cannot be tokenized: {error}")))?;
+        let encoding = guarded("encode this text", || self.inner.tokenizer.encode_fast(text, false))?;
         Ok(encoding.get_ids().to_vec())
     }
 
@@ -101,10 +102,7 @@ impl Tokenizer {
                 self.inner.vocab_size
             )));
         }
-        self.inner
-            .tokenizer
-            .decode(ids, !keep_special)
-            .map_err(|error| Error::Input(format!("The tokens cannot be decoded: {error}")))
+        guarded("decode these tokens", || self.inner.tokenizer.decode(ids, !keep_special))
     }
 
     /// The largest id plus one: the rows that an embedding must have at least.
@@ -125,6 +123,19 @@ impl Tokenizer {
     /// The token of an id as the vocabulary writes it (byte-level tokens in their printable spelling).
     pub fn id_to_token(&self, id: u32) -> Option<String> {
         self.inner.tokenizer.id_to_token(id)
+    }
+}
+
+/// Runs the `tokenizers` crate, which panics on some settings that it accepts (a `FixedLength` of 0, a `Strip` longer
+/// than a token, a damaged `Precompiled` map).
+fn guarded<T, E: std::fmt::Display>(
+    what: &str,
+    work: impl FnOnce() -> std::result::Result<T, E>,
+) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(Error::Input(format!("The tokenizer cannot {what}: {error}"))),
+        Err(_) => Err(Error::Input(format!("The tokenizer cannot {what}: its settings break its library"))),
     }
 }
 
@@ -163,6 +174,15 @@ impl Vocabulary {
             }
         }
         check_merges(model.get("merges"), vocab)?;
+        for part in ["normalizer", "decoder"] {
+            let growth = value.get(part).map_or(1, growth);
+            if growth > MAX_GROWTH {
+                return Err(format!(
+                    "The replacements of the tokenizer's {part} can make a text \"{growth}\" times longer, expected at \
+                     most {MAX_GROWTH}"
+                ));
+            }
+        }
         let added = added_tokens(value.get("added_tokens"))?;
         ids.extend(added.iter().map(|(_, id)| *id));
         let size = ids.iter().max().map_or(0, |id| *id as usize + 1);
@@ -177,6 +197,24 @@ impl Vocabulary {
             Vec::new()
         };
         Ok(Self { added, size, absent_bytes })
+    }
+}
+
+/// How many times longer a normalizer or decoder can make a text by replacing parts of it.
+fn growth(part: &Value) -> usize {
+    let letters = |text: Option<&Value>| text.and_then(Value::as_str).map_or(0, |text| text.chars().count());
+    match part {
+        Value::Object(fields) if fields.get("type").and_then(Value::as_str) == Some("Replace") => {
+            let content = letters(fields.get("content"));
+            match letters(fields.get("pattern").and_then(|pattern| pattern.get("String"))) {
+                // A regular expression, and an empty text, can match between letters.
+                0 => content + 1,
+                pattern => content.div_ceil(pattern).max(1),
+            }
+        }
+        Value::Object(fields) => fields.values().map(growth).fold(1, usize::saturating_mul),
+        Value::Array(items) => items.iter().map(growth).fold(1, usize::saturating_mul),
+        _ => 1,
     }
 }
 
@@ -338,6 +376,35 @@ pub(crate) mod tests {
         value["padding"] = json!({ "strategy": { "Fixed": 64 }, "direction": "Right", "pad_to_multiple_of": null,
             "pad_id": 0, "pad_type_id": 0, "pad_token": "<|end|>" });
         assert_eq!(Tokenizer::from_value(value).unwrap().encode("abcdef").unwrap().len(), 6);
+    }
+
+    #[test]
+    fn settings_that_break_the_library_are_errors() {
+        let tokenizer = |part: &str, setting: Value| {
+            let mut value = small_json();
+            value[part] = setting;
+            Tokenizer::from_value(value).unwrap()
+        };
+        let cut = tokenizer("pre_tokenizer", json!({ "type": "FixedLength", "length": 0 }));
+        assert!(cut.encode("hello").unwrap_err().to_string().contains("cannot encode this text"));
+        let strip = tokenizer("decoder", json!({ "type": "Strip", "content": "h", "start": 0, "stop": 9 }));
+        let letter = strip.token_to_id("h").unwrap();
+        assert!(
+            strip.decode(&[letter], true).unwrap_err().to_string().contains("cannot decode these tokens")
+        );
+    }
+
+    #[test]
+    fn replacements_may_not_multiply() {
+        let double = json!({ "type": "Replace", "pattern": { "String": "a" }, "content": "aa" });
+        let many = |count: usize| {
+            let mut value = small_json();
+            value["normalizer"] = json!({ "type": "Sequence", "normalizers": vec![double.clone(); count] });
+            value
+        };
+        assert!(Tokenizer::from_value(many(6)).is_ok());
+        assert!(refusal(many(7)).contains("\"128\" times longer"));
+        assert!(refusal(many(70)).contains("times longer"));
     }
 
     #[test]

@@ -3,9 +3,18 @@
  *
  * @module
  */
-import type { NativeEngine } from "../engine/native/native_engine.ts";
+import type { NativeEngine, NativeOptions, NativeReference } from "../engine/native/native_engine.ts";
 import { resolveModel } from "../models/mod.ts";
-import { anyText, defaulted, required, wholeNumber } from "./parser.ts";
+import { type Engine, PRECISIONS } from "../engine/engine.ts";
+import { anyText, defaulted, oneOf, required, type Values, wholeNumber } from "./parser.ts";
+
+/** Options that say how a model is computed. */
+export const ENGINE_OPTIONS = {
+  threads: defaulted("--threads", wholeNumber({ min: 0, max: 1024 }), 0, "Threads, 0 for all cores"),
+  precision: defaulted("--precision", oneOf(PRECISIONS), "f32", "What matrix products read"),
+};
+
+type EngineChoice = Values<typeof ENGINE_OPTIONS>;
 
 /** Options of every command that opens a model. */
 export const MODEL_OPTIONS = {
@@ -14,25 +23,31 @@ export const MODEL_OPTIONS = {
     anyText("MODEL"),
     "A model's name, its folder in Hugging Face layout, or a GGUF file",
   ),
-  threads: threadsOption(),
+  ...ENGINE_OPTIONS,
 };
-
-/** The option that limits threads. */
-export function threadsOption(): ReturnType<typeof defaulted<number>> {
-  return defaulted("--threads", wholeNumber({ min: 0, max: 1024 }), 0, "Threads, 0 for all cores");
-}
 
 /**
  * Opens a model by its name or path on the native engine. The engine's module is loaded only now, so that commands
  * without a model run where the core has not been built.
  */
-export async function openModel(model: string, options: { readonly threads: number }): Promise<NativeEngine> {
+export async function openModel(model: string, options: EngineChoice): Promise<NativeEngine> {
   const path = await resolveModel(model);
   const { NativeEngine } = await import("../engine/native/native_engine.ts");
-  return await NativeEngine.open(path, options.threads === 0 ? {} : { threads: options.threads });
+  return await NativeEngine.open(path, nativeOptions(options));
+}
+
+/** As {@link openModel}, for inference alone: the same bits in less memory. */
+export async function openFrozen(model: string, options: EngineChoice): Promise<NativeReference> {
+  const path = await resolveModel(model);
+  const { NativeReference } = await import("../engine/native/native_engine.ts");
+  return await NativeReference.open(path, nativeOptions(options));
+}
+
+function nativeOptions({ threads, precision }: EngineChoice): NativeOptions {
+  return { precision, ...(threads > 0 && { threads }) };
 }
 
 /** One line about an opened model: what it is and where it runs. */
-export function describeModel({ info }: NativeEngine): string {
+export function describeModel({ info }: Engine): string {
   return `model ${info.name} · ${(info.parameters / 1e6).toFixed(1)} M parameters · ${info.backend}\n`;
 }

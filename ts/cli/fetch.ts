@@ -5,6 +5,7 @@
  */
 import { type FetchEvent, fetchModel } from "../models/mod.ts";
 import { anyText, type Command, type Context, defineCommand, oneOf, optional, positional } from "./parser.ts";
+import { megabytes } from "./units.ts";
 
 /** Bytes between two lines of progress where the output is no terminal. */
 const REPORT_EVERY = 32 * 2 ** 20;
@@ -48,8 +49,4 @@ function reporter(log: Context["log"]): (event: FetchEvent) => void {
     reported = bytes === of ? 0 : bytes;
     log(`${file}: ${megabytes(bytes)} of ${megabytes(of)}\n`);
   };
-}
-
-function megabytes(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(1)} MB`;
 }

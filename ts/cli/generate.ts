@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { describeModel, MODEL_OPTIONS, openModel } from "./engine.ts";
+import type { DoneEvent, GenerateSummary } from "../engine/mod.ts";
+import { describeModel, MODEL_OPTIONS, openFrozen } from "./engine.ts";
 import {
   anyNumber,
   anyText,
@@ -18,6 +19,7 @@ import {
 } from "./parser.ts";
 import { promptTokens } from "./prompt.ts";
 import { showing } from "./streaming.ts";
+import { megabytes } from "./units.ts";
 
 /** The command. */
 export const generate: Command = defineCommand({
@@ -36,28 +38,36 @@ export const generate: Command = defineCommand({
       1,
       "Draw from the smallest set with this probability",
     ),
+    minP: defaulted(
+      "--min-p",
+      anyNumber({ min: 0, max: 1 }),
+      0,
+      "Draw from the tokens at least this times as likely as the likeliest",
+    ),
     seed: defaulted("--seed", wholeNumber({ min: 0, max: 2 ** 32 - 1 }), 0, "Of the draws"),
     stop: repeated("--stop", anyText("TEXT"), "End before this text; may be given again"),
     ignoreEos: flag("--ignore-eos", "Never draw an end-of-sequence token"),
   },
-  async run({ model, threads, ids, text, seed, ...sampling }, { out, log, signal }) {
-    await using engine = await openModel(model, { threads });
+  async run({ model, threads, precision, ids, text, ...sampling }, { out, log, signal }) {
+    await using engine = await openFrozen(model, { threads, precision });
     log(describeModel(engine));
     const prompt = await promptTokens(engine, { ids, text });
-    const key = { seed, step: 0, prompt: 0, rollout: 0 };
+    const onSummary = ({ kvPeak, kvBudget }: GenerateSummary): void =>
+      log(`keys and values took ${megabytes(kvPeak)} of at most ${megabytes(kvBudget)}\n`);
     const shown = engine.info.hasTokenizer ? showing(engine, out) : engine;
-    for await (const event of shown.generate([{ ...sampling, prompt, key }], { signal })) {
+    let done: DoneEvent | undefined;
+    for await (const event of shown.generate([{ ...sampling, prompt }], { signal, onSummary })) {
       if (event.type !== "done") continue;
-      const tokens = [...event.tokens];
-      out(engine.info.hasTokenizer ? "\n" : `${tokens.join(",")}\n`);
-      return {
-        tokens,
-        text: event.text,
-        logprobs: [...event.logprobs],
-        finish: event.finish,
-        promptTokens: event.promptTokens,
-      };
+      done = event;
+      out(engine.info.hasTokenizer ? "\n" : `${event.tokens.join(",")}\n`);
     }
-    throw new Error("The engine ended without an answer");
+    if (done === undefined) throw new Error("The engine ended without an answer");
+    return {
+      tokens: [...done.tokens],
+      text: done.text,
+      logprobs: [...done.logprobs],
+      finish: done.finish,
+      promptTokens: done.promptTokens,
+    };
   },
 });

@@ -7,7 +7,7 @@ import { PROTOCOLS } from "../cor/mod.ts";
 import type { Engine } from "../engine/mod.ts";
 import { type Judge, JUDGE_SPECS, openJudge } from "../judge/mod.ts";
 import { resolveModel } from "../models/mod.ts";
-import { openModel, threadsOption } from "./engine.ts";
+import { ENGINE_OPTIONS, openFrozen } from "./engine.ts";
 import {
   anyNumber,
   anyText,
@@ -30,7 +30,7 @@ export const JUDGE_OPTIONS = {
   maxNewTokens: defaulted("--max-new-tokens", wholeNumber({ min: 1 }), 8192, "Most tokens of a judgement"),
   temperature: defaulted("--temperature", anyNumber({ min: 0 }), 0, "0 takes the most likely token"),
   seed: defaulted("--seed", wholeNumber({ min: 0, max: 2 ** 32 - 1 }), 0, "Of every random choice"),
-  threads: threadsOption(),
+  ...ENGINE_OPTIONS,
 };
 
 /** Options of {@link openNamedJudge}: the command line's, and the most judgements generated at once. */
@@ -38,12 +38,12 @@ export type JudgeChoice = Values<typeof JUDGE_OPTIONS> & { readonly maxConcurren
 
 /** Opens a judge. `wrap` may stand between it and its model. */
 export async function openNamedJudge(
-  { judge, protocol, threads, ...options }: JudgeChoice,
+  { judge, protocol, threads, precision, ...options }: JudgeChoice,
   wrap: (engine: Engine) => Engine = (engine) => engine,
 ): Promise<Judge> {
   return await openJudge(judge.startsWith("baseline:") ? judge : await resolveModel(judge), {
     ...options,
     ...(protocol !== undefined && { protocol }),
-    openEngine: async (path) => wrap(await openModel(path, { threads })),
+    openEngine: async (path) => wrap(await openFrozen(path, { threads, precision })),
   });
 }

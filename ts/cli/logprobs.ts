@@ -4,7 +4,7 @@
  * @module
  */
 import { flatForest } from "../engine/mod.ts";
-import { describeModel, MODEL_OPTIONS, openModel } from "./engine.ts";
+import { describeModel, MODEL_OPTIONS, openFrozen } from "./engine.ts";
 import { anyNumber, anyText, type Command, defaulted, defineCommand, optional, tokenIds } from "./parser.ts";
 import { promptTokens } from "./prompt.ts";
 
@@ -18,8 +18,8 @@ export const logprobs: Command = defineCommand({
     text: optional("--text", anyText("TEXT"), "Text for the model's tokenizer"),
     temperature: defaulted("--temperature", anyNumber({ min: 0 }), 1, "Divides the logits"),
   },
-  async run({ model, threads, temperature, ...prompt }, { out, log, signal }) {
-    await using engine = await openModel(model, { threads });
+  async run({ model, threads, precision, temperature, ...prompt }, { out, log, signal }) {
+    await using engine = await openFrozen(model, { threads, precision });
     log(describeModel(engine));
     const tokens = await promptTokens(engine, prompt);
     signal.throwIfAborted();

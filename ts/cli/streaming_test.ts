@@ -19,6 +19,8 @@ function byteEngine(text: string): Engine {
       eosToken: null,
       chatTemplate: null,
       hasTokenizer: true,
+      precision: null,
+      frozen: false,
       hasScoreHead: false,
     },
     encode: (texts) => Promise.resolve(texts.map((each) => Uint32Array.from(new TextEncoder().encode(each)))),

@@ -11,6 +11,48 @@ export interface Message {
   readonly content: string;
 }
 
+/** A call of a tool that the assistant asked for. */
+export interface ToolCall {
+  readonly name: string;
+  readonly arguments: Readonly<Record<string, unknown>>;
+  /** What the tool's answer refers to, where the model's template has such ids. */
+  readonly id?: string;
+}
+
+/** A message as chat templates take it: also tools' answers, calls and reasoning. */
+export interface ChatMessage {
+  readonly role: Message["role"] | "tool";
+  readonly content: string;
+  /** What the assistant asked of tools. */
+  readonly toolCalls?: readonly ToolCall[];
+  /** What the assistant thought before `content`. Templates decide which turns keep it. */
+  readonly reasoning?: string;
+  /** The tool that answers. */
+  readonly name?: string;
+  /** The {@link ToolCall.id} that is answered. */
+  readonly toolCallId?: string;
+}
+
+/** A tool that the model may call. */
+export interface Tool {
+  readonly name: string;
+  readonly description: string;
+  /** JSON Schema of the arguments, an object. */
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
+/** Options of {@link Engine.renderChat}. What the model's template has no place for is an error, not ignored. */
+export interface ChatOptions {
+  /** End where the assistant starts to speak. Default false. */
+  readonly addGenerationPrompt?: boolean;
+  /** Tools to be described to the model. Default none. */
+  readonly tools?: readonly Tool[];
+  /** Turns the model's thinking on or off. Default: the template's own. */
+  readonly thinking?: boolean;
+  /** The date for templates that write it. Default the current one. */
+  readonly now?: Date;
+}
+
 /**
  * A batch as a forest of token segments. Each segment attends to its ancestors and, causally, to itself;
  * positions run along the path from the root. A flat batch is a forest of roots.
@@ -24,6 +66,15 @@ export interface Forest {
   readonly parents: Int32Array;
 }
 
+/**
+ * What matrix products read: weights and activations are rounded to it, and their sums are f32 always. At "bf16" the
+ * residual stream, norms, softmaxes, gradients of weights and the weights that the optimizer sees stay f32.
+ */
+export type Precision = "f32" | "bf16";
+
+/** Every {@link Precision}. */
+export const PRECISIONS: readonly Precision[] = ["f32", "bf16"];
+
 /** How one rollout is sampled. */
 export interface SamplingOptions {
   /** Most tokens to generate. */
@@ -34,12 +85,24 @@ export interface SamplingOptions {
   readonly topK?: number;
   /** Keep the smallest set of tokens whose mass reaches p; 1 keeps all. Default 1. */
   readonly topP?: number;
+  /**
+   * Keep the tokens at least this times as likely as the likeliest; 0 keeps all. Default 0. Filters apply at the
+   * temperature and in the order top-k, top-p, min-p.
+   */
+  readonly minP?: number;
+  /**
+   * What is added to the logits of these token ids before temperature and filters: −Infinity is a ban, ±100 amount to
+   * a ban or a certainty. It steers the draw alone: log-probabilities stay those of the model.
+   */
+  readonly logitBias?: Readonly<Record<number, number>>;
   /** End as soon as the text contains one of these; the text is cut before it, the tokens are kept. */
   readonly stop?: readonly string[];
   /** Never sample an end-of-sequence token. Default false. */
   readonly ignoreEos?: boolean;
   /** The counter of the random draws; position is added by the core. Default all 0. */
   readonly key?: DrawKey;
+  /** Names the draws by one number: the same as a `key` whose other parts are 0, and not to be given beside one. */
+  readonly seed?: number;
 }
 
 /** Names a stream of random draws: the same key gives the same draws whatever else is in the batch. */
@@ -64,7 +127,8 @@ export interface TokenEvent {
   readonly token: number;
   /**
    * Log-probability of the token under the whole vocabulary at the request's temperature (at 1 when greedy):
-   * bit for bit what {@link TrainableEngine.forward} gives at that temperature.
+   * bit for bit what {@link TrainableEngine.forward} gives at that temperature, whatever filters and bias made of it
+   * for the draw.
    */
   readonly logprob: number;
 }
@@ -91,8 +155,12 @@ export interface DoneEvent {
 export interface ModelInfo {
   /** Where it was loaded from, or the remote model's name. */
   readonly name: string;
-  /** "cpu (2 threads, avx512)", "http://…", …: never silent about the device. */
+  /** "cpu (2 threads, avx512)", "cpu (2 threads, avx512, bf16)", "http://…", …: never silent about the device. */
   readonly backend: string;
+  /** What the engine's products read; null where the engine does not say. */
+  readonly precision: Precision | null;
+  /** Whether the model is for inference alone, its weights packed, or quantised as its file. */
+  readonly frozen: boolean;
   readonly parameters: number;
   readonly vocabSize: number;
   /** Longest context in tokens. */
@@ -102,6 +170,8 @@ export interface ModelInfo {
   readonly eosToken: string | null;
   /** Jinja source of the chat template, where the model has one. */
   readonly chatTemplate: string | null;
+  /** Further templates by name; "tool_use" is taken where tools are given. Default none. */
+  readonly chatTemplates?: Readonly<Record<string, string>>;
   readonly hasTokenizer: boolean;
   readonly hasScoreHead: boolean;
 }
@@ -111,6 +181,20 @@ export interface GenerateOptions {
   /** Also yield every token as it is sampled. Default false: only finished rollouts. */
   readonly stream?: boolean;
   readonly signal?: AbortSignal;
+  /** Told once, when all rollouts have ended, by engines whose memory is this machine's. */
+  readonly onSummary?: (summary: GenerateSummary) => void;
+}
+
+/** What the rollouts of one {@link Engine.generate} took. */
+export interface GenerateSummary {
+  /** Bytes of keys and values that were allowed. */
+  readonly kvBudget: number;
+  /** Most bytes of keys and values that were reserved at once. */
+  readonly kvPeak: number;
+  /** Requests that had to wait until others ended. */
+  readonly waited: number;
+  /** Prompt tokens that went through the model; shared ones count once for each time that they did. */
+  readonly prefilled: number;
 }
 
 /** A language model that writes and scores text. */
@@ -121,7 +205,11 @@ export interface Engine extends AsyncDisposable {
   /** Text of each token list, special tokens left out unless asked for. */
   decode(tokens: readonly Uint32Array[], options?: { readonly keepSpecial?: boolean }): Promise<string[]>;
   /** Renders a conversation by the model's chat template. Throws when the model has none. */
-  renderChat(messages: readonly Message[], options?: { readonly addGenerationPrompt?: boolean }): string;
+  renderChat(messages: readonly ChatMessage[], options?: ChatOptions): string;
+  /**
+   * Generates any number of requests, as many at once as memory allows. They are begun in their order and end in any;
+   * what a request gives does not depend on the others.
+   */
   generate(
     requests: readonly GenerateRequest[],
     options?: GenerateOptions,

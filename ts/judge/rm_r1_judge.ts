@@ -80,7 +80,10 @@ export class RmR1Judge implements Judge {
     this.name = name;
     const { temperature, maxNewTokens, seed } = full;
     const sampling = temperature === 0 ? { temperature, maxNewTokens } : { temperature, maxNewTokens, seed };
-    this.identity = JSON.stringify({ judge: "rm-r1", weights, protocol, ...sampling });
+    const precision = info.precision === "f32" || info.precision === null
+      ? {}
+      : { precision: info.precision };
+    this.identity = JSON.stringify({ judge: "rm-r1", weights, protocol, ...precision, ...sampling });
   }
 
   render(input: JudgeInput): readonly Message[] {

@@ -33,6 +33,8 @@ export class ScriptedEngine implements Engine {
       eosToken: null,
       chatTemplate: "scripted",
       hasTokenizer: true,
+      precision: null,
+      frozen: false,
       hasScoreHead: false,
       ...info,
     };

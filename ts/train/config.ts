@@ -6,6 +6,7 @@
 import { readFile } from "node:fs/promises";
 import type { AdvantageStd, Normaliser } from "../algorithms/mod.ts";
 import type { Protocol } from "../cor/mod.ts";
+import type { Precision } from "../engine/mod.ts";
 import { ConfigError, describeIssues, describeJsonError } from "./config_error.ts";
 import { configSchema } from "./config_schema.ts";
 
@@ -18,6 +19,7 @@ export interface TrainConfig {
   readonly seed: number;
   /** 0 takes all cores. Results do not depend on it. */
   readonly threads: number;
+  readonly precision: Precision;
   readonly data: DataConfig;
   /** null leaves the stage out. */
   readonly stage1: Stage1Config | null;

@@ -6,6 +6,7 @@
  */
 import { z } from "zod";
 import { PROTOCOLS } from "../cor/mod.ts";
+import { PRECISIONS } from "../engine/mod.ts";
 import type { TrainConfig } from "./config.ts";
 
 const UINT32 = 2 ** 32 - 1;
@@ -142,6 +143,9 @@ export const configSchema: z.ZodType<TrainConfig> = z.strictObject({
   protocol: z.enum(PROTOCOLS).default("compact").describe("How the judge is asked"),
   seed: seed.default(0).describe("Every random draw is a function of it"),
   threads: z.int().min(0).default(0).describe("0 takes all cores; results do not depend on it"),
+  precision: z.enum(PRECISIONS).default("f32").describe(
+    "What matrix products read; sums, gradients and the optimizer's weights are f32",
+  ),
   data: data.prefault({ kind: "tasks" }),
   stage1: stage1.nullable().prefault({}).describe("null leaves the stage out"),
   stage2: stage2.nullable().prefault({}).describe("null leaves the stage out"),

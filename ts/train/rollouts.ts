@@ -38,6 +38,8 @@ export interface SamplingConfig {
   readonly maxNewTokens: number;
   /** Most rollouts generated at once, rounded to whole groups. */
   readonly decodeBatch: number;
+  /** Sample no end-of-sequence token, so that every rollout has `maxNewTokens`. Default false. */
+  readonly ignoreEos?: boolean;
 }
 
 /** Samples a group for each prompt. An engine that fails is an error, never a reward. */
@@ -47,7 +49,7 @@ export async function sampleGroups(
   config: SamplingConfig,
   { signal, onProgress }: StepRunOptions = {},
 ): Promise<RolloutGroup[]> {
-  const { seed, step, rollouts, temperature, maxNewTokens, decodeBatch } = config;
+  const { seed, step, rollouts, temperature, maxNewTokens, decodeBatch, ignoreEos = false } = config;
   const groupsAtOnce = Math.max(1, Math.floor(decodeBatch / rollouts));
   const sampled: Rollout[][] = examples.map(() => new Array<Rollout>(rollouts));
   let done = 0;
@@ -60,6 +62,7 @@ export async function sampleGroups(
       prompt: examples[prompt]!.prompt,
       maxTokens: maxNewTokens,
       temperature,
+      ignoreEos,
       key: { seed, step, prompt, rollout },
     }));
     const open = new Set(places.keys());

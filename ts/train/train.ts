@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { EngineError, type TrainableEngine } from "../engine/mod.ts";
+import { EngineError, type Precision, type TrainableEngine } from "../engine/mod.ts";
 import { hashModel } from "../judge/mod.ts";
 import { Checkpoints, type ModelCard, saveModel } from "./checkpoint.ts";
 import type { EvaluationPoint, TrainConfig } from "./config.ts";
@@ -36,7 +36,10 @@ export interface TrainOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: ProgressEvent) => void;
   /** Opens a model by its name or folder. */
-  readonly openEngine: (model: string, options: { readonly threads: number }) => Promise<TrainableEngine>;
+  readonly openEngine: (
+    model: string,
+    options: { readonly threads: number; readonly precision: Precision },
+  ) => Promise<TrainableEngine>;
   /** Command that goes on with this run, for messages. */
   readonly resumeCommand?: string;
 }
@@ -58,7 +61,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     seed: config.seed,
     evaluationExamples: config.evaluation.examples,
   });
-  const base = await options.openEngine(config.model, { threads: config.threads });
+  const base = await options.openEngine(config.model, config);
   let session: Session;
   try {
     const plan = await makePlan(base, config, data);
@@ -271,7 +274,7 @@ class Session {
     const { options, config } = this.#parts;
     await this.#engine?.[Symbol.asyncDispose]();
     this.#engine = null;
-    this.#engine = await options.openEngine(model, { threads: config.threads });
+    this.#engine = await options.openEngine(model, config);
     return this.#engine;
   }
 

@@ -6,8 +6,10 @@
 pub mod cpu;
 pub mod threads;
 
+use crate::Result;
 use crate::config::Rotary;
 use crate::forest::Layout;
+use crate::weights::StoredTensor;
 use std::ops::Range;
 
 pub use threads::{describe, set_threads};
@@ -39,6 +41,27 @@ impl Scalar for f64 {
     #[inline(always)]
     fn to_f64(self) -> f64 {
         self
+    }
+}
+
+/// What matrix products read: activations and weights are rounded to it, and sums are f32 always. Weights, gradients
+/// and the optimizer's state are f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// Nothing is rounded.
+    #[default]
+    F32,
+    /// bfloat16. Norms, softmaxes and the residual stream stay f32.
+    Bf16,
+}
+
+impl Precision {
+    /// Lower-case name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Bf16 => "bf16",
+        }
     }
 }
 
@@ -95,6 +118,10 @@ pub struct SampleRow<'a> {
     pub top_k: usize,
     /// Keep the smallest set whose mass reaches p; 1 keeps all.
     pub top_p: f64,
+    /// Keep the tokens that are at least this times as likely as the likeliest; 0 keeps all.
+    pub min_p: f64,
+    /// Added to these tokens' logits before the temperature, for the draw alone; −∞ is never drawn.
+    pub bias: &'a [(u32, f32)],
     /// Never drawn.
     pub banned: &'a [u32],
     /// Uniform in \[0, 1).
@@ -129,6 +156,22 @@ pub struct AdamWStep {
     pub step: u64,
 }
 
+/// A weight (out × inputs) as products read it.
+pub enum Matrix<'a, B: Backend> {
+    /// As it is stored.
+    Plain(&'a B::Buffer),
+    /// As [`Backend::pack`] gives it.
+    Packed(&'a B::Packed),
+}
+
+impl<B: Backend> Clone for Matrix<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Matrix<'_, B> {}
+
 /// Sequences of a decode batch that share a chain of prompt segments.
 #[derive(Debug)]
 pub struct DecodeGroup<'a, B: Backend> {
@@ -138,12 +181,25 @@ pub struct DecodeGroup<'a, B: Backend> {
     pub own: Vec<(usize, &'a B::Cache)>,
 }
 
+/// Rows of a pass that go on from keys and values of earlier passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// Its rows in the pass.
+    pub rows: Range<usize>,
+    /// Indexes of the caches before its own on its path, root first.
+    pub ancestors: Vec<usize>,
+    /// Index of the cache that its keys and values are appended to; no two pieces of a pass have the same.
+    pub own: usize,
+}
+
 /// A device.
 pub trait Backend: Clone + Send + Sync + 'static {
     /// What buffers hold.
     type Scalar: Scalar;
-    /// An array on the device.
+    /// An array of scalars on the device: weights, gradients, the residual stream.
     type Buffer: Send + Sync;
+    /// Activations, which may be narrower: what products with weights read, and most of what a tape keeps.
+    type Activation: Send + Sync;
     /// A weight in the layout that products with few rows like best.
     type Packed: Send + Sync;
     /// Keys and values of a segment in one layer.
@@ -157,6 +213,12 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn upload(&self, host: &[Self::Scalar]) -> Self::Buffer;
     /// Copies from the device.
     fn download(&self, buffer: &Self::Buffer) -> Vec<Self::Scalar>;
+    /// Activations that will be written before they are read.
+    fn activation(&self, n: usize) -> Self::Activation;
+    /// Copies on the device.
+    fn duplicate_activation(&self, x: &Self::Activation) -> Self::Activation;
+    /// Rounds to activations; a copy where they are scalars.
+    fn round(&self, x: &Self::Buffer) -> Self::Activation;
     /// Copies on the device.
     fn duplicate(&self, buffer: &Self::Buffer) -> Self::Buffer;
     /// Sets every element to zero.
@@ -164,7 +226,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// to += from
     fn add(&self, from: &Self::Buffer, to: &mut Self::Buffer);
 
-    /// out\[i\] = table\[rows\[i\]\]: the embedding, and the choice of hidden states.
+    /// out\[i\] = table\[tokens\[i\]\]: the embedding.
+    fn embed(&self, table: Matrix<Self>, tokens: &[u32], width: usize, out: &mut Self::Buffer);
+    /// out\[i\] = table\[rows\[i\]\]: the choice of hidden states.
     fn gather(&self, table: &Self::Buffer, rows: &[u32], width: usize, out: &mut Self::Buffer);
     /// d_table\[rows\[i\]\] += d_out\[i\], in ascending order of i.
     fn scatter_add(&self, d_out: &Self::Buffer, rows: &[u32], width: usize, d_table: &mut Self::Buffer);
@@ -175,7 +239,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         x: &Self::Buffer,
         weight: &Self::Buffer,
         epsilon: f64,
-        y: &mut Self::Buffer,
+        y: &mut Self::Activation,
         rstd: &mut Self::Buffer,
     );
     /// d_x +=, d_weight +=
@@ -189,11 +253,14 @@ pub trait Backend: Clone + Send + Sync + 'static {
         d_weight: &mut Self::Buffer,
     );
 
-    /// y (rows × out) = or += x (rows × inputs) · weightᵀ, weight being out × inputs.
-    fn linear(
+    /// y (rows × out) = x (rows × inputs) · weightᵀ, weight being out × inputs. Weights are rounded as activations
+    /// are; sums are in full and rounded once. A packed weight gives the bits of a plain one.
+    fn linear(&self, x: &Self::Activation, weight: Matrix<Self>, inputs: usize, y: &mut Self::Activation);
+    /// As [`Backend::linear`], the sums kept or added in full.
+    fn linear_into(
         &self,
-        x: &Self::Buffer,
-        weight: &Self::Buffer,
+        x: &Self::Activation,
+        weight: Matrix<Self>,
         inputs: usize,
         y: &mut Self::Buffer,
         store: Store,
@@ -201,83 +268,132 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// d_x = or += d_y · weight
     fn linear_dx(
         &self,
-        d_y: &Self::Buffer,
+        d_y: &Self::Activation,
         weight: &Self::Buffer,
         inputs: usize,
         d_x: &mut Self::Buffer,
         store: Store,
     );
     /// d_weight += d_yᵀ · x
-    fn linear_dw(&self, x: &Self::Buffer, d_y: &Self::Buffer, inputs: usize, d_weight: &mut Self::Buffer);
-    /// Lays a weight out for [`Backend::linear_packed`].
-    fn pack(&self, weight: &Self::Buffer, inputs: usize) -> Self::Packed;
-    /// As [`Backend::linear`], with the same bits.
-    fn linear_packed(
+    fn linear_dw(
         &self,
-        x: &Self::Buffer,
-        weight: &Self::Packed,
+        x: &Self::Activation,
+        d_y: &Self::Activation,
         inputs: usize,
-        y: &mut Self::Buffer,
-        store: Store,
+        d_weight: &mut Self::Buffer,
     );
+    /// Lays a weight out for products with few rows.
+    fn pack(&self, weight: &Self::Buffer, inputs: usize) -> Self::Packed;
+    /// Lays a matrix of a file out for products; one that is quantised stays so.
+    ///
+    /// # Errors
+    /// [`crate::Error::Format`] for a value that is not finite.
+    fn pack_stored(&self, weight: &StoredTensor) -> Result<Self::Packed>;
 
     /// y += bias, in each row
-    fn add_bias(&self, bias: &Self::Buffer, y: &mut Self::Buffer);
+    fn add_bias(&self, bias: &Self::Buffer, y: &mut Self::Activation);
+    /// As [`Backend::add_bias`], on sums in full.
+    fn add_bias_into(&self, bias: &Self::Buffer, y: &mut Self::Buffer);
     /// d_bias += Σ d_y over the rows, in ascending order
-    fn bias_backward(&self, d_y: &Self::Buffer, d_bias: &mut Self::Buffer);
+    fn bias_backward(&self, d_y: &Self::Activation, d_bias: &mut Self::Buffer);
+
+    /// As [`Backend::rms_norm`], on activations: each head is a row.
+    fn head_norm(
+        &self,
+        x: &Self::Activation,
+        weight: &Self::Buffer,
+        epsilon: f64,
+        y: &mut Self::Activation,
+        rstd: &mut Self::Buffer,
+    );
+    /// Turns dL/dy in `d` into dL/dx; d_weight +=
+    fn head_norm_backward(
+        &self,
+        x: &Self::Activation,
+        weight: &Self::Buffer,
+        rstd: &Self::Buffer,
+        d: &mut Self::Activation,
+        d_weight: &mut Self::Buffer,
+    );
 
     /// Rotates each head's halves in place by position · frequency and scales them (Su et al. 2021, equation 34;
     /// Hugging Face's pairing of element i with i + head_dim/2). `transposed` is the backward pass: it rotates back,
     /// and scales too.
-    fn rope(&self, x: &mut Self::Buffer, positions: &[u32], heads: usize, rotary: &Rotary, transposed: bool);
+    fn rope(
+        &self,
+        x: &mut Self::Activation,
+        positions: &[u32],
+        heads: usize,
+        rotary: &Rotary,
+        transposed: bool,
+    );
 
     /// out = silu(gate) · up (Shazeer 2020, equation 6)
-    fn swiglu(&self, gate: &Self::Buffer, up: &Self::Buffer, out: &mut Self::Buffer);
+    fn swiglu(&self, gate: &Self::Activation, up: &Self::Activation, out: &mut Self::Activation);
     /// Replaces gate and up by their gradients.
-    fn swiglu_backward(&self, gate: &mut Self::Buffer, up: &mut Self::Buffer, d_out: &Self::Buffer);
+    fn swiglu_backward(&self, gate: &mut Self::Activation, up: &mut Self::Activation, d_out: &Self::Buffer);
 
     /// Causal attention over a forest. `log_sums` gets log Σ exp of the scaled scores, rows × heads. Gives each
     /// segment's keys and values in the layout that [`Backend::attention_decode`] reads.
     fn attention(
         &self,
-        qkv: [&Self::Buffer; 3],
+        qkv: [&Self::Activation; 3],
         layout: &Layout,
         heads: Heads,
-        out: &mut Self::Buffer,
+        out: &mut Self::Activation,
         log_sums: &mut Self::Buffer,
     ) -> Vec<Self::Cache>;
     /// Fills d_q, d_k, d_v.
     #[allow(clippy::too_many_arguments)]
     fn attention_backward(
         &self,
-        qkv: [&Self::Buffer; 3],
-        out: &Self::Buffer,
+        qkv: [&Self::Activation; 3],
+        out: &Self::Activation,
         log_sums: &Self::Buffer,
         d_out: &Self::Buffer,
         layout: &Layout,
         heads: Heads,
-        d_qkv: [&mut Self::Buffer; 3],
+        d_qkv: [&mut Self::Activation; 3],
     );
-    /// Keys and values of a sequence that has none yet.
-    fn empty_cache(&self, heads: Heads) -> Self::Cache;
+    /// Keys and values of a sequence that has none yet, with room for so many tokens.
+    fn empty_cache(&self, heads: Heads, tokens: usize) -> Self::Cache;
+    /// Bytes that a cache with room for so many tokens holds.
+    fn cache_bytes(&self, heads: Heads, tokens: usize) -> usize;
     /// Appends a row of keys and a row of values of the batch to a cache.
-    fn append(&self, k: &Self::Buffer, v: &Self::Buffer, row: usize, heads: Heads, cache: &mut Self::Cache);
+    fn append(
+        &self,
+        k: &Self::Activation,
+        v: &Self::Activation,
+        row: usize,
+        heads: Heads,
+        cache: &mut Self::Cache,
+    );
+    /// Appends each piece's keys and values to its cache; then attention of its rows over its path, which is whole
+    /// by then. The bits of [`Backend::attention`].
+    fn attention_extend(
+        &self,
+        qkv: [&Self::Activation; 3],
+        pieces: &[Piece],
+        heads: Heads,
+        caches: &mut [&mut Self::Cache],
+        out: &mut Self::Activation,
+    );
     /// Attention of one new token a sequence, whose own key and value have been appended; the bits of
     /// [`Backend::attention`].
     fn attention_decode(
         &self,
-        q: &Self::Buffer,
+        q: &Self::Activation,
         groups: &[DecodeGroup<Self>],
         heads: Heads,
-        out: &mut Self::Buffer,
+        out: &mut Self::Activation,
     );
 
     /// Log-probabilities, entropies and log-sums of the targets, chunked over the vocabulary: logits never exist
     /// whole.
     fn vocab_forward(
         &self,
-        hidden: &Self::Buffer,
-        weight: &Self::Buffer,
+        hidden: &Self::Activation,
+        weight: Matrix<Self>,
         targets: &[u32],
         head: VocabHead,
     ) -> VocabRows<Self::Scalar>;
@@ -285,7 +401,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     #[allow(clippy::too_many_arguments)]
     fn vocab_backward(
         &self,
-        hidden: &Self::Buffer,
+        hidden: &Self::Activation,
         weight: &Self::Buffer,
         targets: &[u32],
         head: VocabHead,

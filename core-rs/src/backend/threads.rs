@@ -1,5 +1,6 @@
 //! The pool that CPU kernels run in.
 
+use super::Precision;
 use super::cpu::isa::Isa;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::{Arc, RwLock};
@@ -32,8 +33,19 @@ pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     pool().install(work)
 }
 
-/// The device in words, for example "cpu (2 threads, avx512)".
-pub fn describe() -> String {
-    let threads = pool().current_num_threads();
-    format!("cpu ({threads} thread{}, {})", if threads == 1 { "" } else { "s" }, Isa::current().name())
+/// Threads in use.
+pub fn count() -> usize {
+    pool().current_num_threads()
+}
+
+/// The device in words, for example "cpu (2 threads, avx512)", and what it multiplies unless that is f32.
+pub fn describe(precision: Precision) -> String {
+    let threads = count();
+    let precision = match precision {
+        Precision::F32 => "",
+        Precision::Bf16 if Isa::multiplies_bf16() => ", bf16",
+        Precision::Bf16 => ", bf16 without instructions for it",
+    };
+    let (plural, isa) = (if threads == 1 { "" } else { "s" }, Isa::current().name());
+    format!("cpu ({threads} thread{plural}, {isa}{precision})")
 }

@@ -1,16 +1,16 @@
-//! Generation over a forest: prompts share what they begin with, a group of rollouts shares its prompt's keys,
-//! and finished rollouts leave the batch.
+//! Generation over a forest: prompts share what they begin with, and a group of rollouts shares its prompt's keys.
+//! Requests are admitted in order as memory allows, join the batch when their prompt has gone through the model, and
+//! leave it when they end. None of this changes a bit of what a request gives.
 
+mod batch;
+mod check;
 pub mod draw;
+mod memory;
+mod prefixes;
+mod stop;
 mod trie;
 
-use crate::backend::{Backend, DecodeGroup, SampleRow, Sampled, Store};
-use crate::cancel::Cancel;
-use crate::forest::Layout;
-use crate::model::decoder::Decoder;
-use crate::model::layer::{self, LayerWeights, Layered};
-use crate::tokenizer::Tokenizer;
-use crate::{Error, Result};
+pub use batch::Generation;
 pub use draw::DrawKey;
 
 /// One rollout to generate.
@@ -26,6 +26,12 @@ pub struct Request {
     pub top_k: usize,
     /// Keep the smallest set of tokens whose mass reaches p; 1 keeps all.
     pub top_p: f32,
+    /// Keep the tokens at least this times as likely as the likeliest; 0 keeps all. Filters apply at the temperature
+    /// and in the order top-k, top-p, min-p.
+    pub min_p: f32,
+    /// Token ids and what is added to their logits before temperature and filters. −∞ is a ban; ±100 amount to a ban
+    /// or a certainty. It steers the draw alone: see [`Event::Tokens`].
+    pub logit_bias: Vec<(u32, f32)>,
     /// End as soon as the text contains one of these.
     pub stop: Vec<String>,
     /// Never sample an end-of-sequence token.
@@ -68,7 +74,8 @@ pub enum Event {
         requests: Vec<u32>,
         /// Their new tokens.
         tokens: Vec<u32>,
-        /// Log-probability of each under the whole vocabulary at the request's temperature (1 when greedy).
+        /// Log-probability of each under the whole vocabulary at the request's temperature (1 when greedy): what the
+        /// model gives it, bit for bit, and not what bias and filters made of that for the draw.
         logprobs: Vec<f32>,
     },
     /// A request is finished.
@@ -88,253 +95,30 @@ pub enum Event {
     },
 }
 
-/// A rollout in the batch.
-struct Active {
-    request: usize,
-    leaf: usize,
-    tokens: Vec<u32>,
-    logprobs: Vec<f32>,
+/// How requests are scheduled. None of it changes results.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Most bytes of keys and values. `None` takes half of the memory that the machine has available.
+    pub kv_bytes: Option<usize>,
+    /// Most prompt tokens that go through the model in a pass, which bounds the memory of activations; at least 1.
+    pub prefill_rows: usize,
 }
 
-/// All requests on their way, one token of each at a time.
-pub struct Generation<'a, B: Backend> {
-    decoder: &'a Decoder<B>,
-    tokenizer: Option<&'a Tokenizer>,
-    requests: &'a [Request],
-    layout: Layout,
-    packed: Vec<[B::Packed; 7]>,
-    head: B::Packed,
-    /// Keys and values of the prompts: by layer, by segment.
-    shared: Vec<Vec<B::Cache>>,
-    /// Keys and values of the answers: by layer, by row of the batch.
-    own: Vec<Vec<B::Cache>>,
-    active: Vec<Active>,
-    /// The residual stream behind the last layer, and the row of each active request in it; no rows once drawn from.
-    x: B::Buffer,
-    rows: Vec<u32>,
-}
-
-impl<'a, B: Backend> Generation<'a, B> {
-    /// Checks the requests, at least one, and runs their prompts through the model.
-    pub fn start(
-        decoder: &'a Decoder<B>,
-        tokenizer: Option<&'a Tokenizer>,
-        requests: &'a [Request],
-        cancel: &Cancel,
-    ) -> Result<Self> {
-        decoder.check_vocab()?;
-        for (i, request) in requests.iter().enumerate() {
-            check(decoder, tokenizer, i, request)?;
-        }
-        let prompts: Vec<&[u32]> = requests.iter().map(|r| r.prompt.as_slice()).collect();
-        let trie::Prompts { forest, leaves } = trie::share(&prompts);
-        let layout = Layout::new(&forest);
-        decoder.check(&forest, &layout)?;
-
-        let packed: Vec<_> = decoder.weights.layers.iter().map(|w| layer::pack(decoder, w)).collect();
-        let head = decoder.backend.pack(decoder.weights.vocab(), decoder.config.hidden_size);
-        let mut x = decoder.embed(&forest.tokens);
-        let mut shared: Vec<Vec<B::Cache>> = Vec::with_capacity(packed.len());
-        for w in layers(decoder, &packed) {
-            cancel.check()?;
-            let Layered { output, caches, .. } = layer::forward(decoder, &w, x, &layout);
-            x = output;
-            shared.push(caches);
-        }
-
-        let active: Vec<Active> = leaves
-            .iter()
-            .enumerate()
-            .map(|(request, &leaf)| Active { request, leaf, tokens: Vec::new(), logprobs: Vec::new() })
-            .collect();
-        let mut own: Vec<Vec<B::Cache>> = packed.iter().map(|_| Vec::new()).collect();
-        for caches in &mut own {
-            caches.extend(active.iter().map(|_| decoder.backend.empty_cache(decoder.heads())));
-        }
-        let rows = leaves.iter().map(|&l| layout.segments[l].tokens.end as u32 - 1).collect();
-        Ok(Self { decoder, tokenizer, requests, layout, packed, head, shared, own, active, x, rows })
-    }
-
-    /// Draws the next token of every unfinished request. `None` once all are finished.
-    pub fn advance(&mut self, cancel: &Cancel) -> Result<Option<Vec<Event>>> {
-        if self.active.is_empty() {
-            return Ok(None);
-        }
-        cancel.check()?;
-        if self.rows.is_empty() {
-            self.x = self.step();
-            self.rows = (0..self.active.len() as u32).collect();
-        }
-        let rows = std::mem::take(&mut self.rows);
-        let sampled = sample(self.decoder, &self.head, &self.x, &rows, self.requests, &self.active);
-        let mut events = vec![Event::Tokens {
-            requests: self.active.iter().map(|a| a.request as u32).collect(),
-            tokens: sampled.iter().map(|s| s.token).collect(),
-            logprobs: sampled.iter().map(|s| s.logprob).collect(),
-        }];
-        let mut going = Vec::with_capacity(self.active.len());
-        for (a, s) in self.active.iter_mut().zip(sampled) {
-            a.tokens.push(s.token);
-            a.logprobs.push(s.logprob);
-            let request = &self.requests[a.request];
-            let end = finish(self.decoder, self.tokenizer, request, &a.tokens)?;
-            going.push(end.is_none());
-            if let Some((finish, text)) = end {
-                events.push(Event::Done {
-                    request: a.request as u32,
-                    tokens: std::mem::take(&mut a.tokens),
-                    logprobs: std::mem::take(&mut a.logprobs),
-                    text,
-                    finish,
-                    prompt_tokens: request.prompt.len() as u32,
-                });
-            }
-        }
-        keep(&mut self.active, &going);
-        self.own.iter_mut().for_each(|caches| keep(caches, &going));
-        Ok(Some(events))
-    }
-
-    /// Runs the last token of each unfinished request through the model. Gives the residual stream behind the last
-    /// layer.
-    fn step(&mut self) -> B::Buffer {
-        let Self { decoder, requests, layout, packed, shared, own, active, .. } = self;
-        let b = &decoder.backend;
-        let heads = decoder.heads();
-        let tokens: Vec<u32> = active.iter().filter_map(|a| a.tokens.last().copied()).collect();
-        let positions: Vec<u32> =
-            active.iter().map(|a| (requests[a.request].prompt.len() + a.tokens.len()) as u32 - 1).collect();
-        let mut leaves: Vec<usize> = active.iter().map(|a| a.leaf).collect();
-        leaves.sort_unstable();
-        leaves.dedup();
-        let mut x = decoder.embed(&tokens);
-        for ((w, shared), own) in layers(decoder, packed).zip(shared).zip(own) {
-            let ([q, k, v], _) = layer::project(decoder, &w, &x, &positions);
-            for (row, cache) in own.iter_mut().enumerate() {
-                b.append(&k, &v, row, heads, cache);
-            }
-            let groups: Vec<DecodeGroup<B>> = leaves
-                .iter()
-                .map(|&leaf| DecodeGroup {
-                    shared: layout.segments[leaf]
-                        .ancestors
-                        .iter()
-                        .chain([&leaf])
-                        .map(|&s| &shared[s])
-                        .collect(),
-                    own: own.iter().enumerate().filter(|(row, _)| active[*row].leaf == leaf).collect(),
-                })
-                .collect();
-            let mut attended = b.zeros(tokens.len() * heads.heads * heads.head_dim);
-            b.attention_decode(&q, &groups, heads, &mut attended);
-            let [_, _, _, output] = layer::finish(decoder, &w, x, &attended, tokens.len());
-            x = output;
-        }
-        x
+impl Default for Options {
+    fn default() -> Self {
+        Self { kv_bytes: None, prefill_rows: 1024 }
     }
 }
 
-/// The layers' weights with their packed matrices.
-fn layers<'w, B: Backend>(
-    decoder: &'w Decoder<B>,
-    packed: &'w [[B::Packed; 7]],
-) -> impl Iterator<Item = LayerWeights<'w, B>> {
-    decoder.weights.layers.iter().zip(packed).map(|(w, p)| LayerWeights::packed(w, p))
-}
-
-/// Drops the entries whose flag is not set.
-fn keep<T>(values: &mut Vec<T>, flags: &[bool]) {
-    let mut flags = flags.iter();
-    values.retain(|_| flags.next().is_none_or(|&f| f));
-}
-
-fn check<B: Backend>(
-    decoder: &Decoder<B>,
-    tokenizer: Option<&Tokenizer>,
-    i: usize,
-    r: &Request,
-) -> Result<()> {
-    let refuse = |what: String| Err(Error::Input(format!("Request {i}: {what}")));
-    let context = decoder.config.max_position;
-    if r.prompt.is_empty() {
-        return refuse("the prompt is empty, expected at least 1 token".into());
-    }
-    if r.prompt.len() >= context {
-        let found = r.prompt.len();
-        return refuse(format!(
-            "a prompt of {found} tokens leaves no room in the model's context of {context}"
-        ));
-    }
-    if r.max_tokens == 0 {
-        return refuse("max_tokens is \"0\", expected at least 1".into());
-    }
-    if !(r.temperature >= 0.0 && r.temperature.is_finite()) {
-        return refuse(format!("temperature is \"{}\", expected 0 or a positive number", r.temperature));
-    }
-    if !(r.top_p > 0.0 && r.top_p <= 1.0) {
-        return refuse(format!("top_p is \"{}\", expected a number above 0 and at most 1", r.top_p));
-    }
-    if !r.stop.is_empty() && tokenizer.is_none() {
-        return refuse("stop strings need a tokenizer, and the model has none".into());
-    }
-    if r.stop.iter().any(String::is_empty) {
-        return refuse("a stop string is empty".into());
-    }
-    Ok(())
-}
-
-/// Draws one token behind each of the given rows of the residual stream.
-fn sample<B: Backend>(
-    decoder: &Decoder<B>,
-    head: &B::Packed,
-    x: &B::Buffer,
-    rows: &[u32],
-    requests: &[Request],
-    active: &[Active],
-) -> Vec<Sampled> {
-    let (_, hidden, _) = decoder.last_norm(x, rows);
-    let mut logits = decoder.backend.unspecified(rows.len() * decoder.config.vocab_size);
-    decoder.backend.linear_packed(&hidden, head, decoder.config.hidden_size, &mut logits, Store::Replace);
-    let rows: Vec<SampleRow> = active
-        .iter()
-        .map(|a| {
-            let r = &requests[a.request];
-            SampleRow {
-                temperature: f64::from(r.temperature),
-                top_k: r.top_k,
-                top_p: f64::from(r.top_p),
-                banned: if r.ignore_eos { &decoder.config.eos_token_ids } else { &[] },
-                draw: r.key.uniform(a.tokens.len() as u32),
-            }
-        })
-        .collect();
-    decoder.backend.sample(&logits, &rows)
-}
-
-/// Whether the rollout is finished, with its text.
-fn finish<B: Backend>(
-    decoder: &Decoder<B>,
-    tokenizer: Option<&Tokenizer>,
-    request: &Request,
-    tokens: &[u32],
-) -> Result<Option<(Finish, String)>> {
-    let text = || tokenizer.map_or(Ok(String::new()), |t| t.decode(tokens, false));
-    let last = tokens.last().copied().unwrap_or_default();
-    if decoder.config.eos_token_ids.contains(&last) {
-        return Ok(Some((Finish::Eos, text()?)));
-    }
-    if !request.stop.is_empty() {
-        let mut text = text()?;
-        if let Some(at) = request.stop.iter().filter_map(|s| text.find(s)).min() {
-            text.truncate(at);
-            return Ok(Some((Finish::Stop, text)));
-        }
-    }
-    if tokens.len() >= request.max_tokens {
-        return Ok(Some((Finish::Length, text()?)));
-    }
-    if request.prompt.len() + tokens.len() >= decoder.config.max_position {
-        return Ok(Some((Finish::Context, text()?)));
-    }
-    Ok(None)
+/// What a job of generation took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Bytes of keys and values that it was allowed.
+    pub kv_budget: usize,
+    /// Most bytes of keys and values that were reserved at once.
+    pub kv_peak: usize,
+    /// Requests that had to wait for others to end.
+    pub waited: usize,
+    /// Prompt tokens that went through the model; shared ones count once for each time that they did.
+    pub prefilled: usize,
 }

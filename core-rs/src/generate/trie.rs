@@ -2,6 +2,8 @@
 
 use crate::forest::Forest;
 
+use std::collections::HashMap;
+
 struct Node {
     tokens: Vec<u32>,
     parent: Option<usize>,
@@ -16,31 +18,74 @@ pub struct Prompts {
     pub leaves: Vec<usize>,
 }
 
-/// Shares every common prefix. Segments are cut only where prompts part or end; no prompt is empty.
-pub fn share(prompts: &[&[u32]]) -> Prompts {
-    let mut nodes: Vec<Node> = Vec::new();
-    let mut roots: Vec<usize> = Vec::new();
-    for prompt in prompts {
-        let mut rest = *prompt;
+#[derive(Default)]
+struct Trie {
+    nodes: Vec<Node>,
+    roots: Vec<usize>,
+    /// The child of a node, or the root, that begins with a token: a system prompt may have thousands of children.
+    begins: HashMap<(Option<usize>, u32), usize>,
+}
+
+impl Trie {
+    /// Adds a child to a node, or a root.
+    fn add(&mut self, parent: Option<usize>, tokens: Vec<u32>, children: Vec<usize>) -> usize {
+        let new = self.nodes.len();
+        self.begins.insert((parent, tokens[0]), new);
+        self.nodes.push(Node { tokens, parent, children });
+        parent.map_or(&mut self.roots, |n| &mut self.nodes[n].children).push(new);
+        new
+    }
+
+    fn insert(&mut self, prompt: &[u32]) {
+        let mut rest = prompt;
         let mut at: Option<usize> = None;
         while let Some(&first) = rest.first() {
-            let siblings = at.map_or(&roots, |n| &nodes[n].children);
-            let Some(next) = child(&nodes, siblings, first) else {
-                let new = nodes.len();
-                nodes.push(Node { tokens: rest.to_vec(), parent: at, children: Vec::new() });
-                at.map_or(&mut roots, |n| &mut nodes[n].children).push(new);
-                break;
+            let Some(&next) = self.begins.get(&(at, first)) else {
+                self.add(at, rest.to_vec(), Vec::new());
+                return;
             };
-            let common = nodes[next].tokens.iter().zip(rest).take_while(|(a, b)| a == b).count();
-            if common < nodes[next].tokens.len() {
-                split(&mut nodes, next, common);
+            let common = self.nodes[next].tokens.iter().zip(rest).take_while(|(a, b)| a == b).count();
+            if common < self.nodes[next].tokens.len() {
+                self.split(next, common);
             }
             rest = &rest[common..];
             at = Some(next);
         }
     }
+
+    /// Keeps the first tokens in the node and moves the others to a new child.
+    fn split(&mut self, node: usize, keep: usize) {
+        let tail = self.nodes[node].tokens.split_off(keep);
+        let children = std::mem::take(&mut self.nodes[node].children);
+        for &c in &children {
+            self.begins.remove(&(Some(node), self.nodes[c].tokens[0]));
+        }
+        let new = self.add(Some(node), tail, children.clone());
+        for c in children {
+            self.nodes[c].parent = Some(new);
+            self.begins.insert((Some(new), self.nodes[c].tokens[0]), c);
+        }
+    }
+
+    /// The node at whose end a prompt of the finished trie ends.
+    fn end(&self, prompt: &[u32]) -> Option<usize> {
+        let (mut at, mut read) = (None, 0);
+        while let Some(&next) = prompt.get(read) {
+            let node = *self.begins.get(&(at, next))?;
+            at = Some(node);
+            read += self.nodes[node].tokens.len();
+        }
+        at
+    }
+}
+
+/// Shares every common prefix. Segments are cut only where prompts part or end; no prompt is empty.
+pub fn share(prompts: &[&[u32]]) -> Prompts {
+    let mut trie = Trie::default();
+    prompts.iter().for_each(|prompt| trie.insert(prompt));
+    let nodes = &trie.nodes;
     let mut order = Vec::with_capacity(nodes.len());
-    let mut stack: Vec<usize> = roots.iter().rev().copied().collect();
+    let mut stack: Vec<usize> = trie.roots.iter().rev().copied().collect();
     while let Some(n) = stack.pop() {
         order.push(n);
         stack.extend(nodes[n].children.iter().rev());
@@ -54,35 +99,8 @@ pub fn share(prompts: &[&[u32]]) -> Prompts {
         lengths: order.iter().map(|&n| nodes[n].tokens.len() as u32).collect(),
         parents: order.iter().map(|&n| nodes[n].parent.map_or(-1, |p| place[p] as i32)).collect(),
     };
-    let leaves = prompts.iter().filter_map(|prompt| end(&nodes, &roots, prompt).map(|n| place[n])).collect();
+    let leaves = prompts.iter().filter_map(|prompt| trie.end(prompt).map(|n| place[n])).collect();
     Prompts { forest, leaves }
-}
-
-/// The sibling that begins with this token.
-fn child(nodes: &[Node], siblings: &[usize], first: u32) -> Option<usize> {
-    siblings.iter().copied().find(|&n| nodes[n].tokens[0] == first)
-}
-
-/// The node at whose end a prompt of the finished trie ends.
-fn end(nodes: &[Node], roots: &[usize], prompt: &[u32]) -> Option<usize> {
-    let mut at = child(nodes, roots, *prompt.first()?)?;
-    let mut read = nodes[at].tokens.len();
-    while let Some(&next) = prompt.get(read) {
-        at = child(nodes, &nodes[at].children, next)?;
-        read += nodes[at].tokens.len();
-    }
-    Some(at)
-}
-
-/// Keeps the first tokens in the node and moves the others to a new child.
-fn split(nodes: &mut Vec<Node>, node: usize, keep: usize) {
-    let tail = nodes[node].tokens.split_off(keep);
-    let new = nodes.len();
-    let children = std::mem::replace(&mut nodes[node].children, vec![new]);
-    for &c in &children {
-        nodes[c].parent = Some(new);
-    }
-    nodes.push(Node { tokens: tail, parent: Some(node), children });
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! The whole decoder in f64: gradients by differences, and a forest against its sequences written out.
 
-use super::decoder::{Coefficients, Decoder, ForwardOptions};
+use super::decoder::{Coefficients, Decoder};
 use super::params::Params;
+use super::reader::ForwardOptions;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::pool::Buffer;
 use crate::cancel::Cancel;
@@ -49,7 +50,19 @@ fn configs() -> [ModelConfig; 5] {
     ]
 }
 
-fn decoder(config: ModelConfig) -> Decoder<Cpu<f64>> {
+/// A model's shape and weights.
+struct Model {
+    config: ModelConfig,
+    weights: Params<Buffer<f64>>,
+}
+
+impl Model {
+    fn decoder(&self) -> Decoder<'_, Cpu<f64>> {
+        Decoder { backend: Cpu::new(), config: &self.config, weights: &self.weights }
+    }
+}
+
+fn model(config: ModelConfig) -> Model {
     config.validate().unwrap();
     let mut seed = 0.0;
     let weights = Params::specs(&config, true, true).map(|spec| {
@@ -60,7 +73,7 @@ fn decoder(config: ModelConfig) -> Decoder<Cpu<f64>> {
             .collect::<Vec<_>>()
             .into()
     });
-    Decoder::new(Cpu::new(), config, weights)
+    Model { config, weights }
 }
 
 fn forest() -> Forest {
@@ -109,16 +122,17 @@ fn gradients(
 fn every_tensor_agrees_with_differences() {
     const H: f64 = 1e-5;
     for config in configs() {
-        let mut d = decoder(config);
+        let mut model = model(config);
         let forest = forest();
         let c = coefficients(&forest, 3);
-        let analytic = gradients(&d, &forest, &options(false), &c);
-        let names: Vec<String> = d.specs().iter().map(|s| s.name.clone()).collect();
+        let analytic = gradients(&model.decoder(), &forest, &options(false), &c);
+        let names: Vec<String> =
+            Params::specs(&model.config, true, true).iter().map(|s| s.name.clone()).collect();
         for (t, gradient) in analytic.iter().enumerate() {
             for i in (0..gradient.len()).step_by(gradient.len() / 8 + 1) {
                 let mut moved = |by: f64| {
-                    d.weights.iter_mut().nth(t).unwrap()[i] += by;
-                    loss(&d, &forest, &c)
+                    model.weights.iter_mut().nth(t).unwrap()[i] += by;
+                    loss(&model.decoder(), &forest, &c)
                 };
                 let (up, down) = (moved(H), moved(-2.0 * H));
                 moved(H);
@@ -133,7 +147,8 @@ fn every_tensor_agrees_with_differences() {
 #[test]
 fn recomputation_changes_no_bit() {
     for config in configs() {
-        let (d, forest) = (decoder(config), forest());
+        let (model, forest) = (model(config), forest());
+    let d = model.decoder();
         let c = coefficients(&forest, 3);
         let (kept, again) =
             (gradients(&d, &forest, &options(false), &c), gradients(&d, &forest, &options(true), &c));
@@ -148,7 +163,8 @@ fn a_forest_is_its_sequences() {
 
 /// Sequences written out flat; each shared token's coefficient goes to the first sequence that holds it.
 fn check_sequences(config: ModelConfig) {
-    let (d, forest) = (decoder(config), forest());
+    let (model, forest) = (model(config), forest());
+    let d = model.decoder();
     let c = coefficients(&forest, 0);
     let layout = Layout::new(&forest);
     let options = ForwardOptions { temperature: 0.7, entropy: true, ..Default::default() };
@@ -177,7 +193,8 @@ fn check_sequences(config: ModelConfig) {
 
 #[test]
 fn bad_arguments_are_refused() {
-    let d = decoder(config(true));
+    let model = model(config(true));
+    let d = model.decoder();
     let run = |forest: &Forest, options: &ForwardOptions| d.forward(forest, options, &Cancel::new()).err();
     let flat = |tokens: Vec<u32>| Forest::flat(&[tokens]).unwrap();
     let message = |e: Option<crate::Error>| e.map(|e| e.to_string()).unwrap_or_default();

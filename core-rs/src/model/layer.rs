@@ -1,27 +1,11 @@
 //! One decoder layer: x + attention(norm(x)), then x + mlp(norm(x)).
 
-use super::decoder::Decoder;
+use super::frozen::Held;
 use super::params::{LayerParams, Linear};
-use crate::backend::{Backend, Store};
+use super::reader::Reader;
+use crate::backend::{Backend, Matrix, Store};
+use crate::config::ModelConfig;
 use crate::forest::Layout;
-
-/// A matrix as it is stored, or packed for few rows. Both give the same bits.
-pub enum Matrix<'a, B: Backend> {
-    /// \[out, in\]
-    Plain(&'a B::Buffer),
-    /// As [`Backend::pack`] gives it.
-    Packed(&'a B::Packed),
-}
-
-impl<B: Backend> Matrix<'_, B> {
-    /// y = or += x · weightᵀ
-    pub fn apply(&self, backend: &B, x: &B::Buffer, inputs: usize, y: &mut B::Buffer, store: Store) {
-        match self {
-            Matrix::Plain(w) => backend.linear(x, w, inputs, y, store),
-            Matrix::Packed(w) => backend.linear_packed(x, w, inputs, y, store),
-        }
-    }
-}
 
 /// A layer's weights as forward reads them.
 pub struct LayerWeights<'a, B: Backend> {
@@ -42,54 +26,70 @@ fn linears<T>(w: &LayerParams<T>) -> [&Linear<T>; 7] {
 impl<'a, B: Backend> LayerWeights<'a, B> {
     /// As they are stored.
     pub fn plain(w: &'a LayerParams<B::Buffer>) -> Self {
-        Self::new(w, linears(w).map(|l| Matrix::Plain(&l.weight)))
+        Self::new(w, linears(w).map(|l| Matrix::Plain(&l.weight)), |x| x)
+    }
+
+    /// Of a frozen model.
+    pub fn held(w: &'a LayerParams<Held<B>>) -> Self {
+        Self::new(w, linears(w).map(|l| l.weight.matrix()), Held::plain)
     }
 
     /// With packed matrices.
     pub fn packed(w: &'a LayerParams<B::Buffer>, packed: &'a [B::Packed; 7]) -> Self {
-        Self::new(w, packed.each_ref().map(Matrix::Packed))
+        Self::new(w, packed.each_ref().map(Matrix::Packed), |x| x)
     }
 
-    fn new(w: &'a LayerParams<B::Buffer>, matrices: [Matrix<'a, B>; 7]) -> Self {
+    fn new<T>(
+        w: &'a LayerParams<T>,
+        matrices: [Matrix<'a, B>; 7],
+        plain: impl Fn(&'a T) -> &'a B::Buffer,
+    ) -> Self {
         Self {
-            norms: [&w.input_norm, &w.post_norm],
-            head_norms: [&w.q_norm, &w.k_norm].map(Option::as_ref),
+            norms: [&w.input_norm, &w.post_norm].map(&plain),
+            head_norms: [&w.q_norm, &w.k_norm].map(|norm| norm.as_ref().map(&plain)),
             matrices,
-            biases: linears(w).map(|l| l.bias.as_ref()),
+            biases: linears(w).map(|l| l.bias.as_ref().map(&plain)),
         }
     }
 
-    /// y = or += x · matrixᵀ, and the bias after the whole product.
-    fn apply(&self, i: usize, backend: &B, x: &B::Buffer, inputs: usize, y: &mut B::Buffer, store: Store) {
-        self.matrices[i].apply(backend, x, inputs, y, store);
+    /// y = x · matrixᵀ, and the bias after the whole product.
+    fn linear(&self, i: usize, backend: &B, x: &B::Activation, inputs: usize, y: &mut B::Activation) {
+        backend.linear(x, self.matrices[i], inputs, y);
         if let Some(bias) = self.biases[i] {
             backend.add_bias(bias, y);
+        }
+    }
+
+    /// y += x · matrixᵀ, and the bias after the whole product.
+    fn linear_add(&self, i: usize, backend: &B, x: &B::Activation, inputs: usize, y: &mut B::Buffer) {
+        backend.linear_into(x, self.matrices[i], inputs, y, Store::Add);
+        if let Some(bias) = self.biases[i] {
+            backend.add_bias_into(bias, y);
         }
     }
 }
 
 /// Packs a layer's matrices for [`LayerWeights::packed`].
-pub fn pack<B: Backend>(decoder: &Decoder<B>, w: &LayerParams<B::Buffer>) -> [B::Packed; 7] {
-    let c = &decoder.config;
+pub fn pack<B: Backend>(backend: &B, c: &ModelConfig, w: &LayerParams<B::Buffer>) -> [B::Packed; 7] {
     let (width, queries, inner) = (c.hidden_size, c.num_heads * c.head_dim, c.intermediate_size);
     let inputs = [width, width, width, queries, width, width, inner];
-    std::array::from_fn(|i| decoder.backend.pack(&linears(w)[i].weight, inputs[i]))
+    std::array::from_fn(|i| backend.pack(&linears(w)[i].weight, inputs[i]))
 }
 
 /// What backward needs of a layer. Norms and the activation are cheap to compute again.
 pub struct Saved<B: Backend> {
     /// The residual stream before the layer.
     pub input: B::Buffer,
-    q: B::Buffer,
-    k: B::Buffer,
-    v: B::Buffer,
+    q: B::Activation,
+    k: B::Activation,
+    v: B::Activation,
     /// Queries and keys before the norms of their heads, where there are such.
-    before_norm: Option<[B::Buffer; 2]>,
-    attended: B::Buffer,
+    before_norm: Option<[B::Activation; 2]>,
+    attended: B::Activation,
     log_sums: B::Buffer,
     middle: B::Buffer,
-    gate: B::Buffer,
-    up: B::Buffer,
+    gate: B::Activation,
+    up: B::Activation,
 }
 
 /// What a forward pass through a layer gives.
@@ -103,90 +103,128 @@ pub struct Layered<B: Backend> {
 }
 
 fn norm<B: Backend>(
-    d: &Decoder<B>,
+    d: &Reader<B>,
     x: &B::Buffer,
     weight: &B::Buffer,
     rows: usize,
-    width: usize,
-) -> (B::Buffer, B::Buffer) {
-    let mut y = d.backend.unspecified(rows * width);
+) -> (B::Activation, B::Buffer) {
+    let mut y = d.backend.activation(rows * d.config.hidden_size);
     let mut rstd = d.backend.unspecified(rows);
     d.backend.rms_norm(x, weight, d.config.rms_norm_eps, &mut y, &mut rstd);
     (y, rstd)
 }
 
-/// Queries, keys and values of the rows of x, rotated to their positions; and queries and keys before the norms of
-/// their heads, where there are such.
+fn head_norm<B: Backend>(
+    d: &Reader<B>,
+    x: &B::Activation,
+    weight: &B::Buffer,
+    rows: usize,
+) -> (B::Activation, B::Buffer) {
+    let mut y = d.backend.activation(rows * d.config.head_dim);
+    let mut rstd = d.backend.unspecified(rows);
+    d.backend.head_norm(x, weight, d.config.rms_norm_eps, &mut y, &mut rstd);
+    (y, rstd)
+}
+
+/// What attention reads.
+pub struct Projected<B: Backend> {
+    /// Queries, rotated to their positions.
+    pub q: B::Activation,
+    /// Keys, likewise.
+    pub k: B::Activation,
+    /// Values.
+    pub v: B::Activation,
+    before_norm: Option<[B::Activation; 2]>,
+}
+
+/// Queries, keys and values of the rows of x.
 pub fn project<B: Backend>(
-    d: &Decoder<B>,
+    d: &Reader<B>,
     w: &LayerWeights<B>,
     x: &B::Buffer,
     positions: &[u32],
-) -> ([B::Buffer; 3], Option<[B::Buffer; 2]>) {
-    let (b, c) = (&d.backend, &d.config);
+) -> Projected<B> {
+    let (b, c) = (d.backend, d.config);
     let rows = positions.len();
-    let (normed, _) = norm(d, x, w.norms[0], rows, c.hidden_size);
+    let (normed, _) = norm(d, x, w.norms[0], rows);
     let outputs = [c.num_heads, c.num_kv_heads, c.num_kv_heads];
     let [mut q, mut k, v] = [0, 1, 2].map(|i| {
-        let mut y = b.unspecified(rows * outputs[i] * c.head_dim);
-        w.apply(i, b, &normed, c.hidden_size, &mut y, Store::Replace);
+        let mut y = b.activation(rows * outputs[i] * c.head_dim);
+        w.linear(i, b, &normed, c.hidden_size, &mut y);
         y
     });
     let mut before_norm = None;
     if let [Some(q_norm), Some(k_norm)] = w.head_norms {
-        let normed = norm(d, &q, q_norm, rows * c.num_heads, c.head_dim).0;
-        let before_q = std::mem::replace(&mut q, normed);
-        let normed = norm(d, &k, k_norm, rows * c.num_kv_heads, c.head_dim).0;
-        before_norm = Some([before_q, std::mem::replace(&mut k, normed)]);
+        let before_q = std::mem::replace(&mut q, b.activation(0));
+        let before_k = std::mem::replace(&mut k, b.activation(0));
+        q = head_norm(d, &before_q, q_norm, rows * c.num_heads).0;
+        k = head_norm(d, &before_k, k_norm, rows * c.num_kv_heads).0;
+        before_norm = Some([before_q, before_k]);
     }
     b.rope(&mut q, positions, c.num_heads, &d.rotary, false);
     b.rope(&mut k, positions, c.num_kv_heads, &d.rotary, false);
-    ([q, k, v], before_norm)
+    Projected { q, k, v, before_norm }
 }
 
-/// The rest of the layer behind attention: (middle, gate, up, output).
+/// What the part of a layer behind attention gives.
+pub struct Finished<B: Backend> {
+    /// The residual stream between attention and MLP.
+    pub middle: B::Buffer,
+    gate: B::Activation,
+    up: B::Activation,
+    /// The residual stream behind the layer.
+    pub output: B::Buffer,
+}
+
+/// The rest of the layer behind attention.
 pub fn finish<B: Backend>(
-    d: &Decoder<B>,
+    d: &Reader<B>,
     w: &LayerWeights<B>,
     mut x: B::Buffer,
-    attended: &B::Buffer,
+    attended: &B::Activation,
     rows: usize,
-) -> [B::Buffer; 4] {
-    let (b, c) = (&d.backend, &d.config);
-    w.apply(3, b, attended, c.num_heads * c.head_dim, &mut x, Store::Add);
-    let (normed, _) = norm(d, &x, w.norms[1], rows, c.hidden_size);
+) -> Finished<B> {
+    let (b, c) = (d.backend, d.config);
+    w.linear_add(3, b, attended, c.num_heads * c.head_dim, &mut x);
+    let (normed, _) = norm(d, &x, w.norms[1], rows);
     let [gate, up] = [4, 5].map(|i| {
-        let mut y = b.unspecified(rows * c.intermediate_size);
-        w.apply(i, b, &normed, c.hidden_size, &mut y, Store::Replace);
+        let mut y = b.activation(rows * c.intermediate_size);
+        w.linear(i, b, &normed, c.hidden_size, &mut y);
         y
     });
-    let mut inner = b.unspecified(rows * c.intermediate_size);
+    let mut inner = b.activation(rows * c.intermediate_size);
     b.swiglu(&gate, &up, &mut inner);
     let mut output = b.duplicate(&x);
-    w.apply(6, b, &inner, c.intermediate_size, &mut output, Store::Add);
-    [x, gate, up, output]
+    w.linear_add(6, b, &inner, c.intermediate_size, &mut output);
+    Finished { middle: x, gate, up, output }
 }
 
 /// Runs the layer over a forest.
 pub fn forward<B: Backend>(
-    d: &Decoder<B>,
+    d: &Reader<B>,
     w: &LayerWeights<B>,
     input: B::Buffer,
     layout: &Layout,
 ) -> Layered<B> {
-    let (b, c) = (&d.backend, &d.config);
+    let (b, c) = (d.backend, d.config);
     let rows = layout.positions.len();
-    let ([q, k, v], before_norm) = project(d, w, &input, &layout.positions);
-    let mut attended = b.unspecified(rows * c.num_heads * c.head_dim);
+    let Projected { q, k, v, before_norm } = project(d, w, &input, &layout.positions);
+    let mut attended = b.activation(rows * c.num_heads * c.head_dim);
     let mut log_sums = b.unspecified(rows * c.num_heads);
     let caches = b.attention([&q, &k, &v], layout, d.heads(), &mut attended, &mut log_sums);
-    let [middle, gate, up, output] = finish(d, w, b.duplicate(&input), &attended, rows);
+    let Finished { middle, gate, up, output } = finish(d, w, b.duplicate(&input), &attended, rows);
     let saved = Saved { input, q, k, v, before_norm, attended, log_sums, middle, gate, up };
     Layered { saved, output, caches }
 }
 
 /// Adds the gradients of a matrix and its bias.
-fn linear_dw<B: Backend>(b: &B, x: &B::Buffer, d_y: &B::Buffer, inputs: usize, d: &mut Linear<B::Buffer>) {
+fn linear_dw<B: Backend>(
+    b: &B,
+    x: &B::Activation,
+    d_y: &B::Activation,
+    inputs: usize,
+    d: &mut Linear<B::Buffer>,
+) {
     b.linear_dw(x, d_y, inputs, &mut d.weight);
     if let Some(bias) = &mut d.bias {
         b.bias_backward(d_y, bias);
@@ -195,25 +233,26 @@ fn linear_dw<B: Backend>(b: &B, x: &B::Buffer, d_y: &B::Buffer, inputs: usize, d
 
 /// Turns dL/doutput in `d_x` into dL/dinput and adds the weights' gradients.
 pub fn backward<B: Backend>(
-    d: &Decoder<B>,
+    d: &Reader<B>,
     w: &LayerParams<B::Buffer>,
     saved: &Saved<B>,
     layout: &Layout,
     d_x: &mut B::Buffer,
     d_w: &mut LayerParams<B::Buffer>,
 ) {
-    let (b, c) = (&d.backend, &d.config);
+    let (b, c) = (d.backend, d.config);
     let rows = layout.positions.len();
     let (width, inner, queries) = (c.hidden_size, c.intermediate_size, c.num_heads * c.head_dim);
 
-    let (normed, rstd) = norm(d, &saved.middle, &w.post_norm, rows, width);
-    let mut activation = b.unspecified(rows * inner);
+    let (normed, rstd) = norm(d, &saved.middle, &w.post_norm, rows);
+    let mut activation = b.activation(rows * inner);
     b.swiglu(&saved.gate, &saved.up, &mut activation);
-    linear_dw(b, &activation, d_x, inner, &mut d_w.down);
-    let mut d_activation = activation;
-    b.linear_dx(d_x, &w.down.weight, inner, &mut d_activation, Store::Replace);
-    let mut d_gate = b.duplicate(&saved.gate);
-    let mut d_up = b.duplicate(&saved.up);
+    let d_output = b.round(d_x);
+    linear_dw(b, &activation, &d_output, inner, &mut d_w.down);
+    let mut d_activation = b.unspecified(rows * inner);
+    b.linear_dx(&d_output, &w.down.weight, inner, &mut d_activation, Store::Replace);
+    let mut d_gate = b.duplicate_activation(&saved.gate);
+    let mut d_up = b.duplicate_activation(&saved.up);
     b.swiglu_backward(&mut d_gate, &mut d_up, &d_activation);
     linear_dw(b, &normed, &d_gate, width, &mut d_w.gate);
     linear_dw(b, &normed, &d_up, width, &mut d_w.up);
@@ -222,11 +261,12 @@ pub fn backward<B: Backend>(
     b.linear_dx(&d_up, &w.up.weight, width, &mut d_normed, Store::Add);
     b.rms_norm_backward(&saved.middle, &w.post_norm, &rstd, &d_normed, d_x, &mut d_w.post_norm);
 
-    linear_dw(b, &saved.attended, d_x, queries, &mut d_w.o);
+    let d_middle = b.round(d_x);
+    linear_dw(b, &saved.attended, &d_middle, queries, &mut d_w.o);
     let mut d_attended = b.unspecified(rows * queries);
-    b.linear_dx(d_x, &w.o.weight, queries, &mut d_attended, Store::Replace);
+    b.linear_dx(&d_middle, &w.o.weight, queries, &mut d_attended, Store::Replace);
     let [mut d_q, mut d_k, mut d_v] =
-        [c.num_heads, c.num_kv_heads, c.num_kv_heads].map(|heads| b.unspecified(rows * heads * c.head_dim));
+        [c.num_heads, c.num_kv_heads, c.num_kv_heads].map(|heads| b.activation(rows * heads * c.head_dim));
     b.attention_backward(
         [&saved.q, &saved.k, &saved.v],
         &saved.attended,
@@ -242,7 +282,7 @@ pub fn backward<B: Backend>(
         head_norm_backward(d, q, c.num_heads * rows, &w.q_norm, &mut d_q, &mut d_w.q_norm);
         head_norm_backward(d, k, c.num_kv_heads * rows, &w.k_norm, &mut d_k, &mut d_w.k_norm);
     }
-    let (normed, rstd) = norm(d, &saved.input, &w.input_norm, rows, width);
+    let (normed, rstd) = norm(d, &saved.input, &w.input_norm, rows);
     linear_dw(b, &normed, &d_q, width, &mut d_w.q);
     linear_dw(b, &normed, &d_k, width, &mut d_w.k);
     linear_dw(b, &normed, &d_v, width, &mut d_w.v);
@@ -254,17 +294,15 @@ pub fn backward<B: Backend>(
 
 /// Turns dL/dy of a norm over the heads of x into dL/dx and adds the weight's gradient.
 fn head_norm_backward<B: Backend>(
-    d: &Decoder<B>,
-    x: &B::Buffer,
+    d: &Reader<B>,
+    x: &B::Activation,
     rows: usize,
     weight: &Option<B::Buffer>,
-    d_y: &mut B::Buffer,
+    gradient: &mut B::Activation,
     d_weight: &mut Option<B::Buffer>,
 ) {
     if let (Some(weight), Some(d_weight)) = (weight, d_weight) {
-        let (_, rstd) = norm(d, x, weight, rows, d.config.head_dim);
-        let mut d_x = d.backend.zeros(rows * d.config.head_dim);
-        d.backend.rms_norm_backward(x, weight, &rstd, d_y, &mut d_x, d_weight);
-        *d_y = d_x;
+        let (_, rstd) = head_norm(d, x, weight, rows);
+        d.backend.head_norm_backward(x, weight, &rstd, gradient, d_weight);
     }
 }

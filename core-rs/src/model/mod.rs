@@ -3,21 +3,32 @@
 pub mod decoder;
 #[cfg(test)]
 mod decoder_tests;
+mod frozen;
+mod frozen_model;
 mod init;
+mod language_model;
 pub mod layer;
 pub mod params;
+pub mod reader;
 
+pub use crate::backend::Precision;
 use crate::backend::cpu::{Cpu, pool};
 use crate::backend::{AdamWStep, Backend, threads};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
-use crate::generate::{Event, Generation, Request};
+use crate::generate::{self, Event, Request};
 use crate::weights::{self, Checkpoint, Dtype, Tensor, TensorRef, TextAssets};
 use crate::{Error, Result};
-pub use decoder::{Coefficients, ForwardOptions};
-use decoder::{Decoder, Pass};
+pub use decoder::Coefficients;
+use decoder::Decoder;
+pub use frozen_model::FrozenModel;
+use half::bf16;
+pub use language_model::LanguageModel;
+use language_model::{generate_all, logprobs};
 use params::{Params, Spec};
+pub use reader::ForwardOptions;
+use reader::Pass;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -25,6 +36,12 @@ type Buffer = pool::Buffer<f32>;
 
 /// File of the optimizer's state beside the weights.
 const OPTIMIZER_FILE: &str = "optimizer.safetensors";
+
+/// A pass at either precision.
+enum AnyPass {
+    F32(Pass<Cpu<f32>>),
+    Bf16(Pass<Cpu<f32, bf16>>),
+}
 
 /// Options of [`Model::step`]: AdamW with decoupled weight decay on matrices.
 #[derive(Debug, Clone, Copy)]
@@ -58,13 +75,15 @@ pub struct Tape {
     pub entropies: Vec<f32>,
     /// One a requested score.
     pub scores: Vec<f32>,
-    pass: Pass<Cpu<f32>>,
+    pass: AnyPass,
     version: u64,
 }
 
 /// A model with its gradients and its optimizer.
 pub struct Model {
-    decoder: Decoder<Cpu<f32>>,
+    precision: Precision,
+    config: ModelConfig,
+    weights: Params<Buffer>,
     text: TextAssets,
     gradients: Option<Params<Buffer>>,
     moments: Option<Moments>,
@@ -74,22 +93,34 @@ pub struct Model {
 
 impl Model {
     /// Opens a Hugging Face directory, a directory with one GGUF file, or a GGUF file.
-    pub fn load(path: &Path) -> Result<Self> {
+    pub fn load(path: &Path, precision: Precision) -> Result<Self> {
         let Checkpoint { config, tensors, text } = weights::load(path)?;
-        Self::from_tensors(path, config, tensors, text)
+        Self::from_tensors(path, config, tensors, text, precision)
     }
 
     /// A new model with random weights: matrices from N(0, 0.02²), those that write to the residual stream from
     /// N(0, 0.02² / (2 · layers)) (Radford et al. 2019, section 2.3), norms 1, biases 0.
-    pub fn init(config: ModelConfig, text: TextAssets, seed: u64) -> Result<Self> {
+    pub fn init(config: ModelConfig, text: TextAssets, seed: u64, precision: Precision) -> Result<Self> {
         config.validate()?;
         let weights = init::random(&config, seed).map(|w| w.clone().into());
-        Ok(Self::new(config, weights, text))
+        Ok(Self::new(config, weights, text, precision))
     }
 
-    fn new(config: ModelConfig, weights: Params<Buffer>, text: TextAssets) -> Self {
-        let decoder = Decoder::new(Cpu::new(), config, weights);
-        Self { decoder, text, gradients: None, moments: None, version: 0 }
+    fn new(config: ModelConfig, weights: Params<Buffer>, text: TextAssets, precision: Precision) -> Self {
+        Self { precision, config, weights, text, gradients: None, moments: None, version: 0 }
+    }
+
+    fn f32(&self) -> Decoder<'_, Cpu<f32>> {
+        Decoder { backend: Cpu::new(), config: &self.config, weights: &self.weights }
+    }
+
+    fn bf16(&self) -> Decoder<'_, Cpu<f32, bf16>> {
+        Decoder { backend: Cpu::new(), config: &self.config, weights: &self.weights }
+    }
+
+    /// Names and shapes of the tensors.
+    fn specs(&self) -> Params<Spec> {
+        Params::specs(&self.config, self.weights.score.is_some(), self.weights.lm_head.is_some())
     }
 
     fn from_tensors(
@@ -97,37 +128,18 @@ impl Model {
         config: ModelConfig,
         mut tensors: BTreeMap<String, Tensor>,
         text: TextAssets,
+        precision: Precision,
     ) -> Result<Self> {
         let score = tensors.contains_key("score.weight");
         let lm_head = !score || tensors.contains_key("lm_head.weight");
         let weights = take(path, &Params::specs(&config, score, lm_head), &mut tensors)?;
-        Ok(Self::new(config, weights, text))
-    }
-
-    /// Its shape.
-    pub fn config(&self) -> &ModelConfig {
-        &self.decoder.config
-    }
-
-    /// Its tokenizer and template.
-    pub fn text(&self) -> &TextAssets {
-        &self.text
-    }
-
-    /// Elements of all tensors.
-    pub fn num_parameters(&self) -> usize {
-        self.decoder.weights.iter().map(|w| w.len()).sum()
-    }
-
-    /// Whether it has a score head.
-    pub fn has_score_head(&self) -> bool {
-        self.decoder.weights.score.is_some()
+        Ok(Self::new(config, weights, text, precision))
     }
 
     /// Adds a score head of zeros, unless there is one. Moments of the optimizer are forgotten.
     pub fn add_score_head(&mut self) {
-        if self.decoder.weights.score.is_none() {
-            self.decoder.weights.score = Some(Buffer::zeros(self.decoder.config.hidden_size));
+        if self.weights.score.is_none() {
+            self.weights.score = Some(Buffer::zeros(self.config.hidden_size));
             (self.gradients, self.moments) = (None, None);
             self.version += 1;
         }
@@ -135,30 +147,26 @@ impl Model {
 
     /// Runs a forest through the model and keeps what backward needs.
     pub fn forward(&self, forest: &Forest, options: &ForwardOptions, cancel: &Cancel) -> Result<Tape> {
-        threads::install(|| {
-            let pass = self.decoder.forward(forest, options, cancel)?;
+        fn tape<B: Backend<Scalar = f32>>(
+            pass: Pass<B>,
+            options: &ForwardOptions,
+            version: u64,
+            wrap: fn(Pass<B>) -> AnyPass,
+        ) -> Tape {
             let entropies = if options.entropy { pass.entropies() } else { Vec::new() };
-            let scores = pass.scores.clone();
-            Ok(Tape { logprobs: pass.logprobs(), entropies, scores, pass, version: self.version })
+            let (logprobs, scores) = (pass.logprobs(), pass.scores.clone());
+            Tape { logprobs, entropies, scores, pass: wrap(pass), version }
+        }
+        threads::install(|| match self.precision {
+            Precision::F32 => {
+                let pass = self.f32().forward(forest, options, cancel)?;
+                Ok(tape(pass, options, self.version, AnyPass::F32))
+            }
+            Precision::Bf16 => {
+                let pass = self.bf16().forward(forest, options, cancel)?;
+                Ok(tape(pass, options, self.version, AnyPass::Bf16))
+            }
         })
-    }
-
-    /// Log-probability of each token as [`Tape::logprobs`], keeping nothing else.
-    pub fn logprobs(
-        &self,
-        forest: &Forest,
-        temperature: f32,
-        select: Option<&[u8]>,
-        cancel: &Cancel,
-    ) -> Result<Vec<f32>> {
-        let select = select.map(<[u8]>::to_vec);
-        let options = ForwardOptions { temperature, select, ..ForwardOptions::default() };
-        threads::install(|| Ok(self.decoder.score_only(forest, &options, cancel)?.logprobs()))
-    }
-
-    /// Raw logits behind each of the given tokens, rows × vocab.
-    pub fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>> {
-        threads::install(|| self.decoder.logits(forest, rows, &Cancel::new()))
     }
 
     /// Adds a pass's gradients to the model's. The weights must be those of the pass.
@@ -168,27 +176,30 @@ impl Model {
                 "The weights changed since this forward pass: run it again before backward".into(),
             ));
         }
-        let zeros = || self.decoder.weights.map(|w| Buffer::zeros(w.len()));
-        let gradients = self.gradients.get_or_insert_with(zeros);
-        let done = threads::install(|| self.decoder.backward(&tape.pass, coefficients, gradients, cancel));
-        if matches!(done, Err(Error::Cancelled)) {
-            // Half of a pass has been added: nobody can use the sum.
-            self.gradients = None;
+        let zeros = || self.weights.map(|w| Buffer::zeros(w.len()));
+        let mut gradients = self.gradients.take().unwrap_or_else(zeros);
+        let done = threads::install(|| match &tape.pass {
+            AnyPass::F32(pass) => self.f32().backward(pass, coefficients, &mut gradients, cancel),
+            AnyPass::Bf16(pass) => self.bf16().backward(pass, coefficients, &mut gradients, cancel),
+        });
+        // A pass that was cancelled has been added in part: nobody can use the sum.
+        if !matches!(done, Err(Error::Cancelled)) {
+            self.gradients = Some(gradients);
         }
         done
     }
 
     /// Names and accumulated gradients of all tensors; empty when there are none.
     pub fn gradients(&self) -> Vec<(String, &[f32])> {
-        let specs = self.decoder.specs();
+        let specs = self.specs();
         let gradients = self.gradients.iter().flat_map(Params::iter).map(|w| &w[..]);
         specs.iter().map(|s| s.name.clone()).zip(gradients).collect()
     }
 
     /// Names and values of all tensors.
     pub fn tensors(&self) -> Vec<(String, &[f32])> {
-        let specs = self.decoder.specs();
-        specs.iter().map(|s| s.name.clone()).zip(self.decoder.weights.iter().map(|w| &w[..])).collect()
+        let specs = self.specs();
+        specs.iter().map(|s| s.name.clone()).zip(self.weights.iter().map(|w| &w[..])).collect()
     }
 
     /// Applies the accumulated gradients and clears them. Gives their global norm before clipping.
@@ -211,22 +222,21 @@ impl Model {
         let Some(gradients) = self.gradients.take() else {
             return Err(Error::Input("There are no gradients to step with: call backward first".into()));
         };
-        let decoder = &mut self.decoder;
-        let backend = decoder.backend;
+        let backend = Cpu::<f32>::new();
+        let specs = self.specs();
         threads::install(|| {
             let norm = gradients.iter().map(|g| backend.sum_squares(g)).sum::<f64>().sqrt();
             if !norm.is_finite() {
                 return Err(Error::Input(format!("The gradient norm is \"{norm}\": the step was not taken")));
             }
-            let zeros = || decoder.weights.map(|w| Buffer::zeros(w.len()));
+            let zeros = || self.weights.map(|w| Buffer::zeros(w.len()));
             let moments =
                 self.moments.get_or_insert_with(|| Moments { first: zeros(), second: zeros(), steps: 0 });
             moments.steps += 1;
             let clip = options.max_grad_norm > 0.0 && norm > options.max_grad_norm;
-            let specs = decoder.specs();
             let state = moments.first.iter_mut().zip(moments.second.iter_mut());
             for (((w, g), (m, v)), spec) in
-                decoder.weights.iter_mut().zip(gradients.iter()).zip(state).zip(specs.iter())
+                self.weights.iter_mut().zip(gradients.iter()).zip(state).zip(specs.iter())
             {
                 let step = AdamWStep {
                     learning_rate: options.learning_rate,
@@ -249,41 +259,17 @@ impl Model {
         self.gradients = None;
     }
 
-    /// A copy of the weights as they are now, without gradients and moments.
-    pub fn snapshot(&self) -> Model {
-        Self::new(self.decoder.config.clone(), self.decoder.weights.clone(), self.text.clone())
-    }
-
-    /// Generates all requests together, telling `sink` of each token and each end. An error of the sink ends it.
-    pub fn generate(
-        &self,
-        requests: &[Request],
-        cancel: &Cancel,
-        sink: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<()> {
-        if requests.is_empty() {
-            return Ok(());
-        }
-        let tokenizer = self.text.tokenizer.as_ref();
-        let start = || Generation::start(&self.decoder, tokenizer, requests, cancel);
-        let mut generation = threads::install(start)?;
-        // A sink that waits for a slow reader must not hold a thread of the pool meanwhile.
-        while let Some(events) = threads::install(|| generation.advance(cancel))? {
-            events.into_iter().try_for_each(&mut *sink)?;
-        }
-        Ok(())
+    /// A copy of the weights as they are now, for forward passes alone.
+    pub fn snapshot(&self) -> FrozenModel {
+        threads::install(|| {
+            FrozenModel::copy(self.config.clone(), &self.weights, self.text.clone(), self.precision)
+        })
     }
 
     /// Writes a Hugging Face directory, and the optimizer's state beside it if asked.
     pub fn save(&self, dir: &Path, dtype: Dtype, optimizer: bool) -> Result<()> {
-        let specs = self.decoder.specs();
-        weights::save(
-            dir,
-            &self.decoder.config,
-            &references(&specs, "", &self.decoder.weights),
-            &self.text,
-            dtype,
-        )?;
+        let specs = self.specs();
+        weights::save(dir, &self.config, &references(&specs, "", &self.weights), &self.text, dtype)?;
         if !optimizer {
             return Ok(());
         }
@@ -301,8 +287,8 @@ impl Model {
     /// Replaces the weights, and the optimizer's state if the directory has one, by what [`Model::save`] wrote.
     /// Nothing changes unless everything could be read.
     pub fn restore(&mut self, dir: &Path) -> Result<()> {
-        let loaded = Self::load(dir)?;
-        if loaded.decoder.config != self.decoder.config || loaded.has_score_head() != self.has_score_head() {
+        let loaded = Self::load(dir, self.precision)?;
+        if loaded.config != self.config || loaded.has_score_head() != self.has_score_head() {
             return Err(Error::format(dir, "holds a model of another shape than the one to be restored"));
         }
         let file = dir.join(OPTIMIZER_FILE);
@@ -314,13 +300,13 @@ impl Model {
                 Error::format(&file, format!("metadata \"steps\" is \"{found}\", expected a count"))
             })?;
             if steps > 0 {
-                let specs = loaded.decoder.specs();
+                let specs = loaded.specs();
                 let first = take(&file, &prefixed(&specs, FIRST), &mut tensors)?;
                 let second = take(&file, &prefixed(&specs, SECOND), &mut tensors)?;
                 moments = Some(Moments { first, second, steps });
             }
         }
-        self.decoder.weights = loaded.decoder.weights;
+        self.weights = loaded.weights;
         self.moments = moments;
         self.gradients = None;
         self.version += 1;
@@ -334,6 +320,76 @@ const SECOND: &str = "second.";
 
 fn prefixed(specs: &Params<Spec>, prefix: &str) -> Params<Spec> {
     specs.map(|s| Spec { name: format!("{prefix}{}", s.name), shape: s.shape.clone() })
+}
+
+impl LanguageModel for Model {
+    fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    fn text(&self) -> &TextAssets {
+        &self.text
+    }
+
+    fn num_parameters(&self) -> usize {
+        self.weights.iter().map(|w| w.len()).sum()
+    }
+
+    fn has_score_head(&self) -> bool {
+        self.weights.score.is_some()
+    }
+
+    fn is_frozen(&self) -> bool {
+        false
+    }
+
+    fn logprobs(
+        &self,
+        forest: &Forest,
+        temperature: f32,
+        select: Option<&[u8]>,
+        cancel: &Cancel,
+    ) -> Result<Vec<f32>> {
+        threads::install(|| match self.precision {
+            Precision::F32 => logprobs(&self.f32().reader(), forest, temperature, select, cancel),
+            Precision::Bf16 => logprobs(&self.bf16().reader(), forest, temperature, select, cancel),
+        })
+    }
+
+    fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>> {
+        threads::install(|| match self.precision {
+            Precision::F32 => self.f32().reader().logits(forest, rows, &Cancel::new()),
+            Precision::Bf16 => self.bf16().reader().logits(forest, rows, &Cancel::new()),
+        })
+    }
+
+    fn generate(
+        &self,
+        requests: &[Request],
+        options: &generate::Options,
+        cancel: &Cancel,
+        sink: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<generate::Summary> {
+        fn packed<B: Backend>(
+            decoder: &Decoder<B>,
+            text: &TextAssets,
+            (requests, options): (&[Request], &generate::Options),
+            cancel: &Cancel,
+            sink: &mut dyn FnMut(Event) -> Result<()>,
+        ) -> Result<generate::Summary> {
+            let packed = threads::install(|| decoder.pack());
+            generate_all(decoder.packed_reader(&packed), text, (requests, options), cancel, sink)
+        }
+        let asked = (requests, options);
+        match self.precision {
+            Precision::F32 => packed(&self.f32(), &self.text, asked, cancel, sink),
+            Precision::Bf16 => packed(&self.bf16(), &self.text, asked, cancel, sink),
+        }
+    }
 }
 
 fn references<'a>(specs: &Params<Spec>, prefix: &str, values: &'a Params<Buffer>) -> Vec<TensorRef<'a>> {

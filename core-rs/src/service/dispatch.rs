@@ -2,13 +2,13 @@
 
 use super::frame::Frame;
 use super::job::Reply;
-use super::objects::Objects;
+use super::objects::{AnyModel, Objects};
 use crate::backend::threads;
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
-use crate::generate::{DrawKey, Event, Request};
-use crate::model::{AdamW, Coefficients, ForwardOptions, Model};
+use crate::generate::{self, DrawKey, Event, Request};
+use crate::model::{AdamW, Coefficients, ForwardOptions, FrozenModel, LanguageModel, Model, Precision};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Dtype, TextAssets};
 use crate::{Error, Result};
@@ -21,12 +21,18 @@ use std::sync::Arc;
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
 enum Operation {
-    /// Answers `{"backend"}`. 0 threads takes as many as the machine offers.
+    /// Answers `{"threads"}`. 0 takes as many as the machine offers.
     SetThreads { threads: usize },
     /// Answers `{"model", "info"}`.
-    Load { path: PathBuf },
+    Load { path: PathBuf, precision: ProductPrecision, frozen: bool },
     /// A new random model from a Hugging Face configuration and a `tokenizer.json`; answers as `load`.
-    Init { config: Value, tokenizer: Option<String>, chat_template: Option<String>, seed: u64 },
+    Init {
+        config: Value,
+        tokenizer: Option<String>,
+        chat_template: Option<String>,
+        seed: u64,
+        precision: ProductPrecision,
+    },
     /// Answers the info of a model.
     Info { model: usize },
     /// Answers tokens: u32 of all texts, lengths: u32.
@@ -35,8 +41,9 @@ enum Operation {
     Decode { model: usize, keep_special: bool },
     /// tokens: u32, lengths: u32 of the prompts. Each finished request is an event `{"done", "text", "finish",
     /// "promptTokens"}` with tokens: u32, logprobs: f32; with `stream` each step is an event `{}` with requests:
-    /// u32, tokens: u32, logprobs: f32.
-    Generate { model: usize, requests: Vec<Sampling>, stream: bool },
+    /// u32, tokens: u32, logprobs: f32. `kvBytes` null takes a share of the machine's memory. Answers `{"kvBudget",
+    /// "kvPeak", "waited", "prefilled"}`.
+    Generate { model: usize, requests: Vec<Value>, stream: bool, kv_bytes: Option<usize> },
     /// tokens: u32, lengths: u32, parents: i32, optional select: u8. Answers logprobs: f32.
     Logprobs { model: usize, temperature: f32 },
     /// As `logprobs`, optional scores: u32. Answers `{"tape"}`, logprobs: f32, entropies: f32, scores: f32.
@@ -72,6 +79,9 @@ struct Sampling {
     temperature: f32,
     top_k: usize,
     top_p: f32,
+    min_p: f32,
+    /// Token ids and biases; null, which is how JSON writes −∞, is a ban.
+    logit_bias: Vec<(u32, Option<f32>)>,
     stop: Vec<String>,
     ignore_eos: bool,
     key: Key,
@@ -104,6 +114,22 @@ impl From<StoredType> for Dtype {
     }
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ProductPrecision {
+    F32,
+    Bf16,
+}
+
+impl From<ProductPrecision> for Precision {
+    fn from(precision: ProductPrecision) -> Self {
+        match precision {
+            ProductPrecision::F32 => Precision::F32,
+            ProductPrecision::Bf16 => Precision::Bf16,
+        }
+    }
+}
+
 /// Where events on the way go; its error ends the work.
 pub type Emit<'a> = dyn FnMut(Frame) -> Result<()> + 'a;
 
@@ -120,8 +146,9 @@ pub fn dispatch(
     let mut arrays = request;
     match operation {
         Operation::Decode { model, keep_special } => job.decode(model, keep_special, arrays),
-        Operation::Generate { model, requests, stream } => {
-            job.generate(model, requests, arrays, &mut |event| match event_frame(event, stream) {
+        Operation::Generate { model, requests, stream, kv_bytes } => {
+            let options = generate::Options { kv_bytes, ..generate::Options::default() };
+            job.generate(model, requests, arrays, &options, &mut |event| match event_frame(event, stream) {
                 Some(frame) => emit(frame),
                 None => Ok(()),
             })
@@ -157,22 +184,35 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    fn read<R>(&self, model: usize, work: impl FnOnce(&Model) -> Result<R>) -> Result<R> {
+    fn read<R>(&self, model: usize, work: impl FnOnce(&dyn LanguageModel) -> Result<R>) -> Result<R> {
         let shared = self.objects.model(model)?;
         let model = shared.read().map_err(|_| broken())?;
         self.cancel.check()?;
-        work(&model)
+        work(model.language_model())
+    }
+
+    fn read_trainable<R>(&self, model: usize, work: impl FnOnce(&Model) -> Result<R>) -> Result<R> {
+        let shared = self.objects.model(model)?;
+        let model = shared.read().map_err(|_| broken())?;
+        self.cancel.check()?;
+        match &*model {
+            AnyModel::Trainable(model) => work(model),
+            AnyModel::Frozen(_) => Err(frozen()),
+        }
     }
 
     fn write<R>(&self, model: usize, work: impl FnOnce(&mut Model) -> Result<R>) -> Result<R> {
         let shared = self.objects.model(model)?;
         let mut model = shared.write().map_err(|_| broken())?;
         self.cancel.check()?;
-        work(&mut model)
+        match &mut *model {
+            AnyModel::Trainable(model) => work(model),
+            AnyModel::Frozen(_) => Err(frozen()),
+        }
     }
 
-    fn open(&self, model: Model) -> Result<Reply> {
-        let info = info(&model);
+    fn open(&self, model: AnyModel) -> Result<Reply> {
+        let info = info(model.language_model());
         let grant = self.objects.insert_model(model)?;
         let frame = Frame::new(json!({ "model": grant.handle(), "info": info }));
         Ok(Reply { frame, grant: Some(grant) })
@@ -181,11 +221,22 @@ impl Running<'_> {
     /// The operations that take no arrays.
     fn plain(&self, operation: Operation) -> Result<Reply> {
         let body = match operation {
-            Operation::Load { path } => return self.open(Model::load(&path)?),
-            Operation::Init { config, tokenizer, chat_template, seed } => {
-                return self.open(init(&config, tokenizer, chat_template, seed)?);
+            Operation::Load { path, precision, frozen: true } => {
+                let model = FrozenModel::load(&path, precision.into())?;
+                return self.open(AnyModel::Frozen(Box::new(model)));
             }
-            Operation::Snapshot { model } => return self.open(self.read(model, |m| Ok(m.snapshot()))?),
+            Operation::Load { path, precision, frozen: false } => {
+                let model = Model::load(&path, precision.into())?;
+                return self.open(AnyModel::Trainable(Box::new(model)));
+            }
+            Operation::Init { config, tokenizer, chat_template, seed, precision } => {
+                let model = init(&config, tokenizer, chat_template, seed, precision.into())?;
+                return self.open(AnyModel::Trainable(Box::new(model)));
+            }
+            Operation::Snapshot { model } => {
+                let model = self.read_trainable(model, |m| Ok(m.snapshot()))?;
+                return self.open(AnyModel::Frozen(Box::new(model)));
+            }
             Operation::Encode { model, texts } => return self.encode(model, &texts),
             Operation::Step { model, learning_rate, beta1, beta2, epsilon, weight_decay, max_grad_norm } => {
                 let options = AdamW { learning_rate, beta1, beta2, epsilon, weight_decay, max_grad_norm };
@@ -194,7 +245,7 @@ impl Running<'_> {
             }
             Operation::SetThreads { threads } => {
                 threads::set_threads(threads);
-                json!({ "backend": threads::describe() })
+                json!({ "threads": threads::count() })
             }
             Operation::Info { model } => self.read(model, |m| Ok(info(m)))?,
             Operation::AddScoreHead { model } => self.write(model, |m| {
@@ -206,7 +257,7 @@ impl Running<'_> {
                 Ok(json!({}))
             })?,
             Operation::Save { model, path, dtype, optimizer } => {
-                self.read(model, |m| m.save(&path, dtype.into(), optimizer))?;
+                self.read_trainable(model, |m| m.save(&path, dtype.into(), optimizer))?;
                 json!({})
             }
             Operation::Restore { model, path } => {
@@ -250,8 +301,9 @@ impl Running<'_> {
     fn generate(
         &self,
         model: usize,
-        requests: Vec<Sampling>,
+        requests: Vec<Value>,
         arrays: Frame,
+        options: &generate::Options,
         sink: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<Reply> {
         let prompts = sequences(arrays)?;
@@ -259,14 +311,24 @@ impl Running<'_> {
             let (found, expected) = (prompts.len(), requests.len());
             return Err(Error::Input(format!("Found \"{found}\" prompts for {expected} requests")));
         }
-        let requests: Vec<Request> =
-            requests.into_iter().zip(prompts).map(|(r, prompt)| sampling(r, prompt)).collect();
-        self.read(model, |m| m.generate(&requests, self.cancel, sink))?;
-        Ok(Reply::new(Frame::new(json!({}))))
+        let requests: Result<Vec<Request>> = requests
+            .into_iter()
+            .zip(prompts)
+            .enumerate()
+            .map(|(i, (r, prompt))| sampling(i, r, prompt))
+            .collect();
+        let requests = requests?;
+        let summary = self.read(model, |m| m.generate(&requests, options, self.cancel, sink))?;
+        Ok(Reply::new(Frame::new(json!({
+            "kvBudget": summary.kv_budget,
+            "kvPeak": summary.kv_peak,
+            "waited": summary.waited,
+            "prefilled": summary.prefilled,
+        }))))
     }
 
     fn forward(&self, model: usize, forest: &Forest, options: &ForwardOptions) -> Result<Reply> {
-        let tape = self.read(model, |m| m.forward(forest, options, self.cancel))?;
+        let tape = self.read_trainable(model, |m| m.forward(forest, options, self.cancel))?;
         let results = [&tape.logprobs, &tape.entropies, &tape.scores].map(Clone::clone);
         let grant = self.objects.insert_tape(model, tape)?;
         let [logprobs, entropies, scores] = results;
@@ -309,15 +371,23 @@ fn sequences(mut arrays: Frame) -> Result<Vec<Vec<u32>>> {
     Ok(lengths.iter().map(|&n| rest.by_ref().take(n as usize).collect()).collect())
 }
 
+fn frozen() -> Error {
+    Error::Input(
+        "The model is frozen, for inference alone: open it without \"frozen\" to train or save it".into(),
+    )
+}
+
 /// A panic while a model was being changed leaves it half changed.
 fn broken() -> Error {
     Error::Internal("an earlier fault left this model half changed; load it again".into())
 }
 
-fn info(model: &Model) -> Value {
+fn info(model: &dyn LanguageModel) -> Value {
     let (config, text) = (model.config(), model.text());
     json!({
-        "backend": threads::describe(),
+        "backend": threads::describe(model.precision()),
+        "precision": model.precision().name(),
+        "frozen": model.is_frozen(),
         "parameters": model.num_parameters(),
         "vocabSize": config.vocab_size,
         "contextLength": config.max_position,
@@ -325,6 +395,7 @@ fn info(model: &Model) -> Value {
         "bosToken": text.bos_token,
         "eosToken": text.eos_token,
         "chatTemplate": text.chat_template,
+        "chatTemplates": text.named_templates,
         "hasTokenizer": text.tokenizer.is_some(),
         "hasScoreHead": model.has_score_head(),
     })
@@ -335,6 +406,7 @@ fn init(
     tokenizer: Option<String>,
     chat_template: Option<String>,
     seed: u64,
+    precision: Precision,
 ) -> Result<Model> {
     let config = ModelConfig::from_hf_json(Path::new("config"), config.to_string().as_bytes())?;
     let tokenizer = match tokenizer {
@@ -354,26 +426,31 @@ fn init(
         pad_token: word(config.pad_token_id),
         chat_template,
         tokenizer,
+        ..TextAssets::default()
     };
-    Model::init(config, text, seed)
+    Model::init(config, text, seed, precision)
 }
 
-fn tokenizer(model: &Model) -> Result<&Tokenizer> {
+fn tokenizer(model: &dyn LanguageModel) -> Result<&Tokenizer> {
     model.text().tokenizer.as_ref().ok_or_else(|| Error::Input("The model has no tokenizer".into()))
 }
 
-fn sampling(r: Sampling, prompt: Vec<u32>) -> Request {
+fn sampling(index: usize, request: Value, prompt: Vec<u32>) -> Result<Request> {
+    let r = Sampling::deserialize(request)
+        .map_err(|error| Error::Input(format!("Request {index} is malformed: {error}")))?;
     let Key { seed, step, prompt: prompt_index, rollout } = r.key;
-    Request {
+    Ok(Request {
         prompt,
         max_tokens: r.max_tokens,
         temperature: r.temperature,
         top_k: r.top_k,
         top_p: r.top_p,
+        min_p: r.min_p,
+        logit_bias: r.logit_bias.into_iter().map(|(t, b)| (t, b.unwrap_or(f32::NEG_INFINITY))).collect(),
         stop: r.stop,
         ignore_eos: r.ignore_eos,
         key: DrawKey { seed, step, prompt: prompt_index, rollout },
-    }
+    })
 }
 
 fn event_frame(event: Event, stream: bool) -> Option<Frame> {

@@ -1,12 +1,30 @@
 //! What callers hold by handle: models, and tapes of their forward passes.
 
 use super::slots::Slots;
-use crate::model::{Model, Tape};
+use crate::model::{FrozenModel, LanguageModel, Model, Tape};
 use crate::{Error, Result};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
+/// A model of either kind.
+pub enum AnyModel {
+    /// Has gradients and an optimizer.
+    Trainable(Box<Model>),
+    /// Has forward passes alone.
+    Frozen(Box<FrozenModel>),
+}
+
+impl AnyModel {
+    /// What both kinds can do.
+    pub fn language_model(&self) -> &dyn LanguageModel {
+        match self {
+            AnyModel::Trainable(model) => &**model,
+            AnyModel::Frozen(model) => &**model,
+        }
+    }
+}
+
 /// A model that several jobs may read at once, and one may change.
-pub type SharedModel = Arc<RwLock<Model>>;
+pub type SharedModel = Arc<RwLock<AnyModel>>;
 
 #[derive(Clone)]
 enum Object {
@@ -33,7 +51,7 @@ impl Objects {
     }
 
     /// Opens a model.
-    pub fn insert_model(self: &Arc<Self>, model: Model) -> Result<Grant> {
+    pub fn insert_model(self: &Arc<Self>, model: AnyModel) -> Result<Grant> {
         self.insert(Object::Model(Arc::new(RwLock::new(model))))
     }
 

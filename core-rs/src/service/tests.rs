@@ -2,7 +2,7 @@ use super::*;
 use crate::Error;
 use crate::cancel::Cancel;
 use crate::forest::Forest;
-use crate::generate::{DrawKey, Event, Request};
+use crate::generate::{DrawKey, Event, Options, Request};
 use crate::tokenizer::tests::small_json;
 use serde_json::{Value, json};
 use std::sync::mpsc;
@@ -49,8 +49,7 @@ fn refusal(service: &Service, request: Frame) -> String {
 }
 
 fn model(service: &Service) -> usize {
-    let request =
-        json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": 5 });
+    let request = json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": 5, "precision": "f32" });
     ask(service, Frame::new(request)).body["model"].as_u64().unwrap() as usize
 }
 
@@ -75,6 +74,26 @@ fn backward(model: usize, tape: &Value, weight: f32) -> Frame {
 fn step(model: usize) -> Frame {
     Frame::new(json!({ "op": "step", "model": model, "learningRate": 0.01, "beta1": 0.9, "beta2": 0.99,
         "epsilon": 1e-8, "weightDecay": 0, "maxGradNorm": 1 }))
+}
+
+/// A request of five tokens, with some fields changed; `seed` is that of its draws.
+fn rollout(change: Value) -> Value {
+    let mut request = json!({ "maxTokens": 5, "temperature": 1, "topK": 0, "topP": 1, "minP": 0, "logitBias": [],
+        "stop": [], "ignoreEos": true, "key": { "seed": 1, "step": 0, "prompt": 0, "rollout": 0 } });
+    for (name, value) in change.as_object().unwrap() {
+        match name.as_str() {
+            "seed" => request["key"]["seed"] = value.clone(),
+            _ => request[name] = value.clone(),
+        }
+    }
+    request
+}
+
+/// Two requests of the same prompt.
+fn generation(model: usize, requests: Value, stream: bool) -> Frame {
+    Frame::new(json!({ "op": "generate", "model": model, "stream": stream, "requests": requests }))
+        .with("tokens", vec![3u32, 4, 3, 4])
+        .with("lengths", vec![2u32, 2])
 }
 
 fn logprobs(service: &Service, model: usize) -> Vec<f32> {
@@ -122,16 +141,8 @@ fn a_snapshot_stays_as_it_was() {
 fn generation_streams_tokens_and_tells_each_end() {
     let service = Service::new();
     let model = model(&service);
-    let rollout = |rollout: u32| {
-        json!({ "maxTokens": 5, "temperature": 1, "topK": 0, "topP": 1, "stop": [], "ignoreEos": true,
-            "key": { "seed": 1, "step": 0, "prompt": 0, "rollout": rollout } })
-    };
-    let request = |stream: bool| {
-        Frame::new(json!({ "op": "generate", "model": model, "stream": stream,
-            "requests": [rollout(0), rollout(1)] }))
-        .with("tokens", vec![3u32, 4, 3, 4])
-        .with("lengths", vec![2u32, 2])
-    };
+    let request =
+        |stream: bool| generation(model, json!([rollout(json!({})), rollout(json!({ "seed": 2 }))]), stream);
     let mut streamed = [Vec::new(), Vec::new()];
     let mut finished = [Vec::new(), Vec::new()];
     for (kind, mut frame) in all(&service, service.start(request(true).encode()).unwrap()) {
@@ -151,6 +162,58 @@ fn generation_streams_tokens_and_tells_each_end() {
     let quiet = all(&service, service.start(request(false).encode()).unwrap());
     assert_eq!(quiet.len(), 3);
     assert_eq!(quiet[2].0, Kind::Done);
+    let summary = &quiet[2].1.body;
+    assert_eq!((&summary["waited"], &summary["prefilled"]), (&json!(0), &json!(2)));
+    assert!(
+        summary["kvPeak"].as_u64().unwrap() > 0 && summary["kvBudget"].as_u64() > summary["kvPeak"].as_u64()
+    );
+}
+
+#[test]
+fn a_wrong_request_is_named_by_its_index() {
+    let service = Service::new();
+    let model = model(&service);
+    let refused = |change: Value| {
+        refusal(&service, generation(model, json!([rollout(json!({})), rollout(change)]), false))
+    };
+    for (change, words) in [
+        (json!({ "minP": 1.5 }), "min_p is \"1.5\", expected a number from 0 to 1"),
+        (json!({ "logitBias": [[264, 1]] }), "logit_bias names token \"264\", expected an id below 264"),
+        (json!({ "logitBias": [[3, 1e39]] }), "logit_bias of token 3 is \"inf\""),
+        (json!({ "maxTokens": -1 }), "`-1`, expected usize"),
+        (json!({ "seed": -1 }), "`-1`, expected u64"),
+        (json!({ "colour": "red" }), "unknown field `colour`"),
+    ] {
+        let found = refused(change);
+        assert!(found.starts_with("Request 1") && found.contains(words), "{found}");
+    }
+    let banned: Vec<Value> = (0..264).map(|t| json!([t, null])).collect();
+    assert!(refused(json!({ "logitBias": banned })).contains("all \"264\" tokens are banned"));
+    let mut small = generation(model, json!([rollout(json!({})), rollout(json!({}))]), false);
+    small.body["kvBytes"] = json!(1000);
+    let found = refusal(&service, small);
+    assert!(found.starts_with("Request 0: ") && found.contains("the budget of 1000"), "{found}");
+}
+
+#[test]
+fn generation_can_be_cancelled_while_requests_wait() {
+    let service = Service::new();
+    let model = model(&service);
+    let long: Vec<Value> = (0..50).map(|_| rollout(json!({ "maxTokens": 60 }))).collect();
+    let mut request = generation(model, json!([]), true);
+    request.body["requests"] = json!(long);
+    request.body["kvBytes"] = json!(2 * 2 * 2 * 16 * 64 * 4);
+    let request =
+        Frame::new(request.body).with("tokens", [3u32, 4].repeat(50)).with("lengths", vec![2u32; 50]);
+    let job = service.start(request.encode()).unwrap();
+    let (kind, size) = service.poll(job).unwrap();
+    assert_eq!(kind, Kind::Progress);
+    service.take(job, &mut vec![0; size]).unwrap();
+    service.cancel(job).unwrap();
+    let (kind, last) = all(&service, job).pop().unwrap();
+    assert_eq!((kind, &last.body["kind"]), (Kind::Failed, &json!("cancelled")));
+    // The model is free again.
+    ask(&service, Frame::new(json!({ "op": "add_score_head", "model": model })));
 }
 
 #[test]
@@ -182,8 +245,7 @@ fn what_does_not_belong_is_refused() {
     assert!(refusal(&service, short).contains("add up to \"1\""));
     let tape = ask(&service, forward(model)).body["tape"].clone();
     assert!(refusal(&service, Frame::new(json!({ "op": "info", "model": tape }))).contains("is a tape"));
-    let large =
-        json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": -1 });
+    let large = json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": -1, "precision": "f32" });
     assert!(refusal(&service, Frame::new(large)).contains("-1"));
 }
 
@@ -202,7 +264,7 @@ fn a_closed_handle_is_an_error_even_when_its_place_is_used_again() {
 #[test]
 fn an_answer_that_nobody_takes_leaves_nothing_open() {
     let service = Service::new();
-    let request = json!({ "op": "init", "config": config(), "seed": 1 });
+    let request = json!({ "op": "init", "config": config(), "seed": 1, "precision": "f32" });
     let job = service.start(Frame::new(request).encode()).unwrap();
     service.poll(job).unwrap();
     assert_eq!(service.open(), (1, 1));
@@ -258,6 +320,8 @@ fn a_reader_that_waits_for_other_work_does_not_hold_the_only_thread() {
             temperature: 0.0,
             top_k: 0,
             top_p: 1.0,
+            min_p: 0.0,
+            logit_bias: Vec::new(),
             stop: Vec::new(),
             ignore_eos: true,
             key: DrawKey::default(),
@@ -267,13 +331,20 @@ fn a_reader_that_waits_for_other_work_does_not_hold_the_only_thread() {
             let other = shared.clone();
             let scored = std::thread::spawn(move || {
                 let forest = Forest::flat(&[vec![5, 6, 7]]).unwrap();
-                other.read().unwrap().logprobs(&forest, 1.0, None, &Cancel::new()).unwrap().len()
+                other
+                    .read()
+                    .unwrap()
+                    .language_model()
+                    .logprobs(&forest, 1.0, None, &Cancel::new())
+                    .unwrap()
+                    .len()
             });
             assert_eq!(scored.join().unwrap(), 3);
             events += 1;
             Ok(())
         };
-        shared.read().unwrap().generate(&[request], &Cancel::new(), &mut sink).unwrap();
+        let model = shared.read().unwrap();
+        model.language_model().generate(&[request], &Options::default(), &Cancel::new(), &mut sink).unwrap();
         found.send(events)
     });
     assert_eq!(result.recv_timeout(Duration::from_secs(20)).unwrap(), 4);

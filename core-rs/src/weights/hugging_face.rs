@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use memmap2::Mmap;
 use serde_json::{Value, json};
 
-use super::layout::{self, EMBEDDING, LM_HEAD, SCORE, Stored};
-use super::{Checkpoint, Dtype, TensorRef, TextAssets, atomic, check_tokenizer, map_file, safetensors};
+use super::layout::{self, EMBEDDING, LM_HEAD, SCORE};
+use super::templates::{self, Templates};
+use super::{
+    Checkpoint, Dtype, Read, StoredTensor, TensorRef, TextAssets, atomic, check_tokenizer, map_file,
+    safetensors,
+};
 use crate::config::ModelConfig;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
@@ -18,10 +22,9 @@ const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
 const TOKENIZER: &str = "tokenizer.json";
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-const TEMPLATE: &str = "chat_template.jinja";
 
 /// Reads a directory. See [`super::load`].
-pub(super) fn load(dir: &Path) -> Result<Checkpoint> {
+pub(super) fn load<T: Send>(dir: &Path, decode: &Read<T>) -> Result<Checkpoint<T>> {
     let config_path = dir.join(CONFIG);
     let mut config = ModelConfig::from_hf_json(&config_path, &read(&config_path)?)?;
     if let Some(bytes) = read_if_there(&dir.join(GENERATION_CONFIG))? {
@@ -37,7 +40,7 @@ pub(super) fn load(dir: &Path) -> Result<Checkpoint> {
         None => vec![dir.join(WEIGHTS)],
     };
     let maps: Vec<Mmap> = files.iter().map(|file| map_file(file)).collect::<Result<_>>()?;
-    let mut stored: BTreeMap<String, Stored> = BTreeMap::new();
+    let mut stored: BTreeMap<String, StoredTensor> = BTreeMap::new();
     for (file, map) in files.iter().zip(&maps) {
         for (name, tensor) in safetensors::read(file, map)? {
             if let Some(index) = &index
@@ -52,7 +55,7 @@ pub(super) fn load(dir: &Path) -> Result<Checkpoint> {
         }
     }
     drop_tied_head(dir, &config, &mut stored)?;
-    let tensors = layout::decode(dir, &config, &stored)?;
+    let tensors = layout::read_all(dir, &config, &stored, decode)?;
     Ok(Checkpoint { config, tensors, text })
 }
 
@@ -86,7 +89,11 @@ fn load_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>> {
 
 /// Some writers store a tied head a second time. It says nothing new if it is the embedding, and contradicts the
 /// config otherwise.
-fn drop_tied_head(dir: &Path, config: &ModelConfig, stored: &mut BTreeMap<String, Stored>) -> Result<()> {
+fn drop_tied_head(
+    dir: &Path,
+    config: &ModelConfig,
+    stored: &mut BTreeMap<String, StoredTensor>,
+) -> Result<()> {
     if !config.tie_word_embeddings {
         return Ok(());
     }
@@ -113,12 +120,8 @@ fn load_text(dir: &Path, config: &ModelConfig) -> Result<TextAssets> {
         Some(bytes) => parse_json(&path, &bytes)?,
         None => Value::Null,
     };
-    let chat_template = match read_if_there(&dir.join(TEMPLATE))? {
-        Some(bytes) => Some(
-            String::from_utf8(bytes).map_err(|error| Error::format(dir.join(TEMPLATE), error.to_string()))?,
-        ),
-        None => template_of(&path, settings.get("chat_template"))?,
-    };
+    let Templates { default: chat_template, named: named_templates } =
+        Templates::read(dir, &path, settings.get("chat_template"))?;
     // A special token is a string or an object with "content"; where it is not named, its id in the config names it.
     let special = |key: &str, id: Option<u32>| {
         let named =
@@ -127,27 +130,12 @@ fn load_text(dir: &Path, config: &ModelConfig) -> Result<TextAssets> {
     };
     Ok(TextAssets {
         chat_template,
+        named_templates,
         bos_token: special("bos_token", config.bos_token_id),
         eos_token: special("eos_token", config.eos_token_ids.first().copied()),
         pad_token: special("pad_token", config.pad_token_id),
         tokenizer,
     })
-}
-
-/// The template itself, or the one called "default" in a list of named ones.
-fn template_of(path: &Path, template: Option<&Value>) -> Result<Option<String>> {
-    match template {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(Value::Array(named)) => {
-            let default =
-                named.iter().find(|entry| entry.get("name").and_then(Value::as_str) == Some("default"));
-            let template = default.and_then(|entry| entry.get("template")).and_then(Value::as_str);
-            let reason = "chat_template is a list without \"default\", expected one of that name";
-            template.map(|text| Some(text.to_owned())).ok_or_else(|| Error::format(path, reason))
-        }
-        Some(_) => Err(Error::format(path, "chat_template is neither text nor a list of named templates")),
-    }
 }
 
 /// Writes a model as a Hugging Face directory that transformers opens: `config.json`, `generation_config.json`,
@@ -186,7 +174,7 @@ pub fn save(
     documents.extend(text.tokenizer.iter().map(|tokenizer| (TOKENIZER, tokenizer.to_json())));
     documents.extend(tokenizer_config(config, text).map(|settings| (TOKENIZER_CONFIG, pretty(&settings))));
 
-    for name in [INDEX, TEMPLATE, TOKENIZER, TOKENIZER_CONFIG] {
+    for name in [INDEX, templates::FILE, templates::FOLDER, TOKENIZER, TOKENIZER_CONFIG] {
         if !documents.iter().any(|(written, _)| *written == name) && dir.join(name).exists() {
             return Err(Error::Input(format!(
                 "\"{}\" belongs to another model, expected a folder without it",
@@ -227,13 +215,11 @@ fn generation_config(config: &ModelConfig) -> Value {
 }
 
 fn tokenizer_config(config: &ModelConfig, text: &TextAssets) -> Option<Value> {
-    let named = [
-        ("chat_template", &text.chat_template),
-        ("bos_token", &text.bos_token),
-        ("eos_token", &text.eos_token),
-        ("pad_token", &text.pad_token),
-    ];
-    if text.tokenizer.is_none() && named.iter().all(|(_, value)| value.is_none()) {
+    let template =
+        text.chat_template.as_deref().map(|default| templates::setting(default, &text.named_templates));
+    let named =
+        [("bos_token", &text.bos_token), ("eos_token", &text.eos_token), ("pad_token", &text.pad_token)];
+    if text.tokenizer.is_none() && template.is_none() && named.iter().all(|(_, value)| value.is_none()) {
         return None;
     }
     let mut json = json!({
@@ -241,6 +227,9 @@ fn tokenizer_config(config: &ModelConfig, text: &TextAssets) -> Option<Value> {
         "model_max_length": config.max_position,
         "clean_up_tokenization_spaces": false,
     });
+    if let Some(template) = template {
+        json["chat_template"] = template;
+    }
     for (key, value) in named {
         if let Some(value) = value {
             json[key] = json!(value);

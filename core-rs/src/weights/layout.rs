@@ -5,26 +5,17 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::Tensor;
-use super::dequantize::{Encoding, non_finite};
+use super::{Read, StoredTensor};
 use crate::config::ModelConfig;
 use crate::model::params::Params;
 use crate::{Error, Result};
 
 /// The embedding, `[vocab, hidden]`.
-pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
+pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 /// The LM head, `[vocab, hidden]`.
-pub(super) const LM_HEAD: &str = "lm_head.weight";
+pub(crate) const LM_HEAD: &str = "lm_head.weight";
 /// The scalar head of a sequence classifier with one label, `[1, hidden]`.
-pub(super) const SCORE: &str = "score.weight";
-
-/// A tensor as a file holds it.
-pub(super) struct Stored<'a> {
-    pub file: &'a Path,
-    pub shape: Vec<usize>,
-    pub encoding: Encoding,
-    pub bytes: &'a [u8],
-}
+pub(crate) const SCORE: &str = "score.weight";
 
 /// Says what is wrong when the tensors `found` (name and shape) are not those of `config`.
 pub(super) fn check<'a>(
@@ -56,34 +47,24 @@ fn expected(config: &ModelConfig, score: bool, lm_head: bool) -> BTreeMap<String
     specs.iter().map(|spec| (spec.name.clone(), spec.shape.clone())).collect()
 }
 
-/// Checks the tensors against `config` and turns them into f32. `path` is what the user named.
+/// Checks the tensors against `config` and reads each. `path` is what the user named.
 ///
 /// # Errors
-/// [`Error::Format`] for what [`check`] finds and for values that are not finite.
-pub(super) fn decode(
+/// [`Error::Format`] for what [`check`] finds, and those of `read`.
+pub(super) fn read_all<T: Send>(
     path: &Path,
     config: &ModelConfig,
-    stored: &BTreeMap<String, Stored>,
-) -> Result<BTreeMap<String, Tensor>> {
+    stored: &BTreeMap<String, StoredTensor>,
+    read: &Read<T>,
+) -> Result<BTreeMap<String, T>> {
     check(config, stored.iter().map(|(name, tensor)| (name.as_str(), tensor.shape.as_slice())))
         .map_err(|reason| Error::format(path, reason))?;
-    stored
-        .par_iter()
-        .map(|(name, tensor)| {
-            let data = tensor.encoding.decode(tensor.bytes);
-            if let Some(at) = non_finite(&data) {
-                return Err(Error::format(
-                    tensor.file,
-                    format!("Tensor \"{name}\" holds \"{}\" at {at}, expected finite numbers", data[at]),
-                ));
-            }
-            Ok((name.clone(), Tensor { shape: tensor.shape.clone(), data }))
-        })
-        .collect()
+    stored.par_iter().map(|(name, tensor)| Ok((name.clone(), read(config, tensor)?))).collect()
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::Tensor;
     use super::*;
     use crate::config::tests::small;
 

@@ -2,11 +2,14 @@
 //! directory. In memory every tensor is f32 under its Hugging Face name.
 
 mod atomic;
-mod dequantize;
+pub(crate) mod dequantize;
 mod gguf;
 mod hugging_face;
 mod layout;
+pub(crate) mod quantised;
 mod safetensors;
+mod stored;
+mod templates;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +19,10 @@ use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
 pub use hugging_face::save;
+pub(crate) use layout::{EMBEDDING, LM_HEAD, SCORE};
 pub use safetensors::{load_tensors, save_tensors};
+use stored::RowOrder;
+pub use stored::StoredTensor;
 
 /// A dense f32 array.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +51,8 @@ pub struct TextAssets {
     pub tokenizer: Option<Tokenizer>,
     /// The Jinja source of the chat template.
     pub chat_template: Option<String>,
+    /// Further templates by name, such as "tool_use".
+    pub named_templates: BTreeMap<String, String>,
     /// Beginning-of-sequence token as text; chat templates refer to it.
     pub bos_token: Option<String>,
     /// End-of-sequence token as text.
@@ -55,12 +63,12 @@ pub struct TextAssets {
 
 /// A model in memory.
 #[derive(Debug, Clone)]
-pub struct Checkpoint {
+pub struct Checkpoint<T = Tensor> {
     /// Its shape.
     pub config: ModelConfig,
     /// Its weights by Hugging Face name, `[out, in]` for a linear layer. `lm_head.weight` is there only when the
     /// embeddings are untied; a sequence classifier has `score.weight` `[1, hidden]` and may lack the LM head.
-    pub tensors: BTreeMap<String, Tensor>,
+    pub tensors: BTreeMap<String, T>,
     /// Its tokenizer and chat template.
     pub text: TextAssets,
 }
@@ -94,12 +102,23 @@ impl Dtype {
 /// damaged or is not a supported model: tensors missing, unexpected, of another shape, twice there or not finite;
 /// a tokenizer with more ids than the embedding has rows.
 pub fn load(path: &Path) -> Result<Checkpoint> {
+    load_with(path, &|_, tensor| tensor.decode())
+}
+
+/// How a tensor of a model becomes something else.
+pub(crate) type Read<'a, T> = dyn Fn(&ModelConfig, &StoredTensor) -> Result<T> + Sync + 'a;
+
+/// As [`load()`], with each tensor read from its file by `read`, in parallel.
+///
+/// # Errors
+/// As [`load()`], and those of `read`.
+pub(crate) fn load_with<T: Send>(path: &Path, read: &Read<T>) -> Result<Checkpoint<T>> {
     let metadata = std::fs::metadata(path).map_err(|error| Error::io("read", path, &error))?;
     if !metadata.is_dir() {
-        return gguf::load(path);
+        return gguf::load(path, read);
     }
     if path.join("config.json").exists() {
-        return hugging_face::load(path);
+        return hugging_face::load(path, read);
     }
     let entries = std::fs::read_dir(path).map_err(|error| Error::io("read", path, &error))?;
     let mut found: Vec<PathBuf> = Vec::new();
@@ -110,7 +129,7 @@ pub fn load(path: &Path) -> Result<Checkpoint> {
         }
     }
     match found.as_slice() {
-        [file] => gguf::load(file),
+        [file] => gguf::load(file, read),
         files => Err(Error::format(
             path,
             format!(

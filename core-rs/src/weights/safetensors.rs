@@ -12,8 +12,8 @@ use safetensors::{Dtype as StoredDtype, SafeTensors};
 use serde_json::{Map, Value};
 
 use super::dequantize::Encoding;
-use super::layout::Stored;
 use super::{Dtype, Tensor, TensorRef, atomic, map_file};
+use super::{RowOrder, StoredTensor};
 use crate::{Error, Result};
 
 /// Values converted and written at a time.
@@ -24,7 +24,7 @@ const CHUNK: usize = 1 << 18;
 ///
 /// # Errors
 /// [`Error::Format`] when the header is damaged or does not fit the file, or a tensor is not F32, F16 or BF16.
-pub(super) fn read<'a>(file: &'a Path, bytes: &'a [u8]) -> Result<Vec<(String, Stored<'a>)>> {
+pub(super) fn read<'a>(file: &'a Path, bytes: &'a [u8]) -> Result<Vec<(String, StoredTensor<'a>)>> {
     let (metadata, data) = parse(file, bytes)?;
     let mut stored = Vec::new();
     for name in metadata.offset_keys() {
@@ -44,7 +44,15 @@ pub(super) fn read<'a>(file: &'a Path, bytes: &'a [u8]) -> Result<Vec<(String, S
             }
         };
         let (start, end) = info.data_offsets;
-        stored.push((name, Stored { file, shape: info.shape.clone(), encoding, bytes: &data[start..end] }));
+        let tensor = StoredTensor {
+            file,
+            name: name.clone(),
+            shape: info.shape.clone(),
+            encoding,
+            bytes: &data[start..end],
+            order: RowOrder::Plain,
+        };
+        stored.push((name, tensor));
     }
     Ok(stored)
 }

@@ -2,13 +2,14 @@
 
 use crate::fixture::{CAUSAL, folder, numbers, tokens};
 use crate::support::{
-    Gradients, Rollout, assert_near, bits, differentiate, generate, load, masked, request, smollm2,
+    Gradients, PRECISIONS, Rollout, assert_near, bits, differentiate, generate, load, masked, request,
+    smollm2_at,
 };
 use rmr1_core::backend::set_threads;
 use rmr1_core::config::{Family, ModelConfig, RopeScaling};
 use rmr1_core::forest::Forest;
 use rmr1_core::generate::Request;
-use rmr1_core::model::{AdamW, Coefficients, ForwardOptions, Model};
+use rmr1_core::model::{AdamW, Coefficients, ForwardOptions, Model, Precision};
 use rmr1_core::weights::TextAssets;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -36,7 +37,7 @@ fn gradient_bits(gradients: &Gradients) -> Vec<Vec<u32>> {
 }
 
 /// Wide enough that every operation is divided among threads.
-fn middle_sized() -> Model {
+fn middle_sized(precision: Precision) -> Model {
     let config = ModelConfig {
         family: Family::Llama,
         vocab_size: 3001,
@@ -57,7 +58,7 @@ fn middle_sized() -> Model {
         eos_token_ids: vec![2],
         pad_token_id: None,
     };
-    Model::init(config, TextAssets::default(), 7).unwrap()
+    Model::init(config, TextAssets::default(), 7, precision).unwrap()
 }
 
 fn grouped(vocab: usize, prompt: usize, rollouts: &[usize]) -> (Forest, ForwardOptions, Coefficients<f32>) {
@@ -83,41 +84,48 @@ fn threads_change_no_bit_of_a_pass_or_a_step() {
         weight_decay: 0.1,
         max_grad_norm: 1.0,
     };
-    let results = at_each_thread_count(|| {
-        let mut model = middle_sized();
-        let before = differentiate(&mut model, &forest, &options, &coefficients);
-        let mut norms = Vec::new();
-        for _ in 0..2 {
-            let tape = model.forward(&forest, &options, &Default::default()).unwrap();
-            model.backward(&tape, &coefficients, &Default::default()).unwrap();
-            norms.push(model.step(&optimizer).unwrap().to_bits());
-        }
-        let after = differentiate(&mut model, &forest, &options, &coefficients);
-        assert_ne!(bits(&before.logprobs), bits(&after.logprobs), "two steps changed nothing");
-        let values = [before.logprobs, before.entropies, after.logprobs, after.entropies];
-        (values.map(|v| bits(&v)), gradient_bits(&before.gradients), gradient_bits(&after.gradients), norms)
-    });
-    assert!(all_equal(&results), "1, 2 and 3 threads give different bits");
+    for precision in PRECISIONS {
+        let results = at_each_thread_count(|| {
+            let mut model = middle_sized(precision);
+            let before = differentiate(&mut model, &forest, &options, &coefficients);
+            let mut norms = Vec::new();
+            for _ in 0..2 {
+                let tape = model.forward(&forest, &options, &Default::default()).unwrap();
+                model.backward(&tape, &coefficients, &Default::default()).unwrap();
+                norms.push(model.step(&optimizer).unwrap().to_bits());
+            }
+            let after = differentiate(&mut model, &forest, &options, &coefficients);
+            assert_ne!(bits(&before.logprobs), bits(&after.logprobs), "two steps changed nothing");
+            let gradients = [gradient_bits(&before.gradients), gradient_bits(&after.gradients)];
+            let values = [before.logprobs, before.entropies, after.logprobs, after.entropies];
+            (values.map(|v| bits(&v)), gradients, norms)
+        });
+        assert!(all_equal(&results), "1, 2 and 3 threads give different bits at {precision:?}");
+    }
 }
 
 #[test]
 fn threads_change_no_bit_of_smollm2() {
-    let Some(mut model) = smollm2("threads_change_no_bit_of_smollm2") else { return };
-    let (forest, options, coefficients) = grouped(49152, 24, &[9, 20, 1, 13]);
-    let results = at_each_thread_count(|| {
-        let pass = differentiate(&mut model, &forest, &options, &coefficients);
-        (bits(&pass.logprobs), bits(&pass.entropies), gradient_bits(&pass.gradients))
-    });
-    assert!(all_equal(&results), "1, 2 and 3 threads give different bits");
+    for precision in PRECISIONS {
+        let Some(mut model) = smollm2_at("threads_change_no_bit_of_smollm2", precision) else { return };
+        let (forest, options, coefficients) = grouped(49152, 24, &[9, 20, 1, 13]);
+        let results = at_each_thread_count(|| {
+            let pass = differentiate(&mut model, &forest, &options, &coefficients);
+            (bits(&pass.logprobs), bits(&pass.entropies), gradient_bits(&pass.gradients))
+        });
+        assert!(all_equal(&results), "1, 2 and 3 threads give different bits at {precision:?}");
+    }
 }
 
 #[test]
 fn threads_change_no_rollout() {
-    let model = middle_sized();
-    let prompt = tokens("prompt", 30, 3001);
-    let requests: Vec<Request> = (0..9).map(|i| request(&prompt, 1.0, i)).collect();
-    let results = at_each_thread_count(|| signature(&generate(&model, &requests)));
-    assert!(all_equal(&results), "1, 2 and 3 threads give different rollouts");
+    for precision in PRECISIONS {
+        let model = middle_sized(precision);
+        let prompt = tokens("prompt", 30, 3001);
+        let requests: Vec<Request> = (0..9).map(|i| request(&prompt, 1.0, i)).collect();
+        let results = at_each_thread_count(|| signature(&generate(&model, &requests)));
+        assert!(all_equal(&results), "1, 2 and 3 threads give different rollouts at {precision:?}");
+    }
 }
 
 /// Tokens and the bits of their log-probabilities.
@@ -172,11 +180,13 @@ fn rollouts_of_a_group_differ_and_so_do_steps_and_seeds() {
 
 #[test]
 fn recomputation_changes_no_bit() {
-    let mut model = middle_sized();
-    let (forest, options, coefficients) = grouped(3001, 70, &[40, 3]);
-    let kept = differentiate(&mut model, &forest, &options, &coefficients);
-    let recomputed =
-        differentiate(&mut model, &forest, &ForwardOptions { recompute: true, ..options }, &coefficients);
-    assert_eq!(bits(&kept.logprobs), bits(&recomputed.logprobs));
-    assert_near(&kept.gradients, &recomputed.gradients, 0.0, "recomputation");
+    for precision in PRECISIONS {
+        let mut model = middle_sized(precision);
+        let (forest, options, coefficients) = grouped(3001, 70, &[40, 3]);
+        let kept = differentiate(&mut model, &forest, &options, &coefficients);
+        let again = ForwardOptions { recompute: true, ..options };
+        let recomputed = differentiate(&mut model, &forest, &again, &coefficients);
+        assert_eq!(bits(&kept.logprobs), bits(&recomputed.logprobs));
+        assert_near(&kept.gradients, &recomputed.gradients, 0.0, "recomputation");
+    }
 }

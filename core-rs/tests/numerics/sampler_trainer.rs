@@ -2,7 +2,7 @@
 //! what the trainer's forward pass says of it.
 
 use crate::fixture::{CAUSAL, folder, tokens};
-use crate::support::{Rollout, bits, generate, load, logprobs, request, smollm2};
+use crate::support::{PRECISIONS, Rollout, bits, generate, load, load_at, logprobs, request, smollm2_at};
 use rmr1_core::forest::Forest;
 use rmr1_core::generate::{Finish, Request};
 use rmr1_core::model::Model;
@@ -63,14 +63,16 @@ fn batch(size: usize, temperature: f32, prompt: usize, vocab: usize, longest: us
 
 #[test]
 fn tiny_models_at_any_batch_and_temperature() {
-    for name in CAUSAL {
-        let model = load(&folder(name));
+    for (name, precision) in CAUSAL.into_iter().flat_map(|name| PRECISIONS.map(|p| (name, p))) {
+        let model = load_at(&folder(name), precision);
         for size in [1, 3, 16] {
             for temperature in [1.0, 0.7] {
                 for prompt in [1, 5, 80] {
                     let requests = batch(size, temperature, prompt, 97, 60);
                     let rollouts = generate(&model, &requests);
-                    let what = format!("{name}, batch {size}, temperature {temperature}, prompt {prompt}");
+                    let what = format!(
+                        "{name} at {precision:?}, batch {size}, temperature {temperature}, prompt {prompt}"
+                    );
                     check(&model, &requests, &rollouts, temperature, &what);
                 }
             }
@@ -104,12 +106,14 @@ fn rollouts_end_at_different_times() {
 
 #[test]
 fn a_rollout_across_1024_tokens() {
-    let model = load(&folder(CAUSAL[2]));
-    let prompt = tokens("long prompt", 1000, 131);
-    let requests: Vec<Request> = (0..3)
-        .map(|i| Request { max_tokens: 60 + i, ignore_eos: true, ..request(&prompt, 0.7, i) })
-        .collect();
-    check(&model, &requests, &generate(&model, &requests), 0.7, "1,000 tokens of prompt");
+    for precision in PRECISIONS {
+        let model = load_at(&folder(CAUSAL[2]), precision);
+        let prompt = tokens("long prompt", 1000, 131);
+        let requests: Vec<Request> = (0..3)
+            .map(|i| Request { max_tokens: 60 + i, ignore_eos: true, ..request(&prompt, 0.7, i) })
+            .collect();
+        check(&model, &requests, &generate(&model, &requests), 0.7, "1,000 tokens of prompt");
+    }
 }
 
 #[test]
@@ -128,10 +132,12 @@ fn filters_and_greedy_record_the_whole_distribution() {
 
 #[test]
 fn smollm2_at_any_batch_and_temperature() {
-    let Some(model) = smollm2("smollm2_at_any_batch_and_temperature") else { return };
-    for (size, temperature) in [(1, 0.7), (3, 1.0), (16, 0.7), (16, 1.0)] {
-        let requests = batch(size, temperature, 40, 49152, 11);
-        let what = format!("SmolLM2, batch {size}, temperature {temperature}");
-        check(&model, &requests, &generate(&model, &requests), temperature, &what);
+    for precision in PRECISIONS {
+        let Some(model) = smollm2_at("smollm2_at_any_batch_and_temperature", precision) else { return };
+        for (size, temperature) in [(1, 0.7), (3, 1.0), (16, 0.7), (16, 1.0)] {
+            let requests = batch(size, temperature, 40, 49152, 11);
+            let what = format!("SmolLM2 at {precision:?}, batch {size}, temperature {temperature}");
+            check(&model, &requests, &generate(&*model, &requests), temperature, &what);
+        }
     }
 }

@@ -2,8 +2,8 @@
 
 use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::{Forest, Layout};
-use rmr1_core::generate::{DrawKey, Event, Finish, Request};
-use rmr1_core::model::{Coefficients, ForwardOptions, Model};
+use rmr1_core::generate::{DrawKey, Event, Finish, Options, Request, Summary};
+use rmr1_core::model::{Coefficients, ForwardOptions, LanguageModel, Model, Precision};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,9 +20,17 @@ pub struct Pass {
     pub gradients: Gradients,
 }
 
-/// Loads a model or fails the test.
+/// What promises on bits are held at.
+pub const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+/// Loads a model at f32 or fails the test.
 pub fn load(path: &Path) -> Model {
-    Model::load(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    load_at(path, Precision::F32)
+}
+
+/// Loads a model or fails the test.
+pub fn load_at(path: &Path, precision: Precision) -> Model {
+    Model::load(path, precision).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// One forward and backward pass; the model's gradients are empty afterwards.
@@ -46,9 +54,8 @@ pub fn take_gradients(model: &mut Model) -> Gradients {
 }
 
 /// Log-probabilities of a forest.
-pub fn logprobs(model: &Model, forest: &Forest, temperature: f32) -> Vec<f32> {
-    let options = ForwardOptions { temperature, ..ForwardOptions::default() };
-    model.forward(forest, &options, &Cancel::new()).unwrap().logprobs
+pub fn logprobs(model: &dyn LanguageModel, forest: &Forest, temperature: f32) -> Vec<f32> {
+    model.logprobs(forest, temperature, None, &Cancel::new()).unwrap()
 }
 
 /// Coefficients with zeros where a path begins: there is no log-probability.
@@ -72,6 +79,8 @@ pub fn request(prompt: &[u32], temperature: f32, rollout: usize) -> Request {
         temperature,
         top_k: 0,
         top_p: 1.0,
+        min_p: 0.0,
+        logit_bias: Vec::new(),
         stop: Vec::new(),
         ignore_eos: false,
         key: DrawKey { seed: 11, step: 3, prompt: 5, rollout: rollout as u32 },
@@ -79,7 +88,16 @@ pub fn request(prompt: &[u32], temperature: f32, rollout: usize) -> Request {
 }
 
 /// Rollouts in the order of their requests. What was told token by token must be what was told at the end.
-pub fn generate(model: &Model, requests: &[Request]) -> Vec<Rollout> {
+pub fn generate(model: &dyn LanguageModel, requests: &[Request]) -> Vec<Rollout> {
+    generate_with(model, requests, &Options::default()).0
+}
+
+/// As [`generate`], scheduled as told.
+pub fn generate_with(
+    model: &dyn LanguageModel,
+    requests: &[Request],
+    options: &Options,
+) -> (Vec<Rollout>, Summary) {
     let mut streamed = vec![(Vec::new(), Vec::new()); requests.len()];
     let mut rollouts: Vec<Option<Rollout>> = requests.iter().map(|_| None).collect();
     let mut sink = |event| {
@@ -98,14 +116,14 @@ pub fn generate(model: &Model, requests: &[Request]) -> Vec<Rollout> {
         }
         Ok(())
     };
-    model.generate(requests, &Cancel::new(), &mut sink).unwrap();
+    let summary = model.generate(requests, options, &Cancel::new(), &mut sink).unwrap();
     let finished =
         rollouts.into_iter().zip(streamed).enumerate().map(|(i, (rollout, (tokens, logprobs)))| {
             let rollout = rollout.unwrap_or_else(|| panic!("request {i} never ended"));
             assert_eq!((&rollout.tokens, bits(&rollout.logprobs)), (&tokens, bits(&logprobs)), "request {i}");
             rollout
         });
-    finished.collect()
+    (finished.collect(), summary)
 }
 
 /// Σ a·b in f64.
@@ -130,7 +148,7 @@ pub fn bits(values: &[f32]) -> Vec<u32> {
 }
 
 /// SmolLM2-135M-Instruct as GGUF, by `RMR1_SMOLLM2` or where `deno task fetch` puts it.
-fn smollm2_path() -> Option<PathBuf> {
+pub fn smollm2_path() -> Option<PathBuf> {
     let path = match std::env::var_os("RMR1_SMOLLM2") {
         Some(path) => PathBuf::from(path),
         None => {
@@ -144,9 +162,20 @@ fn smollm2_path() -> Option<PathBuf> {
 /// The real model, one test at a time; `None`, said on standard error past the test harness's capture, where it is
 /// not to be had.
 pub fn smollm2(test: &str) -> Option<MutexGuard<'static, Model>> {
-    static MODEL: LazyLock<Option<Mutex<Model>>> =
-        LazyLock::new(|| smollm2_path().map(|p| Mutex::new(load(&p))));
-    let model = MODEL.as_ref().map(|m| m.lock().unwrap_or_else(|e| e.into_inner()));
+    smollm2_at(test, Precision::F32)
+}
+
+/// As [`smollm2`], at either precision.
+pub fn smollm2_at(test: &str, precision: Precision) -> Option<MutexGuard<'static, Model>> {
+    type Shared = LazyLock<Option<Mutex<Model>>>;
+    static FULL: Shared = LazyLock::new(|| smollm2_path().map(|p| Mutex::new(load_at(&p, Precision::F32))));
+    static ROUNDED: Shared =
+        LazyLock::new(|| smollm2_path().map(|p| Mutex::new(load_at(&p, Precision::Bf16))));
+    let model = match precision {
+        Precision::F32 => &FULL,
+        Precision::Bf16 => &ROUNDED,
+    };
+    let model = model.as_ref().map(|m| m.lock().unwrap_or_else(|e| e.into_inner()));
     if model.is_none() {
         let why = "SKIPPED: no SmolLM2 GGUF; set RMR1_SMOLLM2 or run `deno task fetch smollm2-135m`";
         std::io::stderr().write_all(format!("{test}: {why}\n").as_bytes()).unwrap();

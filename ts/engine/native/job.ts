@@ -11,6 +11,28 @@ import { checkStatus, type NativeSymbols } from "./library.ts";
 const PROGRESS = 1;
 const FAILED = 3;
 
+let openPolls = 0;
+let waitingSince = 0;
+let waitedMilliseconds = 0;
+
+/**
+ * Seconds in which this process has waited for the core, in any number of jobs at once; a wait that goes on counts
+ * when it ends. What else a step takes is the overhead of this side.
+ */
+export function secondsWaited(): number {
+  return waitedMilliseconds / 1000;
+}
+
+/** Counts a poll as waiting until it settles. */
+async function waiting<T>(poll: Promise<T>): Promise<T> {
+  if (openPolls++ === 0) waitingSince = performance.now();
+  try {
+    return await poll;
+  } finally {
+    if (--openPolls === 0) waitedMilliseconds += performance.now() - waitingSince;
+  }
+}
+
 /** One piece of work in the core. */
 class Job {
   readonly #symbols: NativeSymbols;
@@ -34,7 +56,7 @@ class Job {
     if (!this.#open) checkStatus(2);
     this.#poll = this.#symbols.rmr1_job_poll(this.#id, this.#kind, this.#size);
     try {
-      checkStatus(await this.#poll);
+      checkStatus(await waiting(this.#poll));
     } finally {
       this.#poll = undefined;
     }

@@ -6,6 +6,8 @@
 
 import { ChatTemplate } from "../chat_template.ts";
 import type {
+  ChatMessage,
+  ChatOptions,
   Coefficients,
   DoneEvent,
   Engine,
@@ -14,9 +16,10 @@ import type {
   ForwardOptions,
   GenerateOptions,
   GenerateRequest,
+  GenerateSummary,
   LogprobOptions,
-  Message,
   ModelInfo,
+  Precision,
   SaveOptions,
   StepOptions,
   Tape,
@@ -28,6 +31,7 @@ import { arrayOf, type Frame, type FrameArray } from "./frame.ts";
 import { Jobs } from "./job.ts";
 import { checkStatus, loadLibrary, type NativeSymbols } from "./library.ts";
 import { NativeTape } from "./native_tape.ts";
+import { samplingOf } from "./sampling.ts";
 
 /** Options of {@link NativeEngine.open}. */
 export interface NativeOptions {
@@ -36,6 +40,13 @@ export interface NativeOptions {
    * many as the machine offers.
    */
   readonly threads?: number;
+  /** What matrix products read. Default "f32". */
+  readonly precision?: Precision;
+  /**
+   * Most bytes that the keys and values of one `generate` may take. Requests wait for room; one that could never fit
+   * is refused. Default: half of the memory that the machine has available when it begins.
+   */
+  readonly kvBytes?: number;
 }
 
 /** Options of {@link NativeEngine.init}. */
@@ -56,24 +67,35 @@ interface Opened {
   readonly jobs: Jobs;
   readonly model: number;
   readonly info: ModelInfo;
+  readonly kvBytes: number | undefined;
 }
 
-/** A frozen model in the core. {@link NativeEngine.reference} makes it. */
+/** A model in the core that has forward passes alone. {@link NativeEngine.reference} makes one, too. */
 export class NativeReference implements Engine {
   readonly #symbols: NativeSymbols;
   readonly #jobs: Jobs;
   readonly #model: number;
+  readonly #kvBytes: number | undefined;
   #info: ModelInfo;
   #template: ChatTemplate | undefined;
   #readers = 0;
   #closed = false;
 
   /** @internal */
-  constructor({ symbols, jobs, model, info }: Opened) {
+  constructor({ symbols, jobs, model, info, kvBytes }: Opened) {
     this.#symbols = symbols;
+    this.#kvBytes = kvBytes;
     this.#jobs = jobs;
     this.#model = model;
     this.#info = info;
+  }
+
+  /**
+   * Opens a model for inference alone: a Hugging Face folder, a folder with one GGUF file, or a GGUF file. Quantised
+   * weights stay quantised in memory. Results have the bits that {@link NativeEngine.open} gives.
+   */
+  static async open(path: string, options?: NativeOptions): Promise<NativeReference> {
+    return new NativeReference(await opened(loading(path, true, options), path, options));
   }
 
   /** As {@link Engine.info}. */
@@ -97,7 +119,7 @@ export class NativeReference implements Engine {
     return body["texts"] as string[];
   }
 
-  renderChat(messages: readonly Message[], options?: { readonly addGenerationPrompt?: boolean }): string {
+  renderChat(messages: readonly ChatMessage[], options?: ChatOptions): string {
     const source = this.#info.chatTemplate;
     if (source === null) throw new EngineError("input", `"${this.#info.name}" has no chat template`);
     this.#template ??= new ChatTemplate(source, this.#info);
@@ -109,19 +131,28 @@ export class NativeReference implements Engine {
     requests: readonly GenerateRequest[],
     options?: GenerateOptions,
   ): AsyncGenerator<TokenEvent | DoneEvent, void, undefined> {
+    const sampling = requests.map(samplingOf);
     const prompts = await this.#promptTokens(requests);
     const request = {
       body: {
         op: "generate",
         model: this.#model,
         stream: options?.stream ?? false,
-        requests: requests.map(samplingOf),
+        requests: sampling,
+        ...(this.#kvBytes !== undefined && { kvBytes: this.#kvBytes }),
       },
       arrays: joined(prompts),
     };
     this.#readers++;
     try {
-      for await (const event of this.#jobs.stream(request, options?.signal)) yield* eventsOf(event);
+      const events = this.#jobs.stream(request, options?.signal);
+      let event = await events.next();
+      try {
+        for (; event.done !== true; event = await events.next()) yield* eventsOf(event.value);
+      } finally {
+        await events.return(undefined as never);
+      }
+      options?.onSummary?.(event.value.body as unknown as GenerateSummary);
     } finally {
       this.#readers--;
     }
@@ -160,6 +191,11 @@ export class NativeReference implements Engine {
     return this.call(body, arrays);
   }
 
+  /** As {@link NativeOptions.kvBytes}. */
+  protected get kvBytes(): number | undefined {
+    return this.#kvBytes;
+  }
+
   /** Keeps what an operation said of the model. */
   protected describe({ body }: Frame): void {
     this.#info = { ...this.#info, ...(body as unknown as Omit<ModelInfo, "name">) };
@@ -192,9 +228,11 @@ export class NativeReference implements Engine {
  * ```
  */
 export class NativeEngine extends NativeReference implements TrainableEngine {
-  /** Opens a Hugging Face folder, a folder with one GGUF file, or a GGUF file. */
-  static async open(path: string, options?: NativeOptions): Promise<NativeEngine> {
-    return new NativeEngine(await opened({ op: "load", path }, path, options));
+  /** Opens a model to be trained: a Hugging Face folder, a folder with one GGUF file, or a GGUF file. */
+  static override async open(path: string, options?: NativeOptions): Promise<NativeEngine> {
+    return new NativeEngine(
+      await opened(loading(path, false, options), path, options),
+    );
   }
 
   /** A new model with random weights, from the contents of a Hugging Face `config.json`. */
@@ -203,9 +241,9 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
     options?: NativeInitOptions,
   ): Promise<NativeEngine> {
     const { tokenizer = null, chatTemplate = null, seed = 0, name = "new model" } = options ?? {};
-    return new NativeEngine(
-      await opened({ op: "init", config, tokenizer, chatTemplate, seed }, name, options),
-    );
+    const precision = precisionOf(options);
+    const body = { op: "init", config, tokenizer, chatTemplate, seed, precision };
+    return new NativeEngine(await opened(body, name, options));
   }
 
   async forward(forest: Forest, options?: ForwardOptions): Promise<Tape> {
@@ -258,6 +296,7 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
       jobs: new Jobs(symbols),
       model: body["model"] as number,
       info,
+      kvBytes: this.kvBytes,
     });
   }
 
@@ -276,7 +315,19 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
   }
 }
 
+function loading(path: string, frozen: boolean, options?: NativeOptions): Frame["body"] {
+  return { op: "load", path, precision: precisionOf(options), frozen };
+}
+
+function precisionOf(options?: NativeOptions): Precision {
+  return options?.precision ?? "f32";
+}
+
 async function opened(body: Frame["body"], name: string, options?: NativeOptions): Promise<Opened> {
+  const kvBytes = options?.kvBytes;
+  if (kvBytes !== undefined && !(Number.isSafeInteger(kvBytes) && kvBytes > 0)) {
+    throw new EngineError("input", `Option kvBytes is "${kvBytes}", expected a whole number above 0`);
+  }
   const symbols = loadLibrary();
   const jobs = new Jobs(symbols);
   if (options?.threads !== undefined) {
@@ -284,13 +335,7 @@ async function opened(body: Frame["body"], name: string, options?: NativeOptions
   }
   const answer = await jobs.call({ body, arrays: {} });
   const info = { ...(answer.body["info"] as Omit<ModelInfo, "name">), name };
-  return { symbols, jobs, model: answer.body["model"] as number, info };
-}
-
-function samplingOf(request: GenerateRequest): Record<string, unknown> {
-  const { maxTokens, temperature = 1, topK = 0, topP = 1, stop = [], ignoreEos = false, key } = request;
-  const { seed = 0, step = 0, prompt = 0, rollout = 0 } = key ?? {};
-  return { maxTokens, temperature, topK, topP, stop, ignoreEos, key: { seed, step, prompt, rollout } };
+  return { symbols, jobs, model: answer.body["model"] as number, info, kvBytes };
 }
 
 function* eventsOf(event: Frame): Generator<TokenEvent | DoneEvent> {

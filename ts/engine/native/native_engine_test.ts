@@ -2,9 +2,10 @@ import { expect } from "expect";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { DoneEvent, Engine, GenerateRequest, TokenEvent } from "../engine.ts";
+import type { DoneEvent, Engine, GenerateRequest, GenerateSummary, TokenEvent } from "../engine.ts";
 import { EngineError } from "../error.ts";
 import { flatForest, forestOf, gather } from "../forest.ts";
+import { secondsWaited } from "./job.ts";
 import { loadLibrary } from "./library.ts";
 import { NativeEngine, type NativeInitOptions } from "./native_engine.ts";
 
@@ -141,6 +142,8 @@ test("an engine says what it is and never hides its device", async () => {
     bosToken: "<s>",
     eosToken: "</s>",
     hasTokenizer: true,
+    precision: "f32",
+    frozen: false,
     hasScoreHead: false,
   });
   expect(info.backend).toMatch(/^cpu \(1 thread, .+\)$/);
@@ -184,6 +187,54 @@ test("a stream yields each token before its rollout's end, and the same tokens",
     expect(tokens.map(({ logprob }) => logprob)).toEqual([...done.logprobs]);
     expect(done).toMatchObject({ finish: "length", promptTokens: 6 });
   }
+});
+
+test("requests wait for memory, and what they give does not change", async () => {
+  const requests: GenerateRequest[] = Array.from({ length: 40 }, (_, i) => ({
+    prompt: Uint32Array.from({ length: 20 + i % 3 }, (_, j) => 2 + (j * 7 + (j > 10 ? i % 3 : 0)) % 250),
+    maxTokens: 5 + i % 9,
+    minP: i % 2 * 0.01,
+    logitBias: { 40: 3, 41: -Infinity },
+    seed: i,
+  }));
+  const summaries: GenerateSummary[] = [];
+  const onSummary = (summary: GenerateSummary): void => void summaries.push(summary);
+  const byRequest = (x: DoneEvent, y: DoneEvent): number => x.request - y.request;
+  await using wide = await tiny();
+  const together = doneOf(await all(wide.generate(requests, { onSummary }))).toSorted(byRequest);
+  await using narrow = await tiny({ kvBytes: 60_000 });
+  const streamed = await all(narrow.generate(requests, { onSummary, stream: true }));
+  expect(doneOf(streamed).toSorted(byRequest)).toEqual(together);
+  expect(together.every(({ tokens }) => !tokens.includes(41))).toBe(true);
+  const [free, tight] = summaries as [GenerateSummary, GenerateSummary];
+  expect(free).toMatchObject({ waited: 0, prefilled: 41 });
+  expect(tight).toMatchObject({ kvBudget: 60_000 });
+  expect(tight.waited).toBeGreaterThan(0);
+  expect(tight.kvPeak).toBeLessThanOrEqual(60_000);
+  // The same draws by the whole key.
+  const key = { seed: 3, step: 0, prompt: 0, rollout: 0 };
+  const { seed: _, ...unseeded } = requests[3]!;
+  expect(doneOf(await all(wide.generate([{ ...unseeded, key }])))[0]!.tokens).toEqual(together[3]!.tokens);
+  const large = all(narrow.generate([...requests, { prompt: requests[0]!.prompt, maxTokens: 400 }]));
+  await expect(large).rejects.toThrow(
+    /^Request 40: .* need "\d+" bytes, expected at most the budget of 60000/,
+  );
+  await expect(tiny({ kvBytes: 0.5 })).rejects.toThrow('kvBytes is "0.5"');
+});
+
+test("two models generate at once, and a slow reader of one holds nothing up", async () => {
+  await using one = await tiny();
+  await using other = await tiny({ seed: 8 });
+  const requests = Array.from({ length: 3 }, (_, seed) => ({
+    prompt: Uint32Array.of(5, 6),
+    maxTokens: 30,
+    ignoreEos: true,
+    seed,
+  }));
+  const slow = one.generate(requests, { stream: true });
+  await slow.next();
+  expect(doneOf(await all(other.generate(requests)))).toHaveLength(3);
+  expect(doneOf(await all(slow))).toHaveLength(3);
 });
 
 test("messages are rendered by the model's template before generation", async () => {
@@ -269,6 +320,16 @@ test("the event loop goes on during a long job", async () => {
   expect(took).toBeGreaterThan(50);
   expect(longest).toBeLessThan(took / 2);
   expect(ticks.length).toBeGreaterThan(7);
+});
+
+test("waiting for the core is counted once, however many jobs are waited for", async () => {
+  await using engine = await tiny();
+  const [before, began] = [secondsWaited(), performance.now()];
+  const forest = flatForest([new Uint32Array(200).fill(5)]).forest;
+  await Promise.all([engine.logprobs(forest), engine.logprobs(forest), engine.logprobs(forest)]);
+  const [waited, elapsed] = [secondsWaited() - before, (performance.now() - began) / 1000];
+  expect(waited).toBeGreaterThan(0);
+  expect(waited).toBeLessThanOrEqual(elapsed);
 });
 
 test("aborting ends a generation with the signal's reason", async () => {

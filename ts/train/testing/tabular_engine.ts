@@ -89,6 +89,8 @@ export class TabularEngine implements TrainableEngine {
       eosToken: "\0",
       chatTemplate: "test",
       hasTokenizer: true,
+      precision: null,
+      frozen: false,
       hasScoreHead: false,
     };
   }

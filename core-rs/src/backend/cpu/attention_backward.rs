@@ -4,12 +4,13 @@
 //! d_q; the second runs over tiles of keys, adds what every query below them sends in ascending order, and gives
 //! d_k and d_v. No element is written by two tasks, so the sums have one order at any number of threads.
 
-use super::attention::{Disjoint, QUERY_TILE, scale};
-use super::gemm::{Packed, Right, Store, View, gemm};
+use super::attention::{QUERY_TILE, scale};
+use super::disjoint::Disjoint;
+use super::gemm::{PANEL, Packed, Right, Store, View, gemm};
 use super::isa::simd_fn;
-use super::kernel::PANEL;
 use super::real::{Real, lane_sum};
-use super::rowwise::regroup;
+use super::rowwise::{regroup, scaled_copy};
+use super::stored::Element;
 use crate::backend::{Heads, chunks};
 use crate::forest::Layout;
 use rayon::prelude::*;
@@ -19,13 +20,13 @@ use std::ops::Range;
 const KEY_TILE: usize = 2 * PANEL;
 
 /// One key head's keys and values over a segment, in the layouts that the two sweeps multiply by.
-struct HeadPanels<F> {
+struct HeadPanels<F: Real, A: Element<F>> {
     /// head_dim × tokens
-    keys: Packed<F>,
+    keys: Packed<A::Mixed>,
     /// head_dim × tokens
-    values: Packed<F>,
+    values: Packed<A::Mixed>,
     /// tokens × head_dim
-    key_rows: Packed<F>,
+    key_rows: Packed<A::Mixed>,
 }
 
 simd_fn! {
@@ -67,19 +68,19 @@ impl<F: Real> Rows<'_, F> {
 }
 
 /// See [`crate::backend::Backend::attention_backward`].
-pub fn backward<F: Real>(
-    [q, k, v]: [&[F]; 3],
-    out: &[F],
+pub fn backward<F: Real, A: Element<F>>(
+    [q, k, v]: [&[A]; 3],
+    out: &[A],
     log_sums: &[F],
     d_out: &[F],
     layout: &Layout,
     heads: Heads,
-    [d_q, d_k, d_v]: [&mut [F]; 3],
+    [d_q, d_k, d_v]: [&mut [A]; 3],
 ) {
     let Heads { kv_heads, head_dim: d, .. } = heads;
     let n = layout.positions.len();
     let row = kv_heads * d;
-    let panels: Vec<Vec<HeadPanels<F>>> = layout
+    let panels: Vec<Vec<HeadPanels<F, A>>> = layout
         .segments
         .par_iter()
         .map(|s| {
@@ -99,12 +100,12 @@ pub fn backward<F: Real>(
     let mut dots = vec![F::ZERO; log_sums.len()];
     (dots.par_iter_mut(), out.par_chunks(d), d_out.par_chunks(d))
         .into_par_iter()
-        .for_each(|(dot, o, g)| *dot = lane_sum(d, |i| o[i] * g[i]));
+        .for_each(|(dot, o, g)| *dot = lane_sum(d, |i| o[i].load() * g[i]));
     let rows = Rows {
         heads,
         n,
-        queries: regroup(q, n, kv_heads, heads.group() * d, scale::<F>(heads)),
-        d_out: regroup(d_out, n, kv_heads, heads.group() * d, F::ONE),
+        queries: regroup::<F, A>(q, n, kv_heads, heads.group() * d, scale::<F>(heads)),
+        d_out: regroup::<F, F>(d_out, n, kv_heads, heads.group() * d, F::ONE),
         log_sums,
         dots,
     };
@@ -112,7 +113,12 @@ pub fn backward<F: Real>(
     key_sweep(&rows, &panels, layout, d_k, d_v);
 }
 
-fn query_sweep<F: Real>(rows: &Rows<F>, panels: &[Vec<HeadPanels<F>>], layout: &Layout, d_q: &mut [F]) {
+fn query_sweep<F: Real, A: Element<F>>(
+    rows: &Rows<F>,
+    panels: &[Vec<HeadPanels<F, A>>],
+    layout: &Layout,
+    d_q: &mut [A],
+) {
     let Heads { heads: all, kv_heads, head_dim: d } = rows.heads;
     let group = rows.heads.group();
     let tiles: Vec<_> = layout
@@ -142,8 +148,9 @@ fn query_sweep<F: Real>(rows: &Rows<F>, panels: &[Vec<HeadPanels<F>>], layout: &
                 let shape = (m, tokens, d);
                 let keys = Right::Packed(&panel.keys, 0);
                 let values = Right::Packed(&panel.values, 0);
-                gemm(shape, View::rows(queries, d), keys, &mut scores[at..], width, Store::Replace);
-                gemm(shape, View::rows(d_out, d), values, &mut gradients[at..], width, Store::Replace);
+                let (scores, gradients) = (&mut scores[at..], &mut gradients[at..]);
+                gemm::<A::Mixed, F>(shape, View::rows(queries, d), keys, scores, width, Store::Replace);
+                gemm::<A::Mixed, F>(shape, View::rows(d_out, d), values, gradients, width, Store::Replace);
             }
             for r in 0..m {
                 let (log_sum, dot) = rows.stats(h, first, r);
@@ -156,27 +163,26 @@ fn query_sweep<F: Real>(rows: &Rows<F>, panels: &[Vec<HeadPanels<F>>], layout: &
             for &(part, tokens) in &parts {
                 let at = layout.segments[part].position;
                 let keys = Right::Packed(&panels[part][h].key_rows, 0);
-                gemm((m, d, tokens), View::rows(&gradients[at..], width), keys, sums, d, Store::Add);
+                let left = View::rows(&gradients[at..], width);
+                gemm::<A::Mixed, F>((m, d, tokens), left, keys, sums, d, Store::Add);
             }
             let factor = scale::<F>(rows.heads);
             for (r, sum) in sums.chunks_exact(d).enumerate() {
                 let head = (first + r / group) * all + h * group + r % group;
                 // SAFETY: each task has tokens and heads of its own.
                 let to = unsafe { d_q.slice(head * d, d) };
-                for (to, &x) in to.iter_mut().zip(sum) {
-                    *to = x * factor;
-                }
+                scaled_copy::<F, F, A>(sum, factor, to);
             }
         });
     });
 }
 
-fn key_sweep<F: Real>(
+fn key_sweep<F: Real, A: Element<F>>(
     rows: &Rows<F>,
-    panels: &[Vec<HeadPanels<F>>],
+    panels: &[Vec<HeadPanels<F, A>>],
     layout: &Layout,
-    d_k: &mut [F],
-    d_v: &mut [F],
+    d_k: &mut [A],
+    d_v: &mut [A],
 ) {
     let Heads { kv_heads, head_dim: d, .. } = rows.heads;
     let group = rows.heads.group();
@@ -208,9 +214,9 @@ fn key_sweep<F: Real>(
                     gradients.resize(m * width, F::ZERO);
                     let shape = (m, width, d);
                     let right = Right::Packed(&panel.keys, keys.start);
-                    gemm(shape, View::rows(queries, d), right, scores, width, Store::Replace);
+                    gemm::<A::Mixed, F>(shape, View::rows(queries, d), right, scores, width, Store::Replace);
                     let right = Right::Packed(&panel.values, keys.start);
-                    gemm(shape, View::rows(d_out, d), right, gradients, width, Store::Replace);
+                    gemm::<A::Mixed, F>(shape, View::rows(d_out, d), right, gradients, width, Store::Replace);
                     for r in 0..m {
                         let (log_sum, dot) = rows.stats(h, first, r);
                         // A query below the segment sees the whole tile; one of the segment, up to itself.
@@ -227,9 +233,11 @@ fn key_sweep<F: Real>(
                     }
                     let shape = (width, d, m);
                     let right = Right::View(View::rows(d_out, d));
-                    gemm(shape, View::columns(scores, width), right, &mut d_values, d, Store::Add);
+                    let left = View::columns(scores, width);
+                    gemm::<F::Full, F>(shape, left, right, &mut d_values, d, Store::Add);
                     let right = Right::View(View::rows(queries, d));
-                    gemm(shape, View::columns(gradients, width), right, &mut d_keys, d, Store::Add);
+                    let left = View::columns(gradients, width);
+                    gemm::<F::Full, F>(shape, left, right, &mut d_keys, d, Store::Add);
                 }
             }
         });
@@ -237,8 +245,8 @@ fn key_sweep<F: Real>(
             let at = ((layout.segments[*s].tokens.start + keys.start + i) * kv_heads + h) * d;
             // SAFETY: each task has keys and heads of its own.
             unsafe {
-                d_k.slice(at, d).copy_from_slice(dk);
-                d_v.slice(at, d).copy_from_slice(dv);
+                scaled_copy::<F, F, A>(dk, F::ONE, d_k.slice(at, d));
+                scaled_copy::<F, F, A>(dv, F::ONE, d_v.slice(at, d));
             }
         }
     });

@@ -2,7 +2,7 @@
 
 use super::Cpu;
 use super::pool::Buffer;
-use crate::backend::{AdamWStep, Backend, Heads, Store, VocabHead};
+use crate::backend::{AdamWStep, Backend, Heads, Matrix, Store, VocabHead};
 use crate::config::Rotary;
 use crate::forest::{Forest, Layout};
 
@@ -68,7 +68,7 @@ fn linear() {
     let (x, w, c) = (values(rows * inputs, 1), values(outputs * inputs, 2), values(rows * outputs, 3));
     let run = |x: &Buffer<f64>, w: &Buffer<f64>| {
         let mut y = B().zeros(rows * outputs);
-        B().linear(x, w, inputs, &mut y, Store::Replace);
+        B().linear(x, Matrix::Plain(w), inputs, &mut y);
         y
     };
     let (mut d_x, mut d_w) = (B().zeros(rows * inputs), B().zeros(outputs * inputs));
@@ -77,7 +77,7 @@ fn linear() {
     check("x", &x, &d_x, |x| dot(&run(x, &w), &c));
     check("weight", &w, &d_w, |w| dot(&run(&x, w), &c));
     let mut packed = B().zeros(rows * outputs);
-    B().linear_packed(&x, &B().pack(&w, inputs), inputs, &mut packed, Store::Replace);
+    B().linear(&x, Matrix::Packed(&B().pack(&w, inputs)), inputs, &mut packed);
     assert_eq!(packed, run(&x, &w));
 }
 
@@ -195,10 +195,10 @@ fn vocab_head() {
     let targets = [0, 2049, 2047];
     let (c, e) = (values(rows, 3), values(rows, 4));
     let loss = |x: &Buffer<f64>, w: &Buffer<f64>| {
-        let y = B().vocab_forward(x, w, &targets, head);
+        let y = B().vocab_forward(x, Matrix::Plain(w), &targets, head);
         dot(&y.logprobs, &c) + dot(&y.entropies, &e)
     };
-    let forward = B().vocab_forward(&x, &w, &targets, head);
+    let forward = B().vocab_forward(&x, Matrix::Plain(&w), &targets, head);
     let (mut d_x, mut d_w) = (B().zeros(x.len()), B().zeros(w.len()));
     B().vocab_backward(&x, &w, &targets, head, &forward, (&c, &e), &mut d_x, &mut d_w);
     check("hidden", &x, &d_x, |x| loss(x, &w));

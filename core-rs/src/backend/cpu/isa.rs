@@ -9,7 +9,7 @@ pub enum Isa {
     Avx512,
     /// AVX2 with FMA.
     Avx2,
-    /// Whatever the target guarantees; products are rounded before they are added.
+    /// Whatever the target guarantees: NEON on aarch64. Elsewhere products are rounded before they are added.
     Portable,
 }
 
@@ -36,49 +36,63 @@ impl Isa {
         })
     }
 
+    /// Whether products of bfloat16 pairs have an instruction (AVX-512 BF16).
+    pub fn multiplies_bf16() -> bool {
+        static BF16: OnceLock<bool> = OnceLock::new();
+        *BF16.get_or_init(|| {
+            #[cfg(target_arch = "x86_64")]
+            if Isa::current() == Isa::Avx512 && is_x86_feature_detected!("avx512bf16") {
+                return true;
+            }
+            false
+        })
+    }
+
     /// Lower-case name for messages.
     pub fn name(self) -> &'static str {
         match self {
             Isa::Avx512 => "avx512",
             Isa::Avx2 => "avx2",
+            Isa::Portable if cfg!(target_arch = "aarch64") => "neon",
             Isa::Portable => "portable",
         }
     }
 }
 
 /// Compiles one body for each instruction set and calls the one of this processor. Inside, `FMA` says whether
-/// `madd` may fuse, so that the portable build never calls the C library for each product.
+/// `madd` may fuse, so that the portable build never calls the C library for each product. The first type parameter
+/// is the type of the arithmetic, the others are ways to store it.
 macro_rules! simd_fn {
-    ($(#[$meta:meta])* $vis:vis fn $name:ident<$f:ident>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident<$f:ident $(, $e:ident)*>($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
         $(#[$meta])*
         #[allow(clippy::too_many_arguments)]
-        $vis fn $name<$f: $crate::backend::cpu::real::Real>($($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name<$f: $crate::backend::cpu::real::Real $(, $e: $crate::backend::cpu::stored::Stored<$f>)*>($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
             #[allow(clippy::too_many_arguments, clippy::extra_unused_type_parameters)]
-            fn body<$f: $crate::backend::cpu::real::Real, const FMA: bool>($($arg: $ty),*) $(-> $ret)? $body
+            fn body<$f: $crate::backend::cpu::real::Real $(, $e: $crate::backend::cpu::stored::Stored<$f>)*, const FMA: bool>($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,fma")]
             #[allow(clippy::too_many_arguments)]
-            fn avx512<$f: $crate::backend::cpu::real::Real>($($arg: $ty),*) $(-> $ret)? {
-                body::<$f, true>($($arg),*)
+            fn avx512<$f: $crate::backend::cpu::real::Real $(, $e: $crate::backend::cpu::stored::Stored<$f>)*>($($arg: $ty),*) $(-> $ret)? {
+                body::<$f $(, $e)*, true>($($arg),*)
             }
 
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma")]
             #[allow(clippy::too_many_arguments)]
-            fn avx2<$f: $crate::backend::cpu::real::Real>($($arg: $ty),*) $(-> $ret)? {
-                body::<$f, true>($($arg),*)
+            fn avx2<$f: $crate::backend::cpu::real::Real $(, $e: $crate::backend::cpu::stored::Stored<$f>)*>($($arg: $ty),*) $(-> $ret)? {
+                body::<$f $(, $e)*, true>($($arg),*)
             }
 
             match $crate::backend::cpu::isa::Isa::current() {
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: `current` has seen that this processor has these features.
-                $crate::backend::cpu::isa::Isa::Avx512 => unsafe { avx512::<$f>($($arg),*) },
+                $crate::backend::cpu::isa::Isa::Avx512 => unsafe { avx512::<$f $(, $e)*>($($arg),*) },
                 #[cfg(target_arch = "x86_64")]
                 // SAFETY: as above.
-                $crate::backend::cpu::isa::Isa::Avx2 => unsafe { avx2::<$f>($($arg),*) },
-                _ => body::<$f, false>($($arg),*),
+                $crate::backend::cpu::isa::Isa::Avx2 => unsafe { avx2::<$f $(, $e)*>($($arg),*) },
+                _ => body::<$f $(, $e)*, { cfg!(target_arch = "aarch64") }>($($arg),*),
             }
         }
     };

@@ -1,42 +1,66 @@
-//! The CPU backend: own kernels over plain vectors, generic over `f32` and `f64`.
+//! The CPU backend: own kernels over plain vectors, generic over the type of the arithmetic and that of activations.
 
 pub mod attention;
 mod attention_backward;
+mod disjoint;
 pub mod gemm;
 #[cfg(test)]
 mod gradient_checks;
 pub mod isa;
-pub mod kernel;
 pub mod pool;
 pub mod real;
 mod rowwise;
 mod sample;
+pub mod stored;
 mod vocab;
 
-use super::{AdamWStep, Backend, DecodeGroup, Heads, SampleRow, Sampled, Store, VocabHead, VocabRows};
+use super::{
+    AdamWStep, Backend, DecodeGroup, Heads, Matrix, Piece, SampleRow, Sampled, Store, VocabHead, VocabRows,
+};
+use crate::Result;
 use crate::config::Rotary;
 use crate::forest::Layout;
-use gemm::{Packed, Right, View, gemm_parallel};
+use crate::weights::{StoredTensor, Tensor};
+use gemm::{Blocks, Packed, Product, Right, View, gemm_parallel};
 use pool::Buffer;
+use rayon::prelude::*;
 use real::Real;
 use std::marker::PhantomData;
+use stored::{Element, Stored};
 
-/// The processor. `Cpu<f32>` does the work; `Cpu<f64>` runs the same code for gradient checks.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Cpu<F>(PhantomData<F>);
+/// The processor. Sums, norms and the residual stream are in `F`; activations, and the operands of products with
+/// weights, are rounded to `A`. `Cpu<f32>` and `Cpu<f32, bf16>` do the work; `Cpu<f64>` runs the same code for gradient
+/// checks.
+#[derive(Debug)]
+pub struct Cpu<F, A = F>(PhantomData<(F, A)>);
 
-impl<F> Cpu<F> {
+impl<F, A> Cpu<F, A> {
     /// The processor.
     pub fn new() -> Self {
         Self(PhantomData)
     }
 }
 
-impl<F: Real> Backend for Cpu<F> {
+impl<F, A> Default for Cpu<F, A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<F, A> Clone for Cpu<F, A> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<F, A> Copy for Cpu<F, A> {}
+
+impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     type Scalar = F;
     type Buffer = Buffer<F>;
-    type Packed = Packed<F>;
-    type Cache = attention::Cache<F>;
+    type Activation = Buffer<A>;
+    type Packed = Weight<A::Linear>;
+    type Cache = attention::Cache<F, A>;
 
     fn zeros(&self, n: usize) -> Buffer<F> {
         Buffer::zeros(n)
@@ -66,6 +90,16 @@ impl<F: Real> Backend for Cpu<F> {
         rowwise::add_parallel(from, to);
     }
 
+    fn embed(&self, table: Matrix<Self>, tokens: &[u32], width: usize, out: &mut Buffer<F>) {
+        match table {
+            Matrix::Plain(table) => rowwise::gather(table, tokens, width, out),
+            Matrix::Packed(table) => out
+                .par_chunks_mut(width)
+                .zip(tokens)
+                .for_each(|(out, &token)| table.column(token as usize, out)),
+        }
+    }
+
     fn gather(&self, table: &Buffer<F>, rows: &[u32], width: usize, out: &mut Buffer<F>) {
         rowwise::gather(table, rows, width, out);
     }
@@ -79,10 +113,10 @@ impl<F: Real> Backend for Cpu<F> {
         x: &Buffer<F>,
         weight: &Buffer<F>,
         epsilon: f64,
-        y: &mut Buffer<F>,
+        y: &mut Buffer<A>,
         rstd: &mut Buffer<F>,
     ) {
-        rowwise::rms_norm(x, weight, epsilon, y, rstd);
+        rowwise::rms_norm::<F, F, A>(x, weight, epsilon, y, rstd);
     }
 
     fn rms_norm_backward(
@@ -97,80 +131,122 @@ impl<F: Real> Backend for Cpu<F> {
         rowwise::rms_norm_backward(x, weight, rstd, d_y, d_x, d_weight);
     }
 
-    fn linear(&self, x: &Buffer<F>, weight: &Buffer<F>, inputs: usize, y: &mut Buffer<F>, store: Store) {
-        let (rows, outputs) = (x.len() / inputs, weight.len() / inputs);
-        let right = Right::View(View::columns(weight, inputs));
-        gemm_parallel((rows, outputs, inputs), View::rows(x, inputs), right, y, outputs, store);
+    fn activation(&self, n: usize) -> Buffer<A> {
+        Buffer::unspecified(n)
+    }
+
+    fn duplicate_activation(&self, x: &Buffer<A>) -> Buffer<A> {
+        x.clone()
+    }
+
+    fn round(&self, x: &Buffer<F>) -> Buffer<A> {
+        let mut y = Buffer::unspecified(x.len());
+        rowwise::convert::<F, F, A>(x, &mut y);
+        y
+    }
+
+    fn linear(&self, x: &Buffer<A>, weight: Matrix<Self>, inputs: usize, y: &mut Buffer<A>) {
+        product(x, weight, inputs, y, Store::Replace);
+    }
+
+    fn linear_into(
+        &self,
+        x: &Buffer<A>,
+        weight: Matrix<Self>,
+        inputs: usize,
+        y: &mut Buffer<F>,
+        store: Store,
+    ) {
+        product(x, weight, inputs, y, store);
     }
 
     fn linear_dx(
         &self,
-        d_y: &Buffer<F>,
+        d_y: &Buffer<A>,
         weight: &Buffer<F>,
         inputs: usize,
         d_x: &mut Buffer<F>,
         store: Store,
     ) {
         let (rows, outputs) = (d_x.len() / inputs, weight.len() / inputs);
-        let right = Right::View(View::rows(weight, inputs));
-        gemm_parallel((rows, inputs, outputs), View::rows(d_y, outputs), right, d_x, inputs, store);
+        let right = Right::Wide(View::rows(weight, inputs));
+        let left = View::rows(d_y, outputs);
+        gemm_parallel::<A::Linear, F>((rows, inputs, outputs), left, right, d_x, inputs, store);
     }
 
-    fn linear_dw(&self, x: &Buffer<F>, d_y: &Buffer<F>, inputs: usize, d_weight: &mut Buffer<F>) {
+    fn linear_dw(&self, x: &Buffer<A>, d_y: &Buffer<A>, inputs: usize, d_weight: &mut Buffer<F>) {
         let (rows, outputs) = (x.len() / inputs, d_weight.len() / inputs);
-        let right = Right::View(View::rows(x, inputs));
-        gemm_parallel(
-            (outputs, inputs, rows),
-            View::columns(d_y, outputs),
-            right,
-            d_weight,
-            inputs,
-            Store::Add,
-        );
+        let (left, right) = (View::columns(d_y, outputs), Right::View(View::rows(x, inputs)));
+        gemm_parallel::<A::Linear, F>((outputs, inputs, rows), left, right, d_weight, inputs, Store::Add);
     }
 
-    fn pack(&self, weight: &Buffer<F>, inputs: usize) -> Packed<F> {
-        Packed::new_parallel(View::columns(weight, inputs), inputs, weight.len() / inputs)
+    fn pack(&self, weight: &Buffer<F>, inputs: usize) -> Self::Packed {
+        let columns = View::columns(weight, inputs);
+        Weight::Panels(Packed::new_parallel(columns, inputs, weight.len() / inputs))
     }
 
-    fn linear_packed(
+    fn pack_stored(&self, weight: &StoredTensor) -> Result<Self::Packed> {
+        if let Some(blocks) = Blocks::transposed(weight)? {
+            return Ok(Weight::Blocks(blocks));
+        }
+        let Tensor { shape, data } = weight.decode()?;
+        let (outputs, inputs) = (shape[0], shape[1]);
+        let data: Vec<F> = data.into_iter().map(|x| F::from_f64(f64::from(x))).collect();
+        Ok(Weight::Panels(Packed::new_parallel(View::columns(&data, inputs), inputs, outputs)))
+    }
+
+    fn add_bias(&self, bias: &Buffer<F>, y: &mut Buffer<A>) {
+        rowwise::add_bias::<F, A>(bias, y);
+    }
+
+    fn add_bias_into(&self, bias: &Buffer<F>, y: &mut Buffer<F>) {
+        rowwise::add_bias::<F, F>(bias, y);
+    }
+
+    fn bias_backward(&self, d_y: &Buffer<A>, d_bias: &mut Buffer<F>) {
+        rowwise::bias_backward::<F, A>(d_y, d_bias);
+    }
+
+    fn head_norm(
         &self,
-        x: &Buffer<F>,
-        weight: &Packed<F>,
-        inputs: usize,
-        y: &mut Buffer<F>,
-        store: Store,
+        x: &Buffer<A>,
+        weight: &Buffer<F>,
+        epsilon: f64,
+        y: &mut Buffer<A>,
+        rstd: &mut Buffer<F>,
     ) {
-        let shape = (x.len() / inputs, weight.n, inputs);
-        gemm_parallel(shape, View::rows(x, inputs), Right::Packed(weight, 0), y, weight.n, store);
+        rowwise::rms_norm::<F, A, A>(x, weight, epsilon, y, rstd);
     }
 
-    fn add_bias(&self, bias: &Buffer<F>, y: &mut Buffer<F>) {
-        rowwise::add_bias(bias, y);
+    fn head_norm_backward(
+        &self,
+        x: &Buffer<A>,
+        weight: &Buffer<F>,
+        rstd: &Buffer<F>,
+        d: &mut Buffer<A>,
+        d_weight: &mut Buffer<F>,
+    ) {
+        rowwise::head_norm_backward::<F, A>(x, weight, rstd, d, d_weight);
     }
 
-    fn bias_backward(&self, d_y: &Buffer<F>, d_bias: &mut Buffer<F>) {
-        rowwise::bias_backward(d_y, d_bias);
+    fn rope(&self, x: &mut Buffer<A>, positions: &[u32], heads: usize, rotary: &Rotary, transposed: bool) {
+        rowwise::rope::<F, A>(x, positions, heads, rotary, transposed);
     }
 
-    fn rope(&self, x: &mut Buffer<F>, positions: &[u32], heads: usize, rotary: &Rotary, transposed: bool) {
-        rowwise::rope(x, positions, heads, rotary, transposed);
+    fn swiglu(&self, gate: &Buffer<A>, up: &Buffer<A>, out: &mut Buffer<A>) {
+        rowwise::swiglu::<F, A>(gate, up, out);
     }
 
-    fn swiglu(&self, gate: &Buffer<F>, up: &Buffer<F>, out: &mut Buffer<F>) {
-        rowwise::swiglu(gate, up, out);
-    }
-
-    fn swiglu_backward(&self, gate: &mut Buffer<F>, up: &mut Buffer<F>, d_out: &Buffer<F>) {
+    fn swiglu_backward(&self, gate: &mut Buffer<A>, up: &mut Buffer<A>, d_out: &Buffer<F>) {
         rowwise::swiglu_backward(gate, up, d_out);
     }
 
     fn attention(
         &self,
-        qkv: [&Buffer<F>; 3],
+        qkv: [&Buffer<A>; 3],
         layout: &Layout,
         heads: Heads,
-        out: &mut Buffer<F>,
+        out: &mut Buffer<A>,
         log_sums: &mut Buffer<F>,
     ) -> Vec<Self::Cache> {
         attention::forward(qkv.map(|b| &b[..]), layout, heads, out, log_sums)
@@ -178,49 +254,64 @@ impl<F: Real> Backend for Cpu<F> {
 
     fn attention_backward(
         &self,
-        qkv: [&Buffer<F>; 3],
-        out: &Buffer<F>,
+        qkv: [&Buffer<A>; 3],
+        out: &Buffer<A>,
         log_sums: &Buffer<F>,
         d_out: &Buffer<F>,
         layout: &Layout,
         heads: Heads,
-        d_qkv: [&mut Buffer<F>; 3],
+        d_qkv: [&mut Buffer<A>; 3],
     ) {
         let d_qkv = d_qkv.map(|b| &mut b[..]);
         attention_backward::backward(qkv.map(|b| &b[..]), out, log_sums, d_out, layout, heads, d_qkv);
     }
 
-    fn empty_cache(&self, heads: Heads) -> Self::Cache {
-        attention::empty_cache(heads)
+    fn empty_cache(&self, heads: Heads, tokens: usize) -> Self::Cache {
+        attention::empty_cache(heads, tokens)
     }
 
-    fn append(&self, k: &Buffer<F>, v: &Buffer<F>, row: usize, heads: Heads, cache: &mut Self::Cache) {
+    fn cache_bytes(&self, heads: Heads, tokens: usize) -> usize {
+        attention::cache_bytes::<A>(heads, tokens)
+    }
+
+    fn append(&self, k: &Buffer<A>, v: &Buffer<A>, row: usize, heads: Heads, cache: &mut Self::Cache) {
         attention::append(k, v, row, heads, cache);
+    }
+
+    fn attention_extend(
+        &self,
+        qkv: [&Buffer<A>; 3],
+        pieces: &[Piece],
+        heads: Heads,
+        caches: &mut [&mut Self::Cache],
+        out: &mut Buffer<A>,
+    ) {
+        attention::extend::<F, A>(qkv.map(|b| &b[..]), pieces, heads, caches, out);
     }
 
     fn attention_decode(
         &self,
-        q: &Buffer<F>,
+        q: &Buffer<A>,
         groups: &[DecodeGroup<Self>],
         heads: Heads,
-        out: &mut Buffer<F>,
+        out: &mut Buffer<A>,
     ) {
-        attention::decode(q, groups, heads, out);
+        attention::decode::<F, A, _>(q, groups, heads, out);
     }
 
     fn vocab_forward(
         &self,
-        hidden: &Buffer<F>,
-        weight: &Buffer<F>,
+        hidden: &Buffer<A>,
+        weight: Matrix<Self>,
         targets: &[u32],
         head: VocabHead,
     ) -> VocabRows<F> {
-        vocab::forward(hidden, weight, targets, head)
+        vocab::forward::<F, A>(hidden, transposed(weight, head.width).0, targets, head)
     }
 
     fn vocab_backward(
         &self,
-        hidden: &Buffer<F>,
+        hidden: &Buffer<A>,
         weight: &Buffer<F>,
         targets: &[u32],
         head: VocabHead,
@@ -229,7 +320,7 @@ impl<F: Real> Backend for Cpu<F> {
         d_hidden: &mut Buffer<F>,
         d_weight: &mut Buffer<F>,
     ) {
-        vocab::backward(hidden, weight, targets, head, forward, coefficients, d_hidden, d_weight);
+        vocab::backward::<F, A>(hidden, weight, targets, head, forward, coefficients, d_hidden, d_weight);
     }
 
     fn sample(&self, logits: &Buffer<F>, rows: &[SampleRow]) -> Vec<Sampled> {
@@ -250,4 +341,46 @@ impl<F: Real> Backend for Cpu<F> {
     ) {
         rowwise::adamw(step, weight, gradient, first, second);
     }
+}
+
+/// The transpose of a weight, laid out for products.
+pub enum Weight<P: Product> {
+    /// Rounded to the operand's type.
+    Panels(Packed<P>),
+    /// As quantised as its file.
+    Blocks(Blocks),
+}
+
+impl<P: Product> Weight<P> {
+    /// Writes row j of the weight.
+    fn column(&self, j: usize, out: &mut [P::Sum]) {
+        match self {
+            Weight::Panels(w) => w.column(j, out),
+            Weight::Blocks(w) => w.column(j, out),
+        }
+    }
+}
+
+/// The right-hand side of a product with a weight's transpose, and its columns.
+fn transposed<'a, F: Real, A: Element<F>>(
+    weight: Matrix<'a, Cpu<F, A>>,
+    inputs: usize,
+) -> (Right<'a, A::Linear>, usize) {
+    match weight {
+        Matrix::Plain(w) => (Right::Wide(View::columns(w, inputs)), w.len() / inputs),
+        Matrix::Packed(Weight::Panels(w)) => (Right::Packed(w, 0), w.n),
+        Matrix::Packed(Weight::Blocks(w)) => (Right::Blocks(w, 0), w.n),
+    }
+}
+
+fn product<F: Real, A: Element<F>, O: Stored<F>>(
+    x: &[A],
+    weight: Matrix<Cpu<F, A>>,
+    inputs: usize,
+    y: &mut [O],
+    store: Store,
+) {
+    let (right, outputs) = transposed(weight, inputs);
+    let shape = (x.len() / inputs, outputs, inputs);
+    gemm_parallel::<A::Linear, O>(shape, View::rows(x, inputs), right, y, outputs, store);
 }

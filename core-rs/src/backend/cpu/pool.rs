@@ -1,9 +1,10 @@
 //! Buffers that are used again instead of being returned to the system: at these sizes the page faults of fresh
 //! memory cost a quarter of a training step.
 
-use super::real::Real;
+use half::bf16;
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
+use std::sync::Mutex;
 
 /// Elements below which the system's allocator is as good.
 const POOLED_FROM: usize = 1 << 14;
@@ -21,6 +22,24 @@ impl<F> Shelf<F> {
     pub const EMPTY: Self = Self { idle: BTreeMap::new(), bytes: 0 };
 }
 
+/// A type whose buffers are used again.
+pub trait Pooled: Copy + Default + Send + 'static {
+    /// Its idle buffers.
+    fn shelf() -> &'static Mutex<Shelf<Self>>;
+}
+
+macro_rules! pooled {
+    ($($t:ty),*) => {
+        $(impl Pooled for $t {
+            fn shelf() -> &'static Mutex<Shelf<Self>> {
+                static SHELF: Mutex<Shelf<$t>> = Mutex::new(Shelf::EMPTY);
+                &SHELF
+            }
+        })*
+    };
+}
+pooled!(f32, f64, bf16);
+
 /// Sizes in steps of an eighth, so that micro-batches of nearly equal size share buffers.
 fn class(n: usize) -> usize {
     n.next_multiple_of((n.next_power_of_two() / 16).max(1))
@@ -28,13 +47,13 @@ fn class(n: usize) -> usize {
 
 /// An array whose memory comes from, and returns to, the pool.
 #[derive(Debug)]
-pub struct Buffer<F: Real>(Vec<F>);
+pub struct Buffer<F: Pooled>(Vec<F>);
 
-impl<F: Real> Buffer<F> {
+impl<F: Pooled> Buffer<F> {
     /// n elements of unspecified value.
     pub fn unspecified(n: usize) -> Self {
         if n < POOLED_FROM {
-            return Self(vec![F::ZERO; n]);
+            return Self(vec![F::default(); n]);
         }
         let capacity = class(n);
         let mut shelf = F::shelf().lock().unwrap_or_else(|e| e.into_inner());
@@ -43,7 +62,7 @@ impl<F: Real> Buffer<F> {
             shelf.bytes -= capacity * size_of::<F>();
         }
         drop(shelf);
-        let mut data = found.unwrap_or_else(|| vec![F::ZERO; capacity]);
+        let mut data = found.unwrap_or_else(|| vec![F::default(); capacity]);
         data.truncate(n);
         Self(data)
     }
@@ -51,12 +70,12 @@ impl<F: Real> Buffer<F> {
     /// n zeros.
     pub fn zeros(n: usize) -> Self {
         let mut buffer = Self::unspecified(n);
-        buffer.fill(F::ZERO);
+        buffer.fill(F::default());
         buffer
     }
 }
 
-impl<F: Real> Drop for Buffer<F> {
+impl<F: Pooled> Drop for Buffer<F> {
     fn drop(&mut self) {
         let mut data = std::mem::take(&mut self.0);
         let capacity = data.capacity();
@@ -67,20 +86,20 @@ impl<F: Real> Drop for Buffer<F> {
         let bytes = capacity * size_of::<F>();
         if shelf.bytes + bytes <= IDLE_LIMIT {
             // What lies on the shelf has its full length, so that taking it writes nothing.
-            data.resize(capacity, F::ZERO);
+            data.resize(capacity, F::default());
             shelf.bytes += bytes;
             shelf.idle.entry(capacity).or_default().push(data);
         }
     }
 }
 
-impl<F: Real> From<Vec<F>> for Buffer<F> {
+impl<F: Pooled> From<Vec<F>> for Buffer<F> {
     fn from(data: Vec<F>) -> Self {
         Self(data)
     }
 }
 
-impl<F: Real> Clone for Buffer<F> {
+impl<F: Pooled> Clone for Buffer<F> {
     fn clone(&self) -> Self {
         let mut copy = Self::unspecified(self.len());
         copy.copy_from_slice(self);
@@ -88,20 +107,20 @@ impl<F: Real> Clone for Buffer<F> {
     }
 }
 
-impl<F: Real> PartialEq for Buffer<F> {
+impl<F: Pooled + PartialEq> PartialEq for Buffer<F> {
     fn eq(&self, other: &Self) -> bool {
         self.0 == other.0
     }
 }
 
-impl<F: Real> Deref for Buffer<F> {
+impl<F: Pooled> Deref for Buffer<F> {
     type Target = [F];
     fn deref(&self) -> &[F] {
         &self.0
     }
 }
 
-impl<F: Real> DerefMut for Buffer<F> {
+impl<F: Pooled> DerefMut for Buffer<F> {
     fn deref_mut(&mut self) -> &mut [F] {
         &mut self.0
     }

@@ -1,9 +1,12 @@
 //! The scalar of the CPU backend: `f32` for work, `f64` for checking gradients against finite differences.
 
-use super::kernel::Micro;
+use super::gemm::{Full, Product};
+use super::pool::Pooled;
 use crate::backend::Scalar;
+use std::cell::RefCell;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+use std::thread::LocalKey;
 
 /// Independent accumulators of a long sum: element `i` goes to lane `i % LANES`, and lanes are added pairwise in
 /// a fixed order, so a sum depends on the positions of its terms alone.
@@ -22,8 +25,10 @@ pub trait Real:
     + SubAssign
     + MulAssign
     + Sum
-    + Micro
+    + Pooled
 {
+    /// The product of matrices of this type.
+    type Full: Product<Sum = Self, Left = Self, Right = Self>;
     /// 0
     const ZERO: Self;
     /// 1
@@ -38,6 +43,8 @@ pub trait Real:
     fn ln(self) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
+    /// Memory that a thread keeps between the tiles of an attention kernel.
+    fn tile_memory() -> &'static LocalKey<RefCell<[Vec<Self>; 3]>>;
     /// The larger of two numbers that are not NaN.
     #[inline(always)]
     fn larger(self, other: Self) -> Self {
@@ -46,6 +53,7 @@ pub trait Real:
 }
 
 impl Real for f32 {
+    type Full = Full<f32>;
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const NEG_INFINITY: Self = f32::NEG_INFINITY;
@@ -91,9 +99,15 @@ impl Real for f32 {
     fn sqrt(self) -> Self {
         f32::sqrt(self)
     }
+
+    fn tile_memory() -> &'static LocalKey<RefCell<[Vec<Self>; 3]>> {
+        thread_local!(static TILES: RefCell<[Vec<f32>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) });
+        &TILES
+    }
 }
 
 impl Real for f64 {
+    type Full = Full<f64>;
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
     const NEG_INFINITY: Self = f64::NEG_INFINITY;
@@ -117,31 +131,50 @@ impl Real for f64 {
     fn sqrt(self) -> Self {
         f64::sqrt(self)
     }
+
+    fn tile_memory() -> &'static LocalKey<RefCell<[Vec<Self>; 3]>> {
+        thread_local!(static TILES: RefCell<[Vec<f64>; 3]> = const { RefCell::new([Vec::new(), Vec::new(), Vec::new()]) });
+        &TILES
+    }
 }
 
 /// Σ f(i) for i in 0..n by [`LANES`].
 #[inline(always)]
 pub fn lane_sum<F: Real>(n: usize, f: impl Fn(usize) -> F) -> F {
-    let mut lanes = [F::ZERO; LANES];
+    lane_sums(n, |i| [f(i)])[0]
+}
+
+/// As [`lane_sum`], several sums at once.
+#[inline(always)]
+pub fn lane_sums<F: Real, const N: usize>(n: usize, f: impl Fn(usize) -> [F; N]) -> [F; N] {
+    let mut lanes = [[F::ZERO; LANES]; N];
     let whole = n / LANES * LANES;
     let mut i = 0;
     while i < whole {
-        for (l, lane) in lanes.iter_mut().enumerate() {
-            *lane += f(i + l);
+        for l in 0..LANES {
+            let terms = f(i + l);
+            for (lanes, term) in lanes.iter_mut().zip(terms) {
+                lanes[l] += term;
+            }
         }
         i += LANES;
     }
-    for (l, lane) in lanes[..n - whole].iter_mut().enumerate() {
-        *lane += f(whole + l);
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for l in 0..width {
-            lanes[l] += lanes[l + width];
+    for l in 0..n - whole {
+        let terms = f(whole + l);
+        for (lanes, term) in lanes.iter_mut().zip(terms) {
+            lanes[l] += term;
         }
-        width /= 2;
     }
-    lanes[0]
+    lanes.map(|mut lanes| {
+        let mut width = LANES / 2;
+        while width > 0 {
+            for l in 0..width {
+                lanes[l] += lanes[l + width];
+            }
+            width /= 2;
+        }
+        lanes[0]
+    })
 }
 
 /// The largest of f(i) for i in 0..n; −∞ for none. Exact, so its order does not matter.

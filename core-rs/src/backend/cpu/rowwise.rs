@@ -2,6 +2,7 @@
 
 use super::isa::simd_fn;
 use super::real::{Real, lane_sum};
+use super::stored::Stored;
 use crate::backend::AdamWStep;
 use crate::config::Rotary;
 use rayon::prelude::*;
@@ -12,12 +13,12 @@ const CHUNK: usize = 1 << 14;
 const COLUMNS: usize = 64;
 
 simd_fn! {
-    fn norm_row<F>(x: &[F], weight: &[F], epsilon: F, y: &mut [F]) -> F {
+    fn norm_row<F, S, D>(x: &[S], weight: &[F], epsilon: F, y: &mut [D]) -> F {
         let n = x.len();
-        let squares = lane_sum(n, |i| x[i] * x[i]);
+        let squares = lane_sum(n, |i| x[i].load() * x[i].load());
         let rstd = F::ONE / (squares / F::from_f64(n as f64) + epsilon).sqrt();
         for i in 0..n {
-            y[i] = x[i] * rstd * weight[i];
+            y[i] = D::store(x[i].load() * rstd * weight[i]);
         }
         let _ = FMA;
         rstd
@@ -25,7 +26,13 @@ simd_fn! {
 }
 
 /// See [`crate::backend::Backend::rms_norm`].
-pub fn rms_norm<F: Real>(x: &[F], weight: &[F], epsilon: f64, y: &mut [F], rstd: &mut [F]) {
+pub fn rms_norm<F: Real, S: Stored<F>, D: Stored<F>>(
+    x: &[S],
+    weight: &[F],
+    epsilon: f64,
+    y: &mut [D],
+    rstd: &mut [F],
+) {
     let width = weight.len();
     let rows = (x.par_chunks(width), y.par_chunks_mut(width), rstd.par_iter_mut());
     rows.into_par_iter().with_min_len(CHUNK / width + 1).for_each(|(x, y, r)| {
@@ -46,12 +53,12 @@ simd_fn! {
 }
 
 simd_fn! {
-    fn norm_weight_backward<F>(x: &[F], rstd: &[F], d_y: &[F], width: usize, first: usize, d_weight: &mut [F]) {
+    fn norm_weight_backward<F, S, G>(x: &[S], rstd: &[F], d_y: &[G], width: usize, first: usize, d_weight: &mut [F]) {
         for (r, &rstd) in rstd.iter().enumerate() {
             let at = r * width + first;
             let (x, d_y) = (&x[at..at + d_weight.len()], &d_y[at..at + d_weight.len()]);
             for ((d, &x), &d_y) in d_weight.iter_mut().zip(x).zip(d_y) {
-                *d = (d_y * rstd).madd::<FMA>(x, *d);
+                *d = (d_y.load() * rstd).madd::<FMA>(x.load(), *d);
             }
         }
     }
@@ -72,7 +79,7 @@ pub fn rms_norm_backward<F: Real>(
         .with_min_len(CHUNK / width + 1)
         .for_each(|(x, &rstd, d_y, d_x)| norm_row_backward(x, weight, rstd, d_y, d_x));
     d_weight.par_chunks_mut(COLUMNS).enumerate().for_each(|(c, d_weight)| {
-        norm_weight_backward(x, rstd, d_y, width, c * COLUMNS, d_weight);
+        norm_weight_backward::<F, F, F>(x, rstd, d_y, width, c * COLUMNS, d_weight);
     });
 }
 
@@ -106,17 +113,26 @@ pub fn add_parallel<F: Real>(from: &[F], to: &mut [F]) {
     (from.par_chunks(CHUNK), to.par_chunks_mut(CHUNK)).into_par_iter().for_each(|(from, to)| add(from, to));
 }
 
+simd_fn! {
+    fn add_bias_row<F, S>(bias: &[F], y: &mut [S]) {
+        let _ = FMA;
+        for (y, &b) in y.iter_mut().zip(bias) {
+            *y = S::store(y.load() + b);
+        }
+    }
+}
+
 /// See [`crate::backend::Backend::add_bias`].
-pub fn add_bias<F: Real>(bias: &[F], y: &mut [F]) {
+pub fn add_bias<F: Real, S: Stored<F>>(bias: &[F], y: &mut [S]) {
     let width = bias.len();
-    y.par_chunks_mut(width).with_min_len(CHUNK / width + 1).for_each(|y| add(bias, y));
+    y.par_chunks_mut(width).with_min_len(CHUNK / width + 1).for_each(|y| add_bias_row(bias, y));
 }
 
 simd_fn! {
-    fn add_rows<F>(rows: &[F], width: usize, first: usize, sum: &mut [F]) {
+    fn add_rows<F, S>(rows: &[S], width: usize, first: usize, sum: &mut [F]) {
         for row in rows.chunks_exact(width) {
             for (sum, &x) in sum.iter_mut().zip(&row[first..]) {
-                *sum += x;
+                *sum += x.load();
             }
         }
         let _ = FMA;
@@ -124,7 +140,7 @@ simd_fn! {
 }
 
 /// See [`crate::backend::Backend::bias_backward`].
-pub fn bias_backward<F: Real>(d_y: &[F], d_bias: &mut [F]) {
+pub fn bias_backward<F: Real, S: Stored<F>>(d_y: &[S], d_bias: &mut [F]) {
     let width = d_bias.len();
     d_bias
         .par_chunks_mut(COLUMNS)
@@ -133,14 +149,44 @@ pub fn bias_backward<F: Real>(d_y: &[F], d_bias: &mut [F]) {
 }
 
 simd_fn! {
-    fn rotate<F>(row: &mut [F], head_dim: usize, cosine: &[F], sine: &[F]) {
+    fn head_norm_row_backward<F, S>(x: &[S], weight: &[F], rstd: F, d: &mut [S]) {
+        let n = x.len();
+        let dot = lane_sum(n, |i| d[i].load() * weight[i] * x[i].load());
+        let pull = dot * rstd * rstd / F::from_f64(n as f64);
+        for i in 0..n {
+            d[i] = S::store(rstd * (d[i].load() * weight[i] - x[i].load() * pull));
+        }
+        let _ = FMA;
+    }
+}
+
+/// See [`crate::backend::Backend::head_norm_backward`].
+pub fn head_norm_backward<F: Real, S: Stored<F>>(
+    x: &[S],
+    weight: &[F],
+    rstd: &[F],
+    d: &mut [S],
+    d_weight: &mut [F],
+) {
+    let width = weight.len();
+    d_weight.par_chunks_mut(COLUMNS).enumerate().for_each(|(c, d_weight)| {
+        norm_weight_backward::<F, S, S>(x, rstd, d, width, c * COLUMNS, d_weight);
+    });
+    let rows = (x.par_chunks(width), rstd.par_iter(), d.par_chunks_mut(width));
+    rows.into_par_iter()
+        .with_min_len(CHUNK / width + 1)
+        .for_each(|(x, &rstd, d)| head_norm_row_backward(x, weight, rstd, d));
+}
+
+simd_fn! {
+    fn rotate<F, S>(row: &mut [S], head_dim: usize, cosine: &[F], sine: &[F]) {
         let half = head_dim / 2;
         for head in row.chunks_exact_mut(head_dim) {
             let (low, high) = head.split_at_mut(half);
             for i in 0..half {
-                let (a, b) = (low[i], high[i]);
-                low[i] = a * cosine[i] - b * sine[i];
-                high[i] = b * cosine[i] + a * sine[i];
+                let (a, b) = (low[i].load(), high[i].load());
+                low[i] = S::store(a * cosine[i] - b * sine[i]);
+                high[i] = S::store(b * cosine[i] + a * sine[i]);
             }
         }
         let _ = FMA;
@@ -149,7 +195,7 @@ simd_fn! {
 
 /// See [`crate::backend::Backend::rope`]. Angles are computed in f64: at position 8,000 an f32 angle has lost three
 /// digits.
-pub fn rope<F: Real>(x: &mut [F], positions: &[u32], heads: usize, rotary: &Rotary, transposed: bool) {
+pub fn rope<F: Real, S: Stored<F>>(x: &mut [S], positions: &[u32], heads: usize, rotary: &Rotary, transposed: bool) {
     let Rotary { frequencies, scale } = rotary;
     let half = frequencies.len();
     let head_dim = 2 * half;
@@ -164,39 +210,40 @@ pub fn rope<F: Real>(x: &mut [F], positions: &[u32], heads: usize, rotary: &Rota
                     cosine[i] = F::from_f64(c * scale);
                     sine[i] = F::from_f64(if transposed { -s } else { s } * scale);
                 }
-                rotate(row, head_dim, cosine, sine);
+                rotate::<F, S>(row, head_dim, cosine, sine);
             },
         );
 }
 
 simd_fn! {
-    fn swiglu_chunk<F>(gate: &[F], up: &[F], out: &mut [F]) {
+    fn swiglu_chunk<F, S>(gate: &[S], up: &[S], out: &mut [S]) {
         for ((out, &g), &u) in out.iter_mut().zip(gate).zip(up) {
-            *out = g / (F::ONE + (-g).exp::<FMA>()) * u;
+            let (g, u) = (g.load(), u.load());
+            *out = S::store(g / (F::ONE + (-g).exp::<FMA>()) * u);
         }
     }
 }
 
 /// See [`crate::backend::Backend::swiglu`].
-pub fn swiglu<F: Real>(gate: &[F], up: &[F], out: &mut [F]) {
+pub fn swiglu<F: Real, S: Stored<F>>(gate: &[S], up: &[S], out: &mut [S]) {
     (gate.par_chunks(CHUNK), up.par_chunks(CHUNK), out.par_chunks_mut(CHUNK))
         .into_par_iter()
-        .for_each(|(gate, up, out)| swiglu_chunk(gate, up, out));
+        .for_each(|(gate, up, out)| swiglu_chunk::<F, S>(gate, up, out));
 }
 
 simd_fn! {
-    fn swiglu_backward_chunk<F>(gate: &mut [F], up: &mut [F], d_out: &[F]) {
+    fn swiglu_backward_chunk<F, S>(gate: &mut [S], up: &mut [S], d_out: &[F]) {
         for ((gate, up), &d) in gate.iter_mut().zip(up.iter_mut()).zip(d_out) {
-            let (g, u) = (*gate, *up);
+            let (g, u) = (gate.load(), up.load());
             let sigmoid = F::ONE / (F::ONE + (-g).exp::<FMA>());
-            *up = d * g * sigmoid;
-            *gate = d * u * sigmoid * (F::ONE + g * (F::ONE - sigmoid));
+            *up = S::store(d * g * sigmoid);
+            *gate = S::store(d * u * sigmoid * (F::ONE + g * (F::ONE - sigmoid)));
         }
     }
 }
 
 /// See [`crate::backend::Backend::swiglu_backward`].
-pub fn swiglu_backward<F: Real>(gate: &mut [F], up: &mut [F], d_out: &[F]) {
+pub fn swiglu_backward<F: Real, S: Stored<F>>(gate: &mut [S], up: &mut [S], d_out: &[F]) {
     (gate.par_chunks_mut(CHUNK), up.par_chunks_mut(CHUNK), d_out.par_chunks(CHUNK))
         .into_par_iter()
         .for_each(|(gate, up, d_out)| swiglu_backward_chunk(gate, up, d_out));
@@ -257,15 +304,35 @@ pub fn adamw<F: Real>(s: &AdamWStep, weight: &mut [F], gradient: &[F], first: &m
 
 /// Copies a rows × (groups · part) matrix to groups × rows × part, multiplied by `scale`: heads that share a key
 /// head become rows of one matrix.
-pub fn regroup<F: Real>(x: &[F], rows: usize, groups: usize, part: usize, scale: F) -> Vec<F> {
+pub fn regroup<F: Real, S: Stored<F>>(x: &[S], rows: usize, groups: usize, part: usize, scale: F) -> Vec<F> {
     let mut out = vec![F::ZERO; x.len()];
     out.par_chunks_mut(rows * part).enumerate().for_each(|(g, out)| {
         for (row, out) in out.chunks_exact_mut(part).enumerate() {
             let from = &x[(row * groups + g) * part..][..part];
             for (o, &x) in out.iter_mut().zip(from) {
-                *o = x * scale;
+                *o = x.load() * scale;
             }
         }
     });
     out
+}
+
+simd_fn! {
+    /// to = from · factor
+    pub fn scaled_copy<F, S, D>(from: &[S], factor: F, to: &mut [D]) {
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = D::store(from.load() * factor);
+        }
+        let _ = FMA;
+    }
+}
+
+simd_fn! {
+    /// Copies between types.
+    pub fn convert<F, S, D>(from: &[S], to: &mut [D]) {
+        let _ = FMA;
+        for (to, &from) in to.iter_mut().zip(from) {
+            *to = D::store(from.load());
+        }
+    }
 }

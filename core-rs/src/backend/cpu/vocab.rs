@@ -2,7 +2,8 @@
 
 use super::gemm::{Right, Store, View, gemm_parallel};
 use super::isa::simd_fn;
-use super::real::{Real, lane_max, lane_sum};
+use super::real::{Real, lane_max, lane_sums};
+use super::stored::Element;
 use crate::backend::{VocabHead, VocabRows, chunks};
 use rayon::prelude::*;
 
@@ -35,22 +36,28 @@ simd_fn! {
         let n = logits.len();
         let largest = state.largest.larger(lane_max(n, |i| logits[i] * inverse_temperature));
         let keep = (state.largest - largest).exp::<FMA>();
-        let sum = lane_sum(n, |i| (logits[i] * inverse_temperature - largest).exp::<FMA>());
-        let weighted = lane_sum(n, |i| {
+        let [sum, weighted] = lane_sums(n, |i| {
             let z = logits[i] * inverse_temperature;
-            (z - largest).exp::<FMA>() * z
+            let p = (z - largest).exp::<FMA>();
+            [p, p * z]
         });
         Running { largest, sum: state.sum * keep + sum, weighted: state.weighted * keep + weighted }
     }
 }
 
 simd_fn! {
-    /// Turns a chunk of raw logits into dL/dlogit, but for the target's own term.
-    fn chunk_gradients<F>(logits: &mut [F], inverse_temperature: F, log_sum: F, entropy: F, d_logp: F, d_entropy: F) {
-        for x in logits {
-            let log_p = *x * inverse_temperature - log_sum;
+    /// From a chunk of raw logits to dL/dlogit. `target` is the target's place if it lies in the chunk.
+    fn chunk_gradients<F, A>(logits: &[F], gradients: &mut [A], target: Option<usize>, inverse_temperature: F, log_sum: F, entropy: F, d_logp: F, d_entropy: F) {
+        let gradient = |x: F| {
+            let log_p = x * inverse_temperature - log_sum;
             let p = log_p.exp::<FMA>();
-            *x = -p * (d_logp + d_entropy * (log_p + entropy)) * inverse_temperature;
+            -p * (d_logp + d_entropy * (log_p + entropy)) * inverse_temperature
+        };
+        for (g, &x) in gradients.iter_mut().zip(logits) {
+            *g = A::store(gradient(x));
+        }
+        if let Some(t) = target {
+            gradients[t] = A::store(gradient(logits[t]) + d_logp * inverse_temperature);
         }
     }
 }
@@ -60,7 +67,12 @@ fn inverse_temperature<F: Real>(temperature: f64) -> F {
 }
 
 /// See [`crate::backend::Backend::vocab_forward`].
-pub fn forward<F: Real>(hidden: &[F], weight: &[F], targets: &[u32], head: VocabHead) -> VocabRows<F> {
+pub fn forward<F: Real, A: Element<F>>(
+    hidden: &[A],
+    weight: Right<A::Linear>,
+    targets: &[u32],
+    head: VocabHead,
+) -> VocabRows<F> {
     let VocabHead { width, vocab, temperature } = head;
     let factor = inverse_temperature::<F>(temperature);
     let mut rows = VocabRows::default();
@@ -72,8 +84,8 @@ pub fn forward<F: Real>(hidden: &[F], weight: &[F], targets: &[u32], head: Vocab
         for chunk in chunks(vocab, VOCAB_CHUNK) {
             let n = chunk.len();
             logits.resize(m * n, F::ZERO);
-            let w = Right::View(View::columns(&weight[chunk.start * width..], width));
-            gemm_parallel((m, n, width), x, w, &mut logits, n, Store::Replace);
+            let w = weight.from_column(chunk.start);
+            gemm_parallel::<A::Linear, F>((m, n, width), x, w, &mut logits, n, Store::Replace);
             (states.par_iter_mut(), logits.par_chunks(n), &targets[pass.clone()]).into_par_iter().for_each(
                 |((state, chosen), logits, &target)| {
                     *state = advance(*state, logits, factor);
@@ -95,8 +107,8 @@ pub fn forward<F: Real>(hidden: &[F], weight: &[F], targets: &[u32], head: Vocab
 
 /// See [`crate::backend::Backend::vocab_backward`].
 #[allow(clippy::too_many_arguments)]
-pub fn backward<F: Real>(
-    hidden: &[F],
+pub fn backward<F: Real, A: Element<F>>(
+    hidden: &[A],
     weight: &[F],
     targets: &[u32],
     head: VocabHead,
@@ -107,35 +119,45 @@ pub fn backward<F: Real>(
 ) {
     let VocabHead { width, vocab, temperature } = head;
     let factor = inverse_temperature::<F>(temperature);
-    let mut logits = Vec::new();
+    let (mut logits, mut gradients) = (Vec::new(), Vec::new());
     for pass in chunks(targets.len(), ROW_PASS) {
         let m = pass.len();
         let x = View::rows(&hidden[pass.start * width..], width);
         for chunk in chunks(vocab, VOCAB_CHUNK) {
             let n = chunk.len();
             logits.resize(m * n, F::ZERO);
+            gradients.resize(m * n, A::default());
             let w = &weight[chunk.start * width..chunk.end * width];
-            let right = Right::View(View::columns(w, width));
-            gemm_parallel((m, n, width), x, right, &mut logits, n, Store::Replace);
-            logits.par_chunks_mut(n).zip(pass.clone()).for_each(|(row, r)| {
-                chunk_gradients(
-                    row,
-                    factor,
-                    forward.log_sums[r],
-                    forward.entropies[r],
-                    d_logprobs[r],
-                    d_entropies[r],
-                );
-                if chunk.contains(&(targets[r] as usize)) {
-                    row[targets[r] as usize - chunk.start] += d_logprobs[r] * factor;
-                }
-            });
+            let right = Right::Wide(View::columns(w, width));
+            gemm_parallel::<A::Linear, F>((m, n, width), x, right, &mut logits, n, Store::Replace);
+            (logits.par_chunks(n), gradients.par_chunks_mut(n), pass.clone()).into_par_iter().for_each(
+                |(logits, gradients, r)| {
+                    let target = targets[r] as usize;
+                    chunk_gradients::<F, A>(
+                        logits,
+                        gradients,
+                        chunk.contains(&target).then(|| target - chunk.start),
+                        factor,
+                        forward.log_sums[r],
+                        forward.entropies[r],
+                        d_logprobs[r],
+                        d_entropies[r],
+                    );
+                },
+            );
             let d_x = &mut d_hidden[pass.start * width..pass.end * width];
-            let right = Right::View(View::rows(w, width));
-            gemm_parallel((m, width, n), View::rows(&logits, n), right, d_x, width, Store::Add);
+            let right = Right::Wide(View::rows(w, width));
+            gemm_parallel::<A::Linear, F>(
+                (m, width, n),
+                View::rows(&gradients, n),
+                right,
+                d_x,
+                width,
+                Store::Add,
+            );
             let d_w = &mut d_weight[chunk.start * width..chunk.end * width];
-            let right = Right::View(x);
-            gemm_parallel((n, width, m), View::columns(&logits, n), right, d_w, width, Store::Add);
+            let left = View::columns(&gradients, n);
+            gemm_parallel::<A::Linear, F>((n, width, m), left, Right::View(x), d_w, width, Store::Add);
         }
     }
 }

@@ -25,6 +25,8 @@ pub(super) enum Value<'a> {
     Texts(Vec<&'a str>),
     /// An array of integers of any width.
     Integers(Vec<i64>),
+    /// An array of f32.
+    Floats(Vec<f32>),
     /// An array of a kind that no key we read has.
     OtherArray,
 }
@@ -84,6 +86,16 @@ impl<'a> Container<'a> {
 }
 
 impl<'a> Metadata<'a> {
+    #[cfg(test)]
+    pub(super) fn set(&mut self, key: &'a str, value: Value<'a>) {
+        self.0.insert(key, value);
+    }
+
+    #[cfg(test)]
+    pub(super) fn remove(&mut self, key: &str) {
+        self.0.remove(key);
+    }
+
     pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
         self.0.keys().copied()
     }
@@ -122,6 +134,14 @@ impl<'a> Metadata<'a> {
             None => Ok(None),
             Some(Value::Texts(texts)) => Ok(Some(texts)),
             Some(_) => Err(format!("{key} is not a list of texts")),
+        }
+    }
+
+    pub(super) fn floats(&self, key: &str) -> Result<Option<&[f32]>> {
+        match self.0.get(key) {
+            None => Ok(None),
+            Some(Value::Floats(floats)) => Ok(Some(floats)),
+            Some(_) => Err(format!("{key} is not a list of f32")),
         }
     }
 
@@ -194,8 +214,14 @@ impl<'a> Reader<'a> {
                 let size = scalar_size(key, kind)?;
                 let count = self.count(size, key)?;
                 let bytes = self.take(count * size, key)?;
+                if kind == 6 {
+                    let (floats, _) = bytes.as_chunks();
+                    return Ok(Value::Floats(
+                        floats.iter().map(|float| f32::from_le_bytes(*float)).collect(),
+                    ));
+                }
                 let mut elements = bytes.chunks_exact(size).map(|element| scalar(key, kind, element));
-                if matches!(kind, 6 | 7 | 12) {
+                if matches!(kind, 7 | 12) {
                     return elements.try_for_each(|element| element.map(drop)).map(|()| Value::OtherArray);
                 }
                 elements
@@ -267,17 +293,13 @@ impl<'a> Reader<'a> {
             );
         }
         shape.reverse();
-        let encoding = match self.u32(name)? {
-            0 => Encoding::F32,
-            1 => Encoding::F16,
-            3 => Encoding::Q4_1,
-            8 => Encoding::Q8_0,
-            kind => {
-                return Err(format!(
-                    "Tensor \"{name}\" has ggml type \"{kind}\", expected F32, F16, Q8_0 or Q4_1"
-                ));
-            }
-        };
+        let kind = self.u32(name)?;
+        let encoding = Encoding::from_ggml(kind).ok_or_else(|| {
+            format!(
+                "Tensor \"{name}\" has ggml type \"{kind}\", expected F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, \
+                 Q5_K or Q6_K"
+            )
+        })?;
         Ok((shape, encoding, self.u64(name)?))
     }
 }

@@ -8,8 +8,7 @@ use std::path::Path;
 
 use self::container::{Container, Entry, Metadata, Result};
 use self::vocabulary::SpecialIds;
-use super::layout::{self, Stored};
-use super::{Checkpoint, Tensor, check_tokenizer, map_file};
+use super::{Checkpoint, Read, RowOrder, StoredTensor, check_tokenizer, layout, map_file};
 use crate::Error;
 use crate::config::{Family, ModelConfig, RopeScaling};
 
@@ -34,7 +33,7 @@ const KNOWN_KEYS: [&str; 14] = [
 ];
 
 /// Reads a file. See [`super::load`].
-pub(super) fn load(path: &Path) -> crate::Result<Checkpoint> {
+pub(super) fn load<T: Send>(path: &Path, read: &Read<T>) -> crate::Result<Checkpoint<T>> {
     let bytes = map_file(path)?;
     let fail = |reason| Error::format(path, reason);
     let Container { metadata, mut tensors } = Container::parse(&bytes).map_err(fail)?;
@@ -49,16 +48,15 @@ pub(super) fn load(path: &Path) -> crate::Result<Checkpoint> {
     for (name, Entry { shape, encoding, bytes }) in tensors {
         let name = hugging_face_name(name)
             .ok_or_else(|| fail(format!("Tensor \"{name}\" is not part of a Llama model")))?;
-        stored.insert(name, Stored { file: path, shape, encoding, bytes });
+        let rotated = ["self_attn.q_proj.weight", "self_attn.k_proj.weight"];
+        let order = match rotated.iter().any(|part| name.ends_with(part)) {
+            true => RowOrder::Interleaved(config.head_dim),
+            false => RowOrder::Plain,
+        };
+        let tensor = StoredTensor { file: path, name: name.clone(), shape, encoding, bytes, order };
+        stored.insert(name, tensor);
     }
-    let mut tensors = layout::decode(path, &config, &stored)?;
-    for (name, tensor) in &mut tensors {
-        if name.ends_with("self_attn.q_proj.weight") {
-            restore_rows(tensor, config.num_heads);
-        } else if name.ends_with("self_attn.k_proj.weight") {
-            restore_rows(tensor, config.num_kv_heads);
-        }
-    }
+    let tensors = layout::read_all(path, &config, &stored, read)?;
     let text = vocabulary::text_assets(&metadata, &special).map_err(fail)?;
     check_tokenizer(path, &config, &text)?;
     Ok(Checkpoint { config, tensors, text })
@@ -169,22 +167,6 @@ fn hugging_face_name(name: &str) -> Option<String> {
         _ => return None,
     };
     Some(format!("model.layers.{layer}.{part}.weight"))
-}
-
-/// llama.cpp rotates neighbouring rows of a head, Hugging Face a row and the one half a head further; its converter
-/// interleaves the halves of each head of q and k. This puts them back.
-fn restore_rows(tensor: &mut Tensor, heads: usize) {
-    let width = tensor.shape[1];
-    let head_dim = tensor.shape[0] / heads;
-    let mut restored = Vec::with_capacity(tensor.data.len());
-    for head in tensor.data.chunks_exact(head_dim * width) {
-        for parity in 0..2 {
-            for row in head.chunks_exact(width).skip(parity).step_by(2) {
-                restored.extend_from_slice(row);
-            }
-        }
-    }
-    tensor.data = restored;
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ fn text() -> TextAssets {
     TextAssets {
         tokenizer: Some(tokenizer::tests::small()),
         chat_template: Some("{{ messages[0]['content'] }}\n".into()),
+        named_templates: BTreeMap::from([("tool_use".into(), "{{ tools }}".into())]),
         bos_token: Some("<|start|>".into()),
         eos_token: Some("<|end|>".into()),
         pad_token: None,
@@ -73,6 +74,7 @@ fn saving_and_loading_gives_the_same_model_in_every_dtype() {
             let read = load_any(&path).unwrap();
             assert_eq!((&read.config, &read.tensors), (&config(), &tensors));
             assert_eq!(read.text.chat_template, text().chat_template);
+            assert_eq!(read.text.named_templates, text().named_templates);
             assert_eq!((read.text.bos_token, read.text.pad_token), (text().bos_token, None));
             assert_eq!(read.text.tokenizer.unwrap().to_json(), text().tokenizer.unwrap().to_json());
         }
@@ -170,9 +172,9 @@ fn templates_and_special_tokens_are_found_wherever_they_stand() {
     let text = load_any(dir.path()).unwrap().text;
     assert_eq!(text.chat_template.as_deref(), Some("d"));
     assert_eq!((text.bos_token.as_deref(), text.eos_token.as_deref()), (Some("<|end|>"), Some("<|end|>")));
-    std::fs::write(dir.path().join(TEMPLATE), "file").unwrap();
+    std::fs::write(dir.path().join(templates::FILE), "file").unwrap();
     assert_eq!(load_any(dir.path()).unwrap().text.chat_template.as_deref(), Some("file"));
-    std::fs::remove_file(dir.path().join(TEMPLATE)).unwrap();
+    std::fs::remove_file(dir.path().join(templates::FILE)).unwrap();
     edit(dir.path(), TOKENIZER_CONFIG, |settings| settings["chat_template"] = json!([]));
     assert!(refusal(dir.path()).contains("\"default\""));
 }

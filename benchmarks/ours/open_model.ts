@@ -1,0 +1,47 @@
+/**
+ * Opens the engine as a job asks for.
+ *
+ * @module
+ */
+import { type Engine, EngineError, type TrainableEngine } from "../../ts/engine/mod.ts";
+import { NativeEngine, NativeReference } from "../../ts/engine/native/native_engine.ts";
+import { EMBEDDED, resolveModel } from "../../ts/models/mod.ts";
+import type { Job } from "../protocol.ts";
+import { shapeConfig } from "../shapes.ts";
+import { UnavailableError } from "../unavailable.ts";
+
+type Named = Pick<Job, "model" | "precision" | "threads">;
+
+/**
+ * Opens a job's model to be trained.
+ *
+ * @throws {UnavailableError} The core has not been built.
+ */
+export async function openTrainable({ model, precision, threads }: Named): Promise<TrainableEngine> {
+  return await available(async () => {
+    if ("path" in model) return await NativeEngine.open(model.path, { threads, precision });
+    if (model.shape === EMBEDDED) {
+      return await NativeEngine.open(await resolveModel(EMBEDDED), { threads, precision });
+    }
+    return await NativeEngine.init(shapeConfig(model.shape), { threads, precision, name: model.shape });
+  });
+}
+
+/**
+ * Opens a job's model for inference alone.
+ *
+ * @throws {UnavailableError} The core has not been built.
+ */
+export async function openFrozen({ model, precision, threads }: Named): Promise<Engine> {
+  if (!("path" in model)) throw new RangeError(`Model "${model.shape}" has random weights, expected a file`);
+  return await available(() => NativeReference.open(model.path, { threads, precision }));
+}
+
+async function available<Opened>(open: () => Promise<Opened>): Promise<Opened> {
+  try {
+    return await open();
+  } catch (error) {
+    if (!(error instanceof EngineError && error.kind === "library")) throw error;
+    throw new UnavailableError(error.message, { cause: error });
+  }
+}

@@ -1,0 +1,78 @@
+//! What models that train and frozen ones have in common.
+
+use super::reader::{ForwardOptions, Keep, Reader};
+use crate::Result;
+use crate::backend::{Backend, Precision, threads};
+use crate::cancel::Cancel;
+use crate::config::ModelConfig;
+use crate::forest::Forest;
+use crate::generate::{self, Event, Generation, Request};
+use crate::weights::TextAssets;
+
+/// A model that writes and scores text.
+pub trait LanguageModel: Send + Sync {
+    /// Its shape.
+    fn config(&self) -> &ModelConfig;
+    /// What its products read.
+    fn precision(&self) -> Precision;
+    /// Its tokenizer and template.
+    fn text(&self) -> &TextAssets;
+    /// Elements of all tensors.
+    fn num_parameters(&self) -> usize;
+    /// Whether it has a score head.
+    fn has_score_head(&self) -> bool;
+    /// Whether it has forward passes alone.
+    fn is_frozen(&self) -> bool;
+    /// Log-probability of each token as [`super::Tape::logprobs`], keeping nothing else.
+    fn logprobs(
+        &self,
+        forest: &Forest,
+        temperature: f32,
+        select: Option<&[u8]>,
+        cancel: &Cancel,
+    ) -> Result<Vec<f32>>;
+    /// Raw logits behind each of the given tokens, rows × vocab.
+    fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>>;
+    /// Generates all requests, as many at once as memory allows, telling `sink` of each token and each end. An error
+    /// of the sink ends it.
+    fn generate(
+        &self,
+        requests: &[Request],
+        options: &generate::Options,
+        cancel: &Cancel,
+        sink: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<generate::Summary>;
+}
+
+/// See [`LanguageModel::logprobs`].
+pub(super) fn logprobs<B: Backend>(
+    reader: &Reader<B>,
+    forest: &Forest,
+    temperature: f32,
+    select: Option<&[u8]>,
+    cancel: &Cancel,
+) -> Result<Vec<B::Scalar>> {
+    let select = select.map(<[u8]>::to_vec);
+    let options = ForwardOptions { temperature, select, ..ForwardOptions::default() };
+    Ok(reader.run(forest, &options, Keep::Nothing, cancel)?.logprobs())
+}
+
+/// See [`LanguageModel::generate`].
+pub(super) fn generate_all<B: Backend>(
+    reader: Reader<B>,
+    text: &TextAssets,
+    (requests, options): (&[Request], &generate::Options),
+    cancel: &Cancel,
+    sink: &mut dyn FnMut(Event) -> Result<()>,
+) -> Result<generate::Summary> {
+    if requests.is_empty() {
+        return Ok(generate::Summary::default());
+    }
+    let start = || Generation::start(reader, text.tokenizer.as_ref(), requests, options);
+    let mut generation = threads::install(start)?;
+    // A sink that waits for a slow reader must not hold a thread of the pool meanwhile.
+    while let Some(events) = threads::install(|| generation.advance(cancel))? {
+        events.into_iter().try_for_each(&mut *sink)?;
+    }
+    Ok(generation.summary())
+}

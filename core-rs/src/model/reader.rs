@@ -1,0 +1,308 @@
+//! A model's weights as a forward pass reads them, and the pass itself.
+
+use super::layer::{self, LayerWeights, Layered, Saved};
+use super::params::Params;
+use crate::backend::{Backend, Heads, Matrix, Scalar, Store, VocabHead, VocabRows};
+use crate::cancel::Cancel;
+use crate::config::{ModelConfig, Rotary};
+use crate::forest::{Forest, Layout};
+use crate::{Error, Result};
+
+/// What a forward pass computes.
+#[derive(Debug, Clone)]
+pub struct ForwardOptions {
+    /// Divides the logits; positive.
+    pub temperature: f32,
+    /// One byte a token: nonzero for the tokens whose log-probability is wanted. All when absent.
+    pub select: Option<Vec<u8>>,
+    /// Also give entropies.
+    pub entropy: bool,
+    /// Tokens whose final hidden state the score head reads.
+    pub scores: Vec<u32>,
+    /// Keep only each layer's input and recompute the rest in backward.
+    pub recompute: bool,
+}
+
+impl Default for ForwardOptions {
+    fn default() -> Self {
+        Self { temperature: 1.0, select: None, entropy: false, scores: Vec::new(), recompute: false }
+    }
+}
+
+/// A layer's part of a pass.
+pub enum Kept<B: Backend> {
+    /// The residual stream before it.
+    Input(B::Buffer),
+    /// All that its backward needs.
+    All(Saved<B>),
+}
+
+/// What a pass keeps of its layers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// There will be no backward.
+    Nothing,
+    /// Each layer's input; backward computes the rest again.
+    Inputs,
+    /// All that backward needs.
+    All,
+}
+
+/// A finished forward pass with what its backward needs.
+pub struct Pass<B: Backend> {
+    /// The forest's tokens.
+    pub(super) tokens: Vec<u32>,
+    pub(super) layout: Layout,
+    pub(super) layers: Vec<Kept<B>>,
+    /// The residual stream behind the last layer.
+    pub(super) last: B::Buffer,
+    /// Tokens whose log-probability was computed, and the tokens before them, whose hidden state predicts them.
+    pub(super) selected: Vec<u32>,
+    pub(super) predictors: Vec<u32>,
+    pub(super) targets: Vec<u32>,
+    pub(super) temperature: f64,
+    pub(super) vocab: VocabRows<B::Scalar>,
+    pub(super) score_tokens: Vec<u32>,
+    /// The score head's results.
+    pub scores: Vec<B::Scalar>,
+}
+
+impl<B: Backend> Pass<B> {
+    /// One value a token of the forest, NaN where nothing was computed.
+    fn spread(&self, values: &[B::Scalar]) -> Vec<B::Scalar> {
+        let mut all = vec![B::Scalar::from_f64(f64::NAN); self.tokens.len()];
+        for (&token, &value) in self.selected.iter().zip(values) {
+            all[token as usize] = value;
+        }
+        all
+    }
+
+    /// Log-probability of each token, NaN for those not selected and for the first token of a root.
+    pub fn logprobs(&self) -> Vec<B::Scalar> {
+        self.spread(&self.vocab.logprobs)
+    }
+
+    /// Entropy of the distribution that each token was drawn from, NaN as in [`Pass::logprobs`].
+    pub fn entropies(&self) -> Vec<B::Scalar> {
+        self.spread(&self.vocab.entropies)
+    }
+}
+
+/// A model's matrices packed for products with few rows.
+pub struct PackedMatrices<B: Backend> {
+    layers: Vec<[B::Packed; 7]>,
+    vocab: Option<B::Packed>,
+}
+
+/// A model as a forward pass reads it.
+pub struct Reader<'a, B: Backend> {
+    /// Where it computes.
+    pub backend: &'a B,
+    /// Its shape.
+    pub config: &'a ModelConfig,
+    /// Its rotary embedding.
+    pub rotary: Rotary,
+    /// The embedding.
+    pub(super) embed: Matrix<'a, B>,
+    /// Decoder layers.
+    pub layers: Vec<LayerWeights<'a, B>>,
+    pub(super) norm: &'a B::Buffer,
+    /// The vocabulary head: none in a classifier that is not tied.
+    pub(super) vocab: Option<Matrix<'a, B>>,
+    pub(super) score: Option<&'a B::Buffer>,
+}
+
+impl<'a, B: Backend> Reader<'a, B> {
+    /// Weights as they are stored.
+    pub fn plain(backend: &'a B, config: &'a ModelConfig, weights: &'a Params<B::Buffer>) -> Self {
+        Self {
+            backend,
+            config,
+            rotary: config.rotary(),
+            embed: Matrix::Plain(&weights.embed),
+            layers: weights.layers.iter().map(LayerWeights::plain).collect(),
+            norm: &weights.norm,
+            vocab: weights.has_vocab(config.tie_word_embeddings).then(|| Matrix::Plain(weights.vocab())),
+            score: weights.score.as_ref(),
+        }
+    }
+
+    /// Packs the matrices of a reader of plain weights.
+    pub fn pack(backend: &B, config: &ModelConfig, weights: &Params<B::Buffer>) -> PackedMatrices<B> {
+        PackedMatrices {
+            layers: weights.layers.iter().map(|w| layer::pack(backend, config, w)).collect(),
+            vocab: weights
+                .has_vocab(config.tie_word_embeddings)
+                .then(|| backend.pack(weights.vocab(), config.hidden_size)),
+        }
+    }
+
+    /// The same bits from packed matrices.
+    pub fn packed(
+        backend: &'a B,
+        config: &'a ModelConfig,
+        weights: &'a Params<B::Buffer>,
+        packed: &'a PackedMatrices<B>,
+    ) -> Self {
+        let layers = weights.layers.iter().zip(&packed.layers).map(|(w, p)| LayerWeights::packed(w, p));
+        Self {
+            layers: layers.collect(),
+            vocab: packed.vocab.as_ref().map(Matrix::Packed),
+            ..Self::plain(backend, config, weights)
+        }
+    }
+
+    /// The attention geometry.
+    pub fn heads(&self) -> Heads {
+        let c = self.config;
+        Heads { heads: c.num_heads, kv_heads: c.num_kv_heads, head_dim: c.head_dim }
+    }
+
+    /// The head's options at a temperature.
+    pub fn head(&self, temperature: f64) -> VocabHead {
+        VocabHead { width: self.config.hidden_size, vocab: self.config.vocab_size, temperature }
+    }
+
+    /// Refuses tokens outside the vocabulary and paths longer than the context.
+    pub fn check(&self, forest: &Forest, layout: &Layout) -> Result<()> {
+        let vocab = self.config.vocab_size;
+        if let Some((i, t)) = forest.tokens.iter().enumerate().find(|(_, t)| **t as usize >= vocab) {
+            return Err(Error::Input(format!(
+                "Token \"{t}\" at index {i} is outside the vocabulary of {vocab}"
+            )));
+        }
+        let (longest, context) = (layout.longest_path(), self.config.max_position);
+        if longest > context {
+            return Err(Error::Input(format!(
+                "A sequence of {longest} tokens does not fit into the model's context of {context}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The vocabulary head, or an error for a model that has none.
+    pub fn vocab(&self) -> Result<Matrix<'a, B>> {
+        self.vocab.ok_or_else(|| {
+            Error::Input("The model has a score head but no LM head: it gives no log-probabilities".into())
+        })
+    }
+
+    /// Embeds tokens.
+    pub fn embed(&self, tokens: &[u32]) -> B::Buffer {
+        let width = self.config.hidden_size;
+        let mut x = self.backend.unspecified(tokens.len() * width);
+        self.backend.embed(self.embed, tokens, width, &mut x);
+        x
+    }
+
+    /// The last norm of chosen rows: (rows before it, rows behind it, rstd).
+    pub fn last_norm(&self, x: &B::Buffer, rows: &[u32]) -> (B::Buffer, B::Activation, B::Buffer) {
+        let width = self.config.hidden_size;
+        let b = self.backend;
+        let mut chosen = b.unspecified(rows.len() * width);
+        b.gather(x, rows, width, &mut chosen);
+        let mut hidden = b.activation(rows.len() * width);
+        let mut rstd = b.unspecified(rows.len());
+        b.rms_norm(&chosen, self.norm, self.config.rms_norm_eps, &mut hidden, &mut rstd);
+        (chosen, hidden, rstd)
+    }
+
+    /// Raw logits behind chosen rows of the residual stream, rows × vocab.
+    pub fn head_logits(&self, x: &B::Buffer, rows: &[u32]) -> Result<B::Buffer> {
+        let vocab = self.vocab()?;
+        let (_, hidden, _) = self.last_norm(x, rows);
+        let mut logits = self.backend.unspecified(rows.len() * self.config.vocab_size);
+        self.backend.linear_into(&hidden, vocab, self.config.hidden_size, &mut logits, Store::Replace);
+        Ok(logits)
+    }
+
+    /// Runs a forest through the model.
+    pub fn run(
+        &self,
+        forest: &Forest,
+        options: &ForwardOptions,
+        keep: Keep,
+        cancel: &Cancel,
+    ) -> Result<Pass<B>> {
+        let layout = Layout::new(forest);
+        self.check(forest, &layout)?;
+        let n = forest.tokens.len();
+        let temperature = f64::from(options.temperature);
+        if !(temperature > 0.0 && temperature.is_finite()) {
+            return Err(Error::Input(format!("Temperature \"{temperature}\", expected a positive number")));
+        }
+        if let Some(select) = &options.select
+            && select.len() != n
+        {
+            return Err(Error::Input(format!("The selection has {} entries, expected {n}", select.len())));
+        }
+        if let Some(&t) = options.scores.iter().find(|t| **t as usize >= n) {
+            return Err(Error::Input(format!("Score token \"{t}\" is outside the forest of {n} tokens")));
+        }
+        if !options.scores.is_empty() && self.score.is_none() {
+            return Err(Error::Input("Scores were asked of a model that has no score head".into()));
+        }
+        let wanted = options.select.as_ref().is_none_or(|s| s.contains(&1));
+        if wanted && options.scores.is_empty() {
+            self.vocab()?;
+        }
+        let mut x = self.embed(&forest.tokens);
+        let mut layers = Vec::with_capacity(self.config.num_layers);
+        for weights in &self.layers {
+            cancel.check()?;
+            let Layered { saved, output, .. } = layer::forward(self, weights, x, &layout);
+            x = output;
+            match keep {
+                Keep::Nothing => {}
+                Keep::Inputs => layers.push(Kept::Input(saved.input)),
+                Keep::All => layers.push(Kept::All(saved)),
+            }
+        }
+        cancel.check()?;
+        let chosen = |t: usize| options.select.as_ref().is_none_or(|s| s[t] != 0);
+        let (mut selected, mut vocab) = (Vec::new(), VocabRows::default());
+        let (mut predictors, mut targets) = (Vec::new(), Vec::new());
+        if let Some(head) = self.vocab {
+            selected =
+                (0..n).filter(|&t| chosen(t) && layout.previous[t].is_some()).map(|t| t as u32).collect();
+            predictors = selected.iter().filter_map(|&t: &u32| layout.previous[t as usize]).collect();
+            targets = selected.iter().map(|&t| forest.tokens[t as usize]).collect();
+            let (_, hidden, _) = self.last_norm(&x, &predictors);
+            vocab = self.backend.vocab_forward(&hidden, head, &targets, self.head(temperature));
+        }
+        let mut scores = Vec::new();
+        if let (Some(weight), false) = (self.score, options.scores.is_empty()) {
+            let (_, hidden, _) = self.last_norm(&x, &options.scores);
+            let mut out = self.backend.unspecified(options.scores.len());
+            let weight = Matrix::Plain(weight);
+            self.backend.linear_into(&hidden, weight, self.config.hidden_size, &mut out, Store::Replace);
+            scores = self.backend.download(&out);
+        }
+        Ok(Pass {
+            tokens: forest.tokens.clone(),
+            layout,
+            layers,
+            last: x,
+            selected,
+            predictors,
+            targets,
+            temperature,
+            vocab,
+            score_tokens: options.scores.clone(),
+            scores,
+        })
+    }
+
+    /// Raw logits of the distribution behind each of the given tokens, rows × vocab. For tests and small uses.
+    pub fn logits(&self, forest: &Forest, rows: &[u32], cancel: &Cancel) -> Result<Vec<B::Scalar>> {
+        self.vocab()?;
+        let layout = Layout::new(forest);
+        self.check(forest, &layout)?;
+        let mut x = self.embed(&forest.tokens);
+        for weights in &self.layers {
+            cancel.check()?;
+            x = layer::forward(self, weights, x, &layout).output;
+        }
+        Ok(self.backend.download(&self.head_logits(&x, rows)?))
+    }
+}
