@@ -9,7 +9,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const TINY = "tests/fixtures/tiny-llama/mha_tied_f32";
+const TINY = "tests/fixtures/tiny-models/mha_tied_f32";
 
 const LIBRARY = { windows: "rmr1_core.dll", darwin: "librmr1_core.dylib" }[Deno.build.os as string] ??
   "librmr1_core.so";

@@ -1,4 +1,4 @@
-"""Makes tests/fixtures/tiny-llama: random Llama models and what transformers says of them, in float64.
+"""Makes tests/fixtures/tiny-models: random models of each family and what transformers says of them, in float64.
 
     OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES="" python tests/parity/make_fixtures.py
 
@@ -12,6 +12,7 @@ on the first of them alone, so that the sum over the flat sequences is the fores
 """
 
 import json
+import math
 import os
 import shutil
 import types
@@ -22,13 +23,14 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import torch
 from fixture_rules import numbers, rounded, versions, write_json
-from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
-from transformers.models.llama.modeling_llama import LlamaRMSNorm, LlamaRotaryEmbedding
+import transformers
 from transformers.utils.logging import disable_progress_bar
 
-OUT = Path(__file__).parent.parent / "fixtures" / "tiny-llama"
+OUT = Path(__file__).parent.parent / "fixtures" / "tiny-models"
 TEMPERATURES = [1.0, 0.7]
-COMMON = dict(max_position_embeddings=2048, bos_token_id=1, eos_token_id=2, attention_bias=False, mlp_bias=False)
+COMMON = dict(max_position_embeddings=2048, bos_token_id=1, eos_token_id=2)
+# Scaled positions begin at 64, so that the forests reach far beyond.
+SCALED = dict(rope_theta=10000.0, original_max_position_embeddings=64)
 
 MODELS = {
     "gqa_untied_f16": dict(
@@ -55,6 +57,41 @@ MODELS = {
             vocab_size=131, hidden_size=48, intermediate_size=40, num_hidden_layers=2, num_attention_heads=6,
             num_key_value_heads=2, head_dim=12, rms_norm_eps=1e-4, tie_word_embeddings=False,
             rope_parameters={"rope_type": "default", "rope_theta": 500000.0},
+        ),
+    ),
+    "llama_biases_llama3_f32": dict(
+        dtype=torch.float32,
+        config=dict(
+            vocab_size=101, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, head_dim=8, rms_norm_eps=1e-5, tie_word_embeddings=False,
+            attention_bias=True, mlp_bias=True,
+            rope_parameters=dict(SCALED, rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0),
+        ),
+    ),
+    "llama_linear_f16": dict(
+        dtype=torch.float16,
+        config=dict(
+            vocab_size=103, hidden_size=24, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+            num_key_value_heads=1, head_dim=12, rms_norm_eps=1e-5, tie_word_embeddings=True,
+            rope_parameters={"rope_type": "linear", "rope_theta": 10000.0, "factor": 4.0},
+        ),
+    ),
+    "qwen2_yarn_bf16": dict(
+        dtype=torch.bfloat16,
+        family="Qwen2",
+        config=dict(
+            vocab_size=107, hidden_size=32, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, rms_norm_eps=1e-6, tie_word_embeddings=True, use_sliding_window=False,
+            rope_parameters=dict(SCALED, rope_type="yarn", factor=32.0),
+        ),
+    ),
+    "qwen3_f32": dict(
+        dtype=torch.float32,
+        family="Qwen3",
+        config=dict(
+            vocab_size=109, hidden_size=24, intermediate_size=36, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, head_dim=10, rms_norm_eps=1e-6, tie_word_embeddings=False,
+            rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
         ),
     ),
     "score_f32": dict(
@@ -87,22 +124,48 @@ def weights(model) -> None:
         p.data.copy_(value)
 
 
+def frequencies(rope, width):
+    """Rotary frequencies and the factor of sines and cosines, in float64, by the formulas of the papers."""
+    plain = [rope["rope_theta"] ** (-2.0 * i / width) for i in range(width // 2)]
+    kind, factor = rope["rope_type"], rope.get("factor")
+    turns = [rope.get("original_max_position_embeddings", 0) * f / math.tau for f in plain]
+    if kind == "linear":
+        return [f / factor for f in plain], 1.0
+    if kind == "llama3":
+        low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+        kept = [min(max((t - low) / (high - low), 0.0), 1.0) for t in turns]
+        return [(1.0 - k) * f / factor + k * f for k, f in zip(kept, plain)], 1.0
+    if kind == "yarn":
+        index = lambda t: width * math.log(rope["original_max_position_embeddings"] / (t * math.tau)) / (
+            2.0 * math.log(rope["rope_theta"])
+        )
+        low, high = max(math.floor(index(32.0)), 0), min(math.ceil(index(1.0)), width - 1)
+        divided = [min(max((i - low) / (high - low), 0.0), 1.0) for i in range(width // 2)]
+        scale = 0.1 * math.log(factor) + 1.0
+        return [d * f / factor + (1.0 - d) * f for d, f in zip(divided, plain)], scale
+    assert kind == "default", kind
+    return plain, 1.0
+
+
 def in_float64(model):
-    """Stops transformers' Llama from rounding to float32 inside its norms and rotary angles."""
+    """Stops transformers from rounding to float32 inside its norms and rotary angles."""
 
     def norm(self, x):
         return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.variance_epsilon)
 
     def rotary(self, x, position_ids):
-        exponents = torch.arange(self.inv_freq.numel(), dtype=torch.float64) / self.inv_freq.numel()
-        angles = position_ids[..., None].double() * self.config.rope_parameters["rope_theta"] ** -exponents
+        inverse, scale = frequencies(self.config.rope_parameters, 2 * self.inv_freq.numel())
+        inverse = torch.tensor(inverse, dtype=torch.float64)
+        assert torch.allclose(self.inv_freq.double(), inverse, rtol=1e-6) and abs(self.attention_scaling - scale) < 1e-6
+        angles = position_ids[..., None].double() * inverse
         angles = torch.cat((angles, angles), dim=-1)
-        return angles.cos(), angles.sin()
+        return angles.cos() * scale, angles.sin() * scale
 
     for module in model.modules():
-        if isinstance(module, LlamaRMSNorm):
+        kind = type(module).__name__
+        if kind.endswith("RMSNorm"):
             module.forward = types.MethodType(norm, module)
-        elif isinstance(module, LlamaRotaryEmbedding):
+        elif kind.endswith("RotaryEmbedding"):
             module.forward = types.MethodType(rotary, module)
     return model
 
@@ -193,8 +256,9 @@ def make(name, spec) -> None:
     print(name)
     folder = OUT / name
     shutil.rmtree(folder, ignore_errors=True)
-    kind = LlamaForSequenceClassification if spec.get("score") else LlamaForCausalLM
-    model = kind(LlamaConfig(**COMMON, **spec["config"]))
+    family = spec.get("family", "Llama")
+    kind = getattr(transformers, family + ("ForSequenceClassification" if spec.get("score") else "ForCausalLM"))
+    model = kind(getattr(transformers, family + "Config")(**COMMON, **spec["config"]))
     weights(model)
     model.to(spec["dtype"]).save_pretrained(folder, max_shard_size=spec.get("shard_size", "10MB"))
     if spec.get("plain_rope_theta"):

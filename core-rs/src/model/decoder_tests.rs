@@ -148,7 +148,7 @@ fn every_tensor_agrees_with_differences() {
 fn recomputation_changes_no_bit() {
     for config in configs() {
         let (model, forest) = (model(config), forest());
-    let d = model.decoder();
+        let d = model.decoder();
         let c = coefficients(&forest, 3);
         let (kept, again) =
             (gradients(&d, &forest, &options(false), &c), gradients(&d, &forest, &options(true), &c));

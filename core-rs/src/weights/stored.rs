@@ -54,9 +54,13 @@ impl StoredTensor<'_> {
         &self.bytes[self.place(i) * size..][..size]
     }
 
+    /// Elements of a row: 1 in a tensor of one dimension.
+    fn width(&self) -> usize {
+        self.shape[1..].iter().product()
+    }
+
     fn row_bytes(&self) -> usize {
-        let width = self.shape.last().copied().unwrap_or(1);
-        width / self.encoding.block_len() * self.encoding.block_bytes()
+        self.width() / self.encoding.block_len() * self.encoding.block_bytes()
     }
 
     /// Where row i stands in the file.
@@ -80,7 +84,7 @@ impl StoredTensor<'_> {
             return Err(self.not_finite(data[at], at));
         }
         if self.order != RowOrder::Plain {
-            let width = self.shape[1];
+            let width = self.width();
             let rows = 0..self.shape[0];
             data = rows.flat_map(|i| data[self.place(i) * width..][..width].iter().copied()).collect();
         }

@@ -5,8 +5,16 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Language models among the fixtures, with each stored type and head layout.
-pub const CAUSAL: [&str; 3] = ["gqa_untied_f16", "mha_tied_f32", "wide_heads_bf16_shards"];
+/// Language models among the fixtures, with each family, stored type, head layout and rotary scaling.
+pub const CAUSAL: [&str; 7] = [
+    "gqa_untied_f16",
+    "mha_tied_f32",
+    "wide_heads_bf16_shards",
+    "llama_biases_llama3_f32",
+    "llama_linear_f16",
+    "qwen2_yarn_bf16",
+    "qwen3_f32",
+];
 /// The fixture with a score head instead of an LM head.
 pub const SCORE: &str = "score_f32";
 
@@ -44,12 +52,12 @@ pub struct Run {
 
 /// The folder of a tiny model.
 pub fn folder(name: &str) -> PathBuf {
-    fixtures().join("tiny-llama").join(name)
+    fixtures().join("tiny-models").join(name)
 }
 
 /// The reference of a tiny model.
 pub fn reference(name: &str) -> Reference {
-    read(&fixtures().join("tiny-llama").join(format!("{name}.json")))
+    read(&fixtures().join("tiny-models").join(format!("{name}.json")))
 }
 
 /// Where the references are.

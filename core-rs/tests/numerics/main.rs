@@ -10,4 +10,4 @@ mod sampler_trainer;
 mod scheduling;
 mod smollm2_parity;
 mod support;
-mod tiny_llama_parity;
+mod tiny_model_parity;

@@ -195,7 +195,13 @@ simd_fn! {
 
 /// See [`crate::backend::Backend::rope`]. Angles are computed in f64: at position 8,000 an f32 angle has lost three
 /// digits.
-pub fn rope<F: Real, S: Stored<F>>(x: &mut [S], positions: &[u32], heads: usize, rotary: &Rotary, transposed: bool) {
+pub fn rope<F: Real, S: Stored<F>>(
+    x: &mut [S],
+    positions: &[u32],
+    heads: usize,
+    rotary: &Rotary,
+    transposed: bool,
+) {
     let Rotary { frequencies, scale } = rotary;
     let half = frequencies.len();
     let head_dim = 2 * half;

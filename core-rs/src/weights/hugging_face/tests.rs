@@ -83,7 +83,7 @@ fn saving_and_loading_gives_the_same_model_in_every_dtype() {
 
 #[test]
 fn what_transformers_wrote_is_read() {
-    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tiny-llama");
+    let fixtures = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/tiny-models");
     for (name, score) in [
         ("gqa_untied_f16", false),
         ("mha_tied_f32", false),

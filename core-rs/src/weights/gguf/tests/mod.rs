@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use self::fixture::{Blob, File, Meta, config, small};
 use super::*;
+use crate::config::{RopeScaling, Yarn};
 use crate::weights::Tensor;
 use crate::weights::{Dtype, TensorRef, dequantize::Encoding, load as load_any, save};
 
@@ -135,8 +136,9 @@ fn a_file_without_tokenizer_has_none() {
 fn what_would_change_the_arithmetic_is_refused_by_name() {
     let text = |text: &str| Meta::Text(text.into());
     for (key, value) in [
-        ("general.architecture", text("qwen2")),
-        ("llama.rope.scaling.type", text("yarn")),
+        ("general.architecture", text("mamba")),
+        ("llama.rope.scaling.type", text("longrope")),
+        ("llama.rope.scaling.attn_factor", Meta::F32(2.0)),
         ("llama.rope.scaling.factor", Meta::F32(2.0)),
         ("llama.expert_count", Meta::U32(8)),
         ("llama.attention.value_length", Meta::U32(64)),
@@ -155,23 +157,101 @@ fn what_would_change_the_arithmetic_is_refused_by_name() {
 }
 
 #[test]
-fn rope_frequencies_must_scale_nothing() {
+fn rotary_scaling_is_read() {
     let factors = |factor: f32| Blob {
         name: "rope_freqs.weight".into(),
         shape: vec![16],
         kind: 0,
         bytes: factor.to_le_bytes().repeat(16),
     };
+    let scaling = |change: &dyn Fn(&mut File)| {
+        let mut file = small();
+        change(&mut file);
+        open(&file).unwrap().config.rope_scaling
+    };
+    let kind = |file: &mut File, kind: &str| {
+        file.set("llama.rope.scaling.type", Meta::Text(kind.into()));
+        file.set("llama.rope.scaling.factor", Meta::F32(4.0));
+    };
+    assert_eq!(scaling(&|file| file.tensors.push(factors(1.0))), RopeScaling::Default);
+    assert_eq!(scaling(&|file| file.tensors.push(factors(8.0))), RopeScaling::Divisors(vec![8.0; 16]));
+    assert_eq!(scaling(&|file| kind(file, "linear")), RopeScaling::Linear { factor: 4.0 });
+    let yarn = scaling(&|file| {
+        kind(file, "yarn");
+        file.set("llama.rope.scaling.original_context_length", Meta::U32(32));
+    });
+    assert_eq!(yarn, RopeScaling::Yarn(Yarn::new(4.0, 32)));
+    let both = refusal(|file| {
+        kind(file, "linear");
+        file.tensors.push(factors(8.0));
+    });
+    assert!(both.contains("rope_freqs.weight") && both.contains("llama.rope.scaling.type"), "{both}");
+    let none = refusal(|file| file.set("llama.rope.scaling.type", Meta::Text("yarn".into())));
+    assert!(none.contains("llama.rope.scaling.factor is missing"), "{none}");
+}
+
+/// The small file as another architecture; its rows are where they belong.
+fn as_architecture(name: &str, extra: &[(&str, usize)]) -> File {
     let mut file = small();
-    file.tensors.push(factors(1.0));
-    assert_eq!(open(&file).unwrap().tensors, open(&small()).unwrap().tensors);
-    assert!(refusal(|file| file.tensors.push(factors(8.0))).contains("rope_freqs.weight"));
+    for (key, _) in &mut file.metadata {
+        *key = key.replace("llama.", &format!("{name}."));
+    }
+    file.set("general.architecture", Meta::Text(name.into()));
+    for (part, width) in extra {
+        let bytes = (0..*width).flat_map(|i| (i as f32 / 8.0).to_le_bytes()).collect();
+        file.tensors.push(Blob { name: format!("blk.0.{part}"), shape: vec![*width], kind: 0, bytes });
+    }
+    file
+}
+
+#[test]
+fn qwen_files_have_biases_or_norms_of_heads_and_rows_in_place() {
+    let biases = [("attn_q.bias", 64), ("attn_k.bias", 32), ("attn_v.bias", 32)];
+    let norms = [("attn_q_norm.weight", 32), ("attn_k_norm.weight", 32)];
+    let llama = open(&small()).unwrap();
+    for (name, extra) in [("qwen2", &biases[..]), ("qwen3", &norms[..])] {
+        let read = open(&as_architecture(name, extra)).unwrap();
+        assert_eq!(read.config.family.model_type(), name);
+        assert_eq!(read.config.attention_bias, name == "qwen2");
+        assert_eq!(read.tensors.len(), llama.tensors.len() + extra.len());
+        let part = if name == "qwen2" { "q_proj.bias" } else { "q_norm.weight" };
+        let first = &read.tensors[&format!("model.layers.0.self_attn.{part}")];
+        assert!(first.data.iter().enumerate().all(|(i, x)| *x == i as f32 / 8.0), "{name}");
+        let queries = "model.layers.0.self_attn.q_proj.weight";
+        assert_ne!(read.tensors[queries], llama.tensors[queries], "only Llama's rows are moved");
+        let missing = open(&as_architecture(name, &extra[1..])).unwrap_err().to_string();
+        assert!(
+            missing.contains("self_attn.q_proj.bias")
+                || missing.contains("attention_bias")
+                || missing.contains("self_attn.q_norm.weight"),
+            "{missing}"
+        );
+    }
+}
+
+#[test]
+fn biases_of_queries_move_with_their_rows() {
+    let biases = ["attn_q", "attn_k", "attn_v", "attn_output"].map(|part| format!("{part}.bias"));
+    let widths = [64, 32, 32, 64];
+    let extra: Vec<(&str, usize)> = biases.iter().map(String::as_str).zip(widths).collect();
+    let read = open(&as_architecture("llama", &extra)).unwrap();
+    let queries = &read.tensors["model.layers.0.self_attn.q_proj.bias"].data;
+    let expected: Vec<f32> = (0..64)
+        .map(|i| {
+            let (head, row) = (i / 32 * 32, i % 32);
+            (head + if row < 16 { 2 * row } else { 2 * (row - 16) + 1 }) as f32 / 8.0
+        })
+        .collect();
+    assert_eq!(*queries, expected);
+    assert_eq!(read.tensors["model.layers.0.self_attn.o_proj.bias"].data[5], 5.0 / 8.0);
 }
 
 #[test]
 fn tensors_that_do_not_fit_are_refused_by_name() {
-    let bias = Blob { name: "blk.0.attn_q.bias".into(), shape: vec![64], kind: 0, bytes: vec![0; 256] };
-    assert!(refusal(|file| file.tensors.push(bias)).contains("blk.0.attn_q.bias"));
+    let bias = Blob { name: "blk.0.attn_k.bias".into(), shape: vec![32], kind: 0, bytes: vec![0; 128] };
+    assert!(refusal(|file| file.tensors.push(bias)).contains("self_attn.k_proj.bias"));
+    let unknown = Blob { name: "blk.0.attn_sink".into(), shape: vec![32], kind: 0, bytes: vec![0; 128] };
+    assert!(refusal(|file| file.tensors.push(unknown)).contains("blk.0.attn_sink"));
     assert!(refusal(|file| file.tensor("blk.0.ffn_up.weight").kind = 10).contains("\"10\""));
     assert!(refusal(|file| file.tensor("blk.0.ffn_up.weight").shape = vec![64, 96]).contains("up_proj"));
     assert!(

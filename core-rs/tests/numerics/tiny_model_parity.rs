@@ -1,4 +1,4 @@
-//! Tiny random Llama models against transformers in float64.
+//! Tiny random models of each family against transformers in float64.
 
 use crate::fixture::{CAUSAL, Case, Run, SCORE, folder, numbers, reference};
 use crate::support::{Gradients, differentiate, dot, load, masked};
