@@ -83,7 +83,10 @@ mod tests {
             let x = f32::from_bits(bits);
             assert_eq!(<bf16 as Stored<f32>>::store(x).to_bits(), bf16::from_f32(x).to_bits(), "{x:e}");
         }
-        for tie in [1.003_906_25_f32, 1.011_718_75, -1.003_906_25, f32::MAX, f32::INFINITY, 0.0, -0.0] {
+        let half_a_unit = 1.0 / 256.0;
+        for tie in
+            [1.0 + half_a_unit, 1.0 + 3.0 * half_a_unit, -1.0 - half_a_unit, f32::MAX, f32::INFINITY, -0.0]
+        {
             assert_eq!(<bf16 as Stored<f32>>::store(tie), bf16::from_f32(tie));
         }
     }

@@ -46,7 +46,7 @@ impl Factors {
 
 /// A quantised matrix (k × n): weight = scale · q + minimum, with one scale and minimum for each run of k.
 ///
-/// Integers stand as `[n / PANEL][k / run][PANEL / LANES]` and, within, vectors of [`LANES`] words of [`QUAD`]
+/// Integers stand as `[n / PANEL][k / run][PANEL / LANES]` and, within, vectors of `LANES` words of `QUAD`
 /// neighbours in k. Where they are nibbles, a word's low halves hold one quad and its high halves the next.
 pub struct Blocks {
     /// Rows, a multiple of the run.
