@@ -1,4 +1,5 @@
-"""Makes tests/fixtures/tiny-models: random models of each family and what transformers says of them, in float64.
+"""Makes tests/fixtures/tiny-models: random models of each family and what transformers says of them, in float64; and
+tests/fixtures/rope.json: scaled rotary embeddings by transformers' own formulas, likewise.
 
     OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES="" python tests/parity/make_fixtures.py
 
@@ -24,9 +25,11 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 import torch
 from fixture_rules import numbers, rounded, versions, write_json
 import transformers
+from transformers import modeling_rope_utils
 from transformers.utils.logging import disable_progress_bar
 
-OUT = Path(__file__).parent.parent / "fixtures" / "tiny-models"
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+OUT = FIXTURES / "tiny-models"
 TEMPERATURES = [1.0, 0.7]
 COMMON = dict(max_position_embeddings=2048, bos_token_id=1, eos_token_id=2)
 # Scaled positions begin at 64, so that the forests reach far beyond.
@@ -105,6 +108,23 @@ MODELS = {
     ),
 }
 
+LLAMA3 = dict(rope_type="llama3", low_freq_factor=1.0, high_freq_factor=4.0)
+YARN = dict(rope_type="yarn", original_max_position_embeddings=4096)
+ROPES = [
+    dict(rope_type="linear", rope_theta=10000.0, factor=2.5),
+    dict(LLAMA3, rope_theta=500000.0, factor=8.0, original_max_position_embeddings=8192),
+    dict(LLAMA3, rope_theta=500000.0, factor=32.0, original_max_position_embeddings=8192),
+    dict(LLAMA3, rope_theta=10000.0, factor=3.0, high_freq_factor=2.5, original_max_position_embeddings=512),
+    dict(YARN, rope_theta=1000000.0, factor=4.0),
+    dict(YARN, rope_theta=10000.0, factor=16.0, beta_fast=20.0, beta_slow=0.5),
+    dict(YARN, rope_theta=10000.0, factor=16.0, truncate=False),
+    dict(YARN, rope_theta=10000.0, factor=40.0, mscale=0.707, mscale_all_dim=1.2),
+    dict(YARN, rope_theta=10000.0, factor=40.0, mscale=0.707),
+    dict(YARN, rope_theta=150000.0, factor=8.0, attention_factor=1.25),
+    dict(YARN, rope_theta=10000.0, factor=None),
+    dict(YARN, rope_theta=10000.0, factor=4.0, original_max_position_embeddings=7),
+]
+
 FORESTS = {
     "flat": ([17, 1, 40, 2], [-1, -1, -1, -1]),
     "forest": ([70, 9, 5, 33, 1, 12, 4, 6, 3], [-1, 0, 1, 1, 0, 4, -1, 6, 6]),
@@ -145,6 +165,31 @@ def frequencies(rope, width):
         return [d * f / factor + (1.0 - d) * f for d, f in zip(divided, plain)], scale
     assert kind == "default", kind
     return plain, 1.0
+
+
+class DoubleTorch:
+    """torch, but float32 is float64: makes transformers' formulas for scaled frequencies exact."""
+
+    float = float32 = torch.float64
+
+    def __getattr__(self, name):
+        return getattr(torch, name)
+
+
+def make_ropes() -> None:
+    shape = dict(
+        vocab_size=64, hidden_size=64, intermediate_size=64, num_hidden_layers=1, num_attention_heads=1,
+        num_key_value_heads=1, head_dim=64, max_position_embeddings=32768,
+    )
+    cases = []
+    for rope in ROPES:
+        config = transformers.LlamaConfig(**shape, rope_parameters=dict(rope))
+        modeling_rope_utils.torch = DoubleTorch()
+        inverse, scale = modeling_rope_utils.ROPE_INIT_FUNCTIONS[rope["rope_type"]](config)
+        modeling_rope_utils.torch = torch
+        result = dict(frequencies=rounded(inverse, 15), scale=rounded([scale], 15)[0])
+        cases.append(dict(config=dict(model_type="llama", **shape, rope_parameters=rope), **result))
+    write_json(FIXTURES / "rope.json", dict(versions=versions(), cases=cases))
 
 
 def in_float64(model):
@@ -281,5 +326,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     disable_progress_bar()
     OUT.mkdir(parents=True, exist_ok=True)
+    make_ropes()
     for name, spec in MODELS.items():
         make(name, spec)

@@ -64,6 +64,25 @@ pub struct Rotary {
 }
 
 impl RopeScaling {
+    /// The scaling of a GGUF file's divisors. llama.cpp's converter makes them of Llama 3's parameters, which are
+    /// found again where they are those of Llama 3.1 to 3.3; other divisors stay what they are.
+    pub(crate) fn from_divisors(divisors: Vec<f64>, theta: f64, head_dim: usize) -> Self {
+        if divisors.len() != head_dim / 2 {
+            return Self::Divisors(divisors);
+        }
+        let llama3 = Self::Llama3 {
+            factor: divisors.iter().copied().fold(1.0, f64::max),
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position: 8192,
+        };
+        let (plain, scaled) = (Self::Default.rotary(theta, head_dim), llama3.rotary(theta, head_dim));
+        // The converter computes in f32.
+        let near = |((f, g), divisor): ((&f64, &f64), &f64)| (f / g / divisor - 1.0).abs() < 1e-5;
+        let pairs = plain.frequencies.iter().zip(&scaled.frequencies);
+        if pairs.zip(&divisors).all(near) { llama3 } else { Self::Divisors(divisors) }
+    }
+
     /// The embedding of base `theta` for heads of width `head_dim`, by the formulas of transformers'
     /// `modeling_rope_utils` in f64.
     pub(super) fn rotary(&self, theta: f64, head_dim: usize) -> Rotary {

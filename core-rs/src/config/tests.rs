@@ -280,6 +280,28 @@ proptest! {
     }
 
     #[test]
+    fn llama3_is_found_again_in_its_divisors(factor in 1.5f64..64.0, base in 1e4f64..1e6, by in 1.001f64..1.1) {
+        let llama3 = |factor: f64| RopeScaling::Llama3 {
+            factor,
+            low_freq_factor: 1.0,
+            high_freq_factor: 4.0,
+            original_max_position: 8192,
+        };
+        let plain = RopeScaling::Default.rotary(base, 128).frequencies;
+        let scaled = llama3(factor).rotary(base, 128).frequencies;
+        // As the converter stores them.
+        let stored = plain.iter().zip(&scaled).map(|(f, g)| f64::from((f / g) as f32));
+        let mut divisors: Vec<f64> = stored.collect();
+        let rounded = divisors.iter().copied().fold(1.0, f64::max);
+        prop_assert_eq!(RopeScaling::from_divisors(divisors.clone(), base, 128), llama3(rounded));
+        divisors[3] *= by;
+        prop_assert_eq!(
+            RopeScaling::from_divisors(divisors.clone(), base, 128),
+            RopeScaling::Divisors(divisors)
+        );
+    }
+
+    #[test]
     fn a_factor_of_one_scales_nothing(original in 1usize..100_000, theta in 2.0f64..1e6) {
         let plain = RopeScaling::Default.rotary(theta, 8);
         let llama3 = RopeScaling::Llama3 {

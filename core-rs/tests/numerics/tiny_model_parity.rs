@@ -1,9 +1,13 @@
-//! Tiny random models of each family against transformers in float64.
+//! Tiny random models of each family, and scaled rotary embeddings, against transformers in float64.
 
-use crate::fixture::{CAUSAL, Case, Run, SCORE, folder, numbers, reference};
+use crate::fixture::{CAUSAL, Case, Run, SCORE, fixtures, folder, numbers, read, reference};
 use crate::support::{Gradients, differentiate, dot, load, masked};
+use rmr1_core::config::{ModelConfig, Rotary};
 use rmr1_core::forest::Forest;
 use rmr1_core::model::{Coefficients, ForwardOptions};
+use serde::Deserialize;
+use serde_json::Value;
+use std::path::Path;
 
 /// Float32 rounding alone comes to 2e-5 at 1,100 tokens.
 const VALUE: f64 = 1e-4;
@@ -81,18 +85,37 @@ fn check_causal(name: &str) {
 }
 
 #[test]
-fn grouped_query_attention_untied_stored_as_f16() {
-    check_causal(CAUSAL[0]);
+fn every_language_model() {
+    CAUSAL.into_iter().for_each(check_causal);
+}
+
+#[derive(Deserialize)]
+struct Ropes {
+    cases: Vec<RopeCase>,
+}
+
+/// A `config.json` and the rotary embedding that transformers makes of it.
+#[derive(Deserialize)]
+struct RopeCase {
+    config: Value,
+    frequencies: Vec<f64>,
+    scale: f64,
 }
 
 #[test]
-fn multi_head_attention_tied() {
-    check_causal(CAUSAL[1]);
-}
-
-#[test]
-fn heads_wider_than_the_hidden_state_stored_as_bf16_shards() {
-    check_causal(CAUSAL[2]);
+fn scaled_rotary_embeddings() {
+    let ropes: Ropes = read(&fixtures().join("rope.json"));
+    for RopeCase { config, frequencies, scale } in ropes.cases {
+        let bytes = config.to_string().into_bytes();
+        let ours = ModelConfig::from_hf_json(Path::new("rope.json"), &bytes).unwrap().rotary();
+        let Rotary { frequencies: found, scale: found_scale } = ours;
+        assert_eq!(found.len(), frequencies.len(), "{config}");
+        for (i, (found, wanted)) in found.iter().zip(&frequencies).enumerate() {
+            let error = (found / wanted - 1.0).abs();
+            assert!(error < 1e-12, "{config}: frequency {i} is {found}, expected {wanted}");
+        }
+        assert!((found_scale - scale).abs() < 1e-12, "{config}: scale is {found_scale}, expected {scale}");
+    }
 }
 
 #[test]

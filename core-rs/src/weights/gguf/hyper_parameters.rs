@@ -70,7 +70,13 @@ impl Parameters<'_> {
         }
     }
 
-    fn rope_scaling(&self, frequencies: Option<&Entry>, context: usize) -> Result<RopeScaling> {
+    fn rope_scaling(
+        &self,
+        frequencies: Option<&Entry>,
+        context: usize,
+        theta: f64,
+        head_dim: usize,
+    ) -> Result<RopeScaling> {
         let kind = self.metadata.text(&self.key("rope.scaling.type"))?.unwrap_or("none");
         let factor = self.number("rope.scaling.factor")?;
         if let Some(scale) = self.number("rope.scaling.attn_factor")?.filter(|scale| *scale != 1.0) {
@@ -102,7 +108,8 @@ impl Parameters<'_> {
         if scaling != RopeScaling::Default {
             return Err(format!("{ROPE_FREQUENCIES} and {} both scale", self.key("rope.scaling.type")));
         }
-        Ok(RopeScaling::Divisors(divisors.into_iter().map(f64::from).collect()))
+        let divisors = divisors.into_iter().map(f64::from).collect();
+        Ok(RopeScaling::from_divisors(divisors, theta, head_dim))
     }
 }
 
@@ -144,6 +151,7 @@ pub(super) fn read(
     }
     let epsilon = "attention.layer_norm_rms_epsilon";
     let max_position = parameters.need("context_length")?;
+    let rope_theta = parameters.number("rope.freq_base")?.unwrap_or(10_000.0);
     Ok(ModelConfig {
         family,
         vocab_size,
@@ -154,8 +162,8 @@ pub(super) fn read(
         num_kv_heads: parameters.size("attention.head_count_kv")?.unwrap_or(num_heads),
         head_dim,
         max_position,
-        rope_theta: parameters.number("rope.freq_base")?.unwrap_or(10_000.0),
-        rope_scaling: parameters.rope_scaling(frequencies, max_position)?,
+        rope_theta,
+        rope_scaling: parameters.rope_scaling(frequencies, max_position, rope_theta, head_dim)?,
         rms_norm_eps: parameters
             .number(epsilon)?
             .ok_or_else(|| format!("{} is missing, expected a number", parameters.key(epsilon)))?,
