@@ -1,10 +1,11 @@
 //! Text to token ids and back: a byte-pair encoding read from a Hugging Face `tokenizer.json`.
 
-use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokenizers::models::ModelWrapper;
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
 
 use crate::{Error, Result};
 
@@ -49,10 +50,39 @@ impl Tokenizer {
     }
 
     /// [`Tokenizer::from_json`] on parsed JSON.
-    pub(crate) fn from_value(value: Value) -> Result<Self> {
-        let vocabulary = Vocabulary::check(&value).map_err(Error::Input)?;
-        let mut tokenizer: tokenizers::Tokenizer = guarded("be read", || serde_json::from_value(value))?;
-        for (content, id) in &vocabulary.added {
+    fn from_value(mut settings: Value) -> Result<Self> {
+        check_settings(&settings).map_err(Error::Input)?;
+        let (vocab, merges) = take_tables(&mut settings).map_err(Error::Input)?;
+        Self::build(settings, vocab, merges)
+    }
+
+    /// Builds a tokenizer from its vocabulary and merges and from the JSON of all else, in which they are empty.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_json`].
+    pub(crate) fn build(mut settings: Value, vocab: Vocab, merges: Merges) -> Result<Self> {
+        check_merges(&vocab, &merges).map_err(Error::Input)?;
+        let added = added_tokens(settings.get("added_tokens")).map_err(Error::Input)?;
+        let size = size(&vocab, &added).map_err(Error::Input)?;
+        let absent_bytes = absent_bytes(&settings, &vocab);
+        let tokens = settings["added_tokens"].take();
+        settings["added_tokens"] = json!([]);
+        // Reading tables from JSON takes several times as long as handing them over.
+        let tokenizer = guarded("be read", || -> tokenizers::Result<_> {
+            let mut tokenizer: tokenizers::Tokenizer = serde_json::from_value(settings)?;
+            let ModelWrapper::BPE(model) = tokenizer.get_model() else {
+                return Err("Its model is not BPE".into());
+            };
+            let model = with_tables(model, vocab, merges)?;
+            tokenizer.with_model(model);
+            if !tokens.is_null() {
+                tokenizer.add_tokens(serde_json::from_value::<Vec<tokenizers::AddedToken>>(tokens)?)?;
+            }
+            tokenizer.with_truncation(None)?;
+            tokenizer.with_padding(None);
+            Ok(tokenizer)
+        })?;
+        for (content, id) in &added {
             let given = tokenizer.token_to_id(content);
             if given != Some(*id) {
                 return Err(Error::Input(format!(
@@ -60,17 +90,7 @@ impl Tokenizer {
                 )));
             }
         }
-        tokenizer
-            .with_truncation(None)
-            .map_err(|error| Error::Input(format!("The tokenizer's truncation cannot be read: {error}")))?;
-        tokenizer.with_padding(None);
-        Ok(Self {
-            inner: Arc::new(Inner {
-                tokenizer,
-                vocab_size: vocabulary.size,
-                absent_bytes: vocabulary.absent_bytes,
-            }),
-        })
+        Ok(Self { inner: Arc::new(Inner { tokenizer, vocab_size: size, absent_bytes }) })
     }
 
     /// Token ids of `text`. Special tokens written in the text are recognised; none are added.
@@ -139,65 +159,112 @@ fn guarded<T, E: std::fmt::Display>(
     }
 }
 
-/// What must be known of a tokenizer's JSON before the `tokenizers` crate may build it: it trusts merges to fit the
-/// vocabulary, and only logs an added token that got another id than the file says.
-struct Vocabulary {
-    added: Vec<(String, u32)>,
-    size: usize,
-    absent_bytes: Vec<u8>,
+/// A model with other tables.
+fn with_tables(model: &BPE, vocab: Vocab, merges: Merges) -> tokenizers::Result<BPE> {
+    let mut builder = BPE::builder()
+        .vocab_and_merges(vocab, merges)
+        .fuse_unk(model.fuse_unk)
+        .byte_fallback(model.byte_fallback)
+        .ignore_merges(model.ignore_merges);
+    if let Some(token) = &model.unk_token {
+        builder = builder.unk_token(token.clone());
+    }
+    if let Some(rate) = model.dropout {
+        builder = builder.dropout(rate);
+    }
+    builder.build()
 }
 
-impl Vocabulary {
-    fn check(value: &Value) -> std::result::Result<Self, String> {
-        let model = value.get("model").and_then(Value::as_object).ok_or("The tokenizer has no \"model\"")?;
-        let kind = model.get("type").and_then(Value::as_str).unwrap_or("");
-        if kind != "BPE" {
-            return Err(format!("Tokenizer model \"{kind}\" is not supported, expected \"BPE\""));
-        }
-        if let Some(dropout) = model.get("dropout").filter(|dropout| !dropout.is_null())
-            && dropout.as_f64() != Some(0.0)
-        {
-            return Err(format!("Tokenizer has BPE dropout \"{dropout}\", expected none"));
-        }
-        for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
-            if let Some(affix) = model.get(key).and_then(Value::as_str).filter(|affix| !affix.is_empty()) {
-                return Err(format!("Tokenizer has {key} \"{affix}\", expected none"));
-            }
-        }
-        let vocab =
-            model.get("vocab").and_then(Value::as_object).ok_or("The tokenizer's model has no \"vocab\"")?;
-        let mut ids = HashSet::with_capacity(vocab.len());
-        for (token, id) in vocab {
-            let id = token_id(id).map_err(|found| format!("Token \"{token}\" has id \"{found}\""))?;
-            if !ids.insert(id) {
-                return Err(format!("Token \"{token}\" has id {id}, which another token has too"));
-            }
-        }
-        check_merges(model.get("merges"), vocab)?;
-        for part in ["normalizer", "decoder"] {
-            let growth = value.get(part).map_or(1, growth);
-            if growth > MAX_GROWTH {
-                return Err(format!(
-                    "The replacements of the tokenizer's {part} can make a text \"{growth}\" times longer, expected at \
-                     most {MAX_GROWTH}"
-                ));
-            }
-        }
-        let added = added_tokens(value.get("added_tokens"))?;
-        ids.extend(added.iter().map(|(_, id)| *id));
-        let size = ids.iter().max().map_or(0, |id| *id as usize + 1);
-        let has_unknown = model.get("unk_token").is_some_and(|token| !token.is_null());
-        let byte_level = value.get("pre_tokenizer").is_some_and(is_byte_level);
-        let absent_bytes = if byte_level && !has_unknown {
-            byte_letters()
-                .filter(|(_, letter)| !vocab.contains_key(letter.encode_utf8(&mut [0; 4]) as &str))
-                .map(|(byte, _)| byte)
-                .collect()
-        } else {
-            Vec::new()
-        };
-        Ok(Self { added, size, absent_bytes })
+/// Refuses what the `tokenizers` crate accepts and this one does not.
+fn check_settings(settings: &Value) -> std::result::Result<(), String> {
+    let model = settings.get("model").and_then(Value::as_object).ok_or("The tokenizer has no \"model\"")?;
+    let kind = model.get("type").and_then(Value::as_str).unwrap_or("");
+    if kind != "BPE" {
+        return Err(format!("Tokenizer model \"{kind}\" is not supported, expected \"BPE\""));
     }
+    if let Some(dropout) = model.get("dropout").filter(|dropout| !dropout.is_null())
+        && dropout.as_f64() != Some(0.0)
+    {
+        return Err(format!("Tokenizer has BPE dropout \"{dropout}\", expected none"));
+    }
+    for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
+        if let Some(affix) = model.get(key).and_then(Value::as_str).filter(|affix| !affix.is_empty()) {
+            return Err(format!("Tokenizer has {key} \"{affix}\", expected none"));
+        }
+    }
+    for part in ["normalizer", "decoder"] {
+        let growth = settings.get(part).map_or(1, growth);
+        if growth > MAX_GROWTH {
+            return Err(format!(
+                "The replacements of the tokenizer's {part} can make a text \"{growth}\" times longer, expected at \
+                 most {MAX_GROWTH}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Takes the vocabulary and the merges out of a tokenizer's JSON.
+fn take_tables(settings: &mut Value) -> std::result::Result<(Vocab, Merges), String> {
+    let model = &mut settings["model"];
+    let Some(Value::Object(vocab)) = model.get_mut("vocab").map(|vocab| std::mem::replace(vocab, json!({})))
+    else {
+        return Err("The tokenizer's model has no \"vocab\"".into());
+    };
+    let vocab = vocab.into_iter().map(|(token, id)| {
+        let id = token_id(&id).map_err(|found| format!("Token \"{token}\" has id \"{found}\""))?;
+        Ok((token, id))
+    });
+    let vocab = vocab.collect::<std::result::Result<Vocab, String>>()?;
+    let Some(Value::Array(merges)) =
+        model.get_mut("merges").map(|merges| std::mem::replace(merges, json!([])))
+    else {
+        return Err("The tokenizer's model has no \"merges\"".into());
+    };
+    let merges = merges.into_iter().enumerate().map(|(rank, merge)| {
+        let pair = match &merge {
+            Value::String(text) => merge_of(text),
+            Value::Array(items) => match items.as_slice() {
+                [Value::String(left), Value::String(right)] => Some((left.clone(), right.clone())),
+                _ => None,
+            },
+            _ => None,
+        };
+        pair.ok_or_else(|| format!("Merge {rank} is {merge}, expected a pair of tokens"))
+    });
+    Ok((vocab, merges.collect::<std::result::Result<_, _>>()?))
+}
+
+/// The two tokens of a merge that is written with a space between them.
+pub(crate) fn merge_of(text: &str) -> Option<(String, String)> {
+    let (left, right) = text.split_once(' ').filter(|(_, right)| !right.contains(' '))?;
+    Some((left.to_owned(), right.to_owned()))
+}
+
+/// The largest id plus one, where every token has an id of its own.
+fn size(vocab: &Vocab, added: &[(String, u32)]) -> std::result::Result<usize, String> {
+    let largest = vocab.values().copied().chain(added.iter().map(|(_, id)| *id)).max();
+    let size = largest.map_or(0, |id| id as usize + 1);
+    let mut taken = vec![false; size];
+    for (token, &id) in vocab {
+        if std::mem::replace(&mut taken[id as usize], true) {
+            return Err(format!("Token \"{token}\" has id {id}, which another token has too"));
+        }
+    }
+    Ok(size)
+}
+
+/// Bytes that no token of a byte-level vocabulary stands for.
+fn absent_bytes(settings: &Value, vocab: &Vocab) -> Vec<u8> {
+    let has_unknown = settings["model"].get("unk_token").is_some_and(|token| !token.is_null());
+    let byte_level = settings.get("pre_tokenizer").is_some_and(is_byte_level);
+    if !byte_level || has_unknown {
+        return Vec::new();
+    }
+    byte_letters()
+        .filter(|(_, letter)| !vocab.contains_key(letter.encode_utf8(&mut [0; 4]) as &str))
+        .map(|(byte, _)| byte)
+        .collect()
 }
 
 /// How many times longer a normalizer or decoder can make a text by replacing parts of it.
@@ -225,29 +292,18 @@ fn token_id(id: &Value) -> std::result::Result<u32, String> {
     }
 }
 
-fn check_merges(
-    merges: Option<&Value>,
-    vocab: &serde_json::Map<String, Value>,
-) -> std::result::Result<(), String> {
-    let merges = merges.and_then(Value::as_array).ok_or("The tokenizer's model has no \"merges\"")?;
+/// The `tokenizers` crate trusts merges to fit the vocabulary, or panics.
+fn check_merges(vocab: &Vocab, merges: &Merges) -> std::result::Result<(), String> {
     let mut merged = String::new();
-    for (rank, merge) in merges.iter().enumerate() {
-        let pair = match merge {
-            Value::String(text) => text.split_once(' '),
-            Value::Array(items) => match items.as_slice() {
-                [Value::String(left), Value::String(right)] => Some((left.as_str(), right.as_str())),
-                _ => None,
-            },
-            _ => None,
-        };
-        let (left, right) =
-            pair.ok_or_else(|| format!("Merge {rank} is {merge}, expected a pair of tokens"))?;
+    for (rank, (left, right)) in merges.iter().enumerate() {
         merged.clear();
         merged.push_str(left);
         merged.push_str(right);
         for token in [left, right, &merged] {
             if !vocab.contains_key(token) {
-                return Err(format!("Merge {rank} is {merge}, but \"{token}\" is not in the vocabulary"));
+                return Err(format!(
+                    "Merge {rank} is \"{left}\" and \"{right}\", but \"{token}\" is not in the vocabulary"
+                ));
             }
         }
     }

@@ -37,8 +37,11 @@ pub(super) fn load<T: Send>(path: &Path, read: &Read<T>) -> crate::Result<Checkp
         let tensor = StoredTensor { file: path, name: name.clone(), shape, encoding, bytes, order };
         stored.insert(name, tensor);
     }
-    let tensors = layout::read_all(path, &config, &stored, read)?;
-    let text = vocabulary::text_assets(&metadata, &special).map_err(fail)?;
+    let (tensors, text) = rayon::join(
+        || layout::read_all(path, &config, &stored, read),
+        || vocabulary::text_assets(&metadata, &special),
+    );
+    let (tensors, text) = (tensors?, text.map_err(fail)?);
     check_tokenizer(path, &config, &text)?;
     Ok(Checkpoint { config, tensors, text })
 }

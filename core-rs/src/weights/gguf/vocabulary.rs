@@ -7,11 +7,12 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use tokenizers::models::bpe::Vocab;
 
 use self::pre_tokenizer::{Cutting, byte_level};
 use super::container::{Metadata, Result};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, merge_of};
 use crate::weights::TextAssets;
 
 const TOKENS: &str = "tokenizer.ggml.tokens";
@@ -109,17 +110,17 @@ pub(super) fn text_assets(metadata: &Metadata, ids: &SpecialIds) -> Result<TextA
 
 /// The tokens by text, and those that are found whole in any text.
 struct Tokens {
-    vocab: Map<String, Value>,
+    vocab: Vocab,
     added: Vec<Value>,
 }
 
 impl Tokens {
     /// `types` must be as long as `tokens`.
     fn read(tokens: &[&str], types: &[i64]) -> Result<Self> {
-        let mut vocab = Map::with_capacity(tokens.len());
+        let mut vocab = Vocab::with_capacity(tokens.len());
         let mut added = Vec::new();
-        for (id, (token, kind)) in tokens.iter().zip(types).enumerate() {
-            if vocab.insert((*token).to_owned(), json!(id)).is_some() {
+        for (id, (token, kind)) in (0_u32..).zip(tokens.iter().zip(types)) {
+            if vocab.insert((*token).to_owned(), id).is_some() {
                 return Err(format!("Token \"{token}\" is in {TOKENS} twice, the second time with id {id}"));
             }
             let special = match *kind {
@@ -153,15 +154,11 @@ fn byte_level_bpe(metadata: &Metadata, ids: &SpecialIds, tokens: &[&str]) -> Res
     let cutting = Cutting::named(metadata.text("tokenizer.ggml.pre")?.unwrap_or("default"))?;
     let Tokens { vocab, added } = Tokens::read(tokens, token_types(metadata, tokens)?)?;
     let merges = metadata.texts(MERGES)?.ok_or_else(|| format!("{MERGES} is missing"))?;
-    let merges: Vec<Value> = merges
+    let merges = merges
         .iter()
-        .map(|merge| {
-            let pair = merge.split_once(' ').filter(|(_, right)| !right.contains(' '));
-            let (left, right) = pair.ok_or_else(|| format!("Merge \"{merge}\" is not two tokens"))?;
-            Ok(json!([left, right]))
-        })
+        .map(|merge| merge_of(merge).ok_or_else(|| format!("Merge \"{merge}\" is not two tokens")))
         .collect::<Result<_>>()?;
-    let value = json!({
+    let settings = json!({
         "version": "1.0",
         "truncation": null,
         "padding": null,
@@ -172,9 +169,9 @@ fn byte_level_bpe(metadata: &Metadata, ids: &SpecialIds, tokens: &[&str]) -> Res
         "decoder": byte_level(true),
         "model": { "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
-            "ignore_merges": cutting.whole_words_first, "vocab": vocab, "merges": merges },
+            "ignore_merges": cutting.whole_words_first, "vocab": {}, "merges": [] },
     });
-    Tokenizer::from_value(value).map_err(|error| error.to_string())
+    Tokenizer::build(settings, vocab, merges).map_err(|error| error.to_string())
 }
 
 /// The template that adds the special tokens which the file wants around every text, for programs that ask for them.

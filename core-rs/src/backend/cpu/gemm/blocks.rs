@@ -29,9 +29,29 @@ pub(super) enum Factors {
 }
 
 impl Factors {
-    fn from_panels(half: bool, panels: &[Vec<f32>]) -> Self {
-        let all = panels.iter().flatten().copied();
-        if half { Factors::Half(all.map(f16::from_f32).collect()) } else { Factors::Full(all.collect()) }
+    fn from_f32(half: bool, factors: &[f32]) -> Self {
+        match half {
+            true => {
+                let mut halves = vec![f16::ZERO; factors.len()];
+                halves.convert_from_f32_slice(factors);
+                Factors::Half(halves)
+            }
+            false => Factors::Full(factors.to_vec()),
+        }
+    }
+
+    /// Those of all panels, in order.
+    fn concat(panels: Vec<Self>) -> Self {
+        let mut panels = panels.into_iter();
+        let mut all = panels.next().unwrap_or(Factors::None);
+        for panel in panels {
+            match (&mut all, panel) {
+                (Factors::Half(all), Factors::Half(panel)) => all.extend_from_slice(&panel),
+                (Factors::Full(all), Factors::Full(panel)) => all.extend_from_slice(&panel),
+                _ => {}
+            }
+        }
+        all
     }
 
     /// Those of a panel's columns, from element `at`.
@@ -60,13 +80,6 @@ pub struct Blocks {
     pub(super) minimums: Factors,
 }
 
-/// One panel on its way.
-struct PanelParts {
-    integers: Vec<u8>,
-    scales: Vec<f32>,
-    minimums: Vec<f32>,
-}
-
 impl Blocks {
     /// The transpose of a quantised matrix, or `None` for one that is not quantised.
     ///
@@ -75,34 +88,24 @@ impl Blocks {
     pub fn transposed(weight: &StoredTensor) -> Result<Option<Self>> {
         let Some(runs) = weight.encoding.runs() else { return Ok(None) };
         let [n, k] = weight.shape[..] else { return Ok(None) };
-        let panels: Vec<PanelParts> = (0..n.div_ceil(PANEL))
-            .into_par_iter()
-            .map(|panel| take_panel(weight, &runs, k, panel * PANEL..((panel + 1) * PANEL).min(n)))
+        let mut integers = vec![0; n.div_ceil(PANEL) * (k / runs.len) * (PANEL / LANES) * run_bytes(&runs)];
+        let panel_bytes = integers.len() / n.div_ceil(PANEL);
+        let factors: Vec<[Factors; 2]> = integers
+            .par_chunks_exact_mut(panel_bytes)
+            .enumerate()
+            .map(|(panel, integers)| {
+                let columns = panel * PANEL..((panel + 1) * PANEL).min(n);
+                take_panel(weight, &runs, k, columns, integers)
+            })
             .collect::<Result<_>>()?;
-        let mut integers = Vec::with_capacity(panels.iter().map(|p| p.integers.len()).sum());
-        let (mut scales, mut minimums) = (Vec::new(), Vec::new());
-        for p in panels {
-            integers.extend_from_slice(&p.integers);
-            scales.push(p.scales);
-            minimums.push(p.minimums);
-        }
-        Ok(Some(Self {
-            k,
-            n,
-            run: runs.len,
-            nibbles: runs.nibbles,
-            integers,
-            scales: Factors::from_panels(runs.half, &scales),
-            minimums: match runs.minimums {
-                true => Factors::from_panels(runs.half, &minimums),
-                false => Factors::None,
-            },
-        }))
+        let (scales, minimums) = factors.into_iter().map(|[scales, minimums]| (scales, minimums)).unzip();
+        let (scales, minimums) = (Factors::concat(scales), Factors::concat(minimums));
+        Ok(Some(Self { k, n, run: runs.len, nibbles: runs.nibbles, integers, scales, minimums }))
     }
 
     /// Bytes of a run of one half panel's integers.
     pub(super) fn run_bytes(&self) -> usize {
-        run_bytes(self.run, self.nibbles)
+        self.run * LANES / if self.nibbles { 2 } else { 1 }
     }
 
     /// Expands rows p0 … p0 + terms, both multiples of the run, of a panel to `[terms / GROUP][PANEL][GROUP]`.
@@ -144,8 +147,8 @@ impl Blocks {
     }
 }
 
-fn run_bytes(run: usize, nibbles: bool) -> usize {
-    run * LANES / if nibbles { 2 } else { 1 }
+fn run_bytes(runs: &Runs) -> usize {
+    runs.len * LANES / if runs.nibbles { 2 } else { 1 }
 }
 
 /// Byte and shift of weight i of a run in one lane.
@@ -155,45 +158,55 @@ fn place(i: usize, lane: usize, nibbles: bool) -> (usize, usize) {
     (vector * VECTOR + lane * QUAD + byte, shift)
 }
 
-/// Takes the columns of one panel apart.
+/// Takes the columns of one panel apart: integers to `out`, scales and minimums as the result.
 fn take_panel(
     weight: &StoredTensor,
     runs: &Runs,
     k: usize,
     columns: std::ops::Range<usize>,
-) -> Result<PanelParts> {
+    out: &mut [u8],
+) -> Result<[Factors; 2]> {
     let encoding = weight.encoding;
     let (block, block_bytes) = (encoding.block_len(), encoding.block_bytes());
-    let size = run_bytes(runs.len, runs.nibbles);
-    let mut parts = PanelParts {
-        integers: vec![0; k / runs.len * (PANEL / LANES) * size],
-        scales: vec![0.0; k / runs.len * PANEL],
-        minimums: vec![0.0; k / runs.len * PANEL],
-    };
+    let runs_a_block = block / runs.len;
+    let size = run_bytes(runs);
+    let mut factors = [0, 1].map(|_| vec![0.0; k / runs.len * PANEL]);
     let mut q = vec![0; block];
-    let (mut scales, mut minimums) = (vec![0.0; block / runs.len], vec![0.0; block / runs.len]);
+    let (mut scales, mut minimums) = (vec![0.0; runs_a_block], vec![0.0; runs_a_block]);
     for (lane, column) in columns.enumerate() {
         for (b, bytes) in weight.row(column).chunks_exact(block_bytes).enumerate() {
             encoding.take_apart(bytes, &mut q, &mut scales, &mut minimums);
             for (r, q) in q.chunks_exact(runs.len).enumerate() {
-                let run = b * (block / runs.len) + r;
-                for factor in [scales[r], minimums[r]] {
+                let run = b * runs_a_block + r;
+                for (factors, factor) in factors.iter_mut().zip([scales[r], minimums[r]]) {
                     if !factor.is_finite() {
                         return Err(weight.not_finite(factor, column * k + b * block));
                     }
+                    factors[run * PANEL + lane] = factor;
                 }
-                parts.scales[run * PANEL + lane] = scales[r];
-                parts.minimums[run * PANEL + lane] = minimums[r];
                 let half = run * (PANEL / LANES) + lane / LANES;
-                let integers = &mut parts.integers[half * size..][..size];
-                for (i, &q) in q.iter().enumerate() {
-                    let (place, shift) = place(i, lane % LANES, runs.nibbles);
-                    integers[place] |= (q as u8) << shift;
-                }
+                let words = &mut out[half * size + lane % LANES * QUAD..];
+                put_words(q, runs.nibbles, words);
             }
         }
     }
-    Ok(parts)
+    let [scales, minimums] = factors.map(|factors| Factors::from_f32(runs.half, &factors));
+    Ok([scales, if runs.minimums { minimums } else { Factors::None }])
+}
+
+/// Writes a run of one lane as words, [`VECTOR`] bytes apart.
+fn put_words(q: &[i8], nibbles: bool, out: &mut [u8]) {
+    let word = |quad: &[i8]| u32::from_le_bytes(std::array::from_fn(|i| quad[i] as u8));
+    if nibbles {
+        for (v, quads) in q.chunks_exact(2 * QUAD).enumerate() {
+            let both = word(quads) | word(&quads[QUAD..]) << 4;
+            out[v * VECTOR..][..QUAD].copy_from_slice(&both.to_le_bytes());
+        }
+    } else {
+        for (v, quad) in q.chunks_exact(QUAD).enumerate() {
+            out[v * VECTOR..][..QUAD].copy_from_slice(&word(quad).to_le_bytes());
+        }
+    }
 }
 
 simd_fn! {

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
+use tokenizers::models::bpe::Merges;
 
 use super::{Result, SpecialIds, TOKENS, Tokens, post_processor, token_type, token_types};
 use crate::tokenizer::Tokenizer;
@@ -54,7 +55,7 @@ pub(super) fn tokenizer(metadata: &Metadata, ids: &SpecialIds, tokens: &[&str]) 
         normalizers.insert(0, json!({ "type": "Prepend", "prepend": SPACE }));
         decoders.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
     }
-    let value = json!({
+    let settings = json!({
         "version": "1.0",
         "truncation": null,
         "padding": null,
@@ -65,14 +66,14 @@ pub(super) fn tokenizer(metadata: &Metadata, ids: &SpecialIds, tokens: &[&str]) 
         "decoder": { "type": "Sequence", "decoders": decoders },
         "model": { "type": "BPE", "dropout": null, "unk_token": unknown, "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": true, "byte_fallback": true, "ignore_merges": false,
-            "vocab": vocab, "merges": merges },
+            "vocab": {}, "merges": [] },
     });
-    Tokenizer::from_value(value).map_err(|error| error.to_string())
+    Tokenizer::build(settings, vocab, merges).map_err(|error| error.to_string())
 }
 
 /// Every pair of pieces that forms a piece, best score first. Pairs of one score are ordered as transformers'
 /// converter has them: the longer left part first, then the longer right part.
-fn merges(tokens: &[&str], types: &[i64], scores: &[f32]) -> Result<Vec<Value>> {
+fn merges(tokens: &[&str], types: &[i64], scores: &[f32]) -> Result<Merges> {
     let mergeable = |kind: i64| matches!(kind, token_type::NORMAL | token_type::UNUSED | token_type::BYTE);
     let pieces: HashMap<&str, f32> = (tokens.iter().zip(types).zip(scores))
         .filter(|((_, kind), _)| mergeable(**kind))
@@ -104,5 +105,5 @@ fn merges(tokens: &[&str], types: &[i64], scores: &[f32]) -> Result<Vec<Value>> 
         let lengths = |left: &str, right: &str| (left.chars().count(), right.chars().count());
         other.total_cmp(score).then_with(|| lengths(other_left, other_right).cmp(&lengths(left, right)))
     });
-    Ok(merges.into_iter().map(|(_, left, right)| json!([left, right])).collect())
+    Ok(merges.into_iter().map(|(_, left, right)| (left.to_owned(), right.to_owned())).collect())
 }
