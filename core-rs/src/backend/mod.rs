@@ -55,12 +55,29 @@ pub enum Precision {
     Bf16,
 }
 
-impl Precision {
+/// What matrix products read where there are forward passes alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InferencePrecision {
+    /// As a trained model's.
+    Trained(Precision),
+    /// Integers of 8 bits, or as few as the model's file has, with scales for runs of them. Activations are rounded to
+    /// 8 bits run by run. The embedding, norms, softmaxes and the residual stream stay f32.
+    Int8,
+}
+
+impl From<Precision> for InferencePrecision {
+    fn from(precision: Precision) -> Self {
+        InferencePrecision::Trained(precision)
+    }
+}
+
+impl InferencePrecision {
     /// Lower-case name.
     pub fn name(self) -> &'static str {
         match self {
-            Precision::F32 => "f32",
-            Precision::Bf16 => "bf16",
+            InferencePrecision::Trained(Precision::F32) => "f32",
+            InferencePrecision::Trained(Precision::Bf16) => "bf16",
+            InferencePrecision::Int8 => "int8",
         }
     }
 }

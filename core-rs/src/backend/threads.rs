@@ -1,7 +1,7 @@
 //! The pool that CPU kernels run in.
 
-use super::Precision;
 use super::cpu::isa::Isa;
+use super::{InferencePrecision, Precision};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::{Arc, RwLock};
 
@@ -39,13 +39,16 @@ pub fn count() -> usize {
 }
 
 /// The device in words, for example "cpu (2 threads, avx512)", and what it multiplies unless that is f32.
-pub fn describe(precision: Precision) -> String {
+pub fn describe(precision: InferencePrecision) -> String {
     let threads = count();
-    let precision = match precision {
-        Precision::F32 => "",
-        Precision::Bf16 if Isa::multiplies_bf16() => ", bf16",
-        Precision::Bf16 => ", bf16 without instructions for it",
+    let (name, instructions) = match precision {
+        InferencePrecision::Trained(Precision::F32) => (String::new(), true),
+        InferencePrecision::Trained(Precision::Bf16) => {
+            (format!(", {}", precision.name()), Isa::multiplies_bf16())
+        }
+        InferencePrecision::Int8 => (format!(", {}", precision.name()), Isa::multiplies_int8()),
     };
+    let without = if instructions { "" } else { " without instructions for it" };
     let (plural, isa) = (if threads == 1 { "" } else { "s" }, Isa::current().name());
-    format!("cpu ({threads} thread{plural}, {isa}{precision})")
+    format!("cpu ({threads} thread{plural}, {isa}{name}{without})")
 }

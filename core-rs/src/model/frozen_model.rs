@@ -5,7 +5,7 @@ use super::language_model::{LanguageModel, generate_all, logprobs};
 use super::params::{Params, Spec};
 use crate::Result;
 use crate::backend::cpu::{Cpu, pool};
-use crate::backend::{Precision, threads};
+use crate::backend::{InferencePrecision, Precision, threads};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
@@ -15,30 +15,36 @@ use half::bf16;
 use std::path::Path;
 
 enum Weights {
+    /// Also 8-bit integers, whose sums and activations are f32.
     F32(Frozen<Cpu<f32>>),
     Bf16(Frozen<Cpu<f32, bf16>>),
 }
 
-/// A model that cannot be trained. Quantised weights stay quantised and are expanded in the processor's cache; results
-/// have the bits of the same file opened for training.
+/// A model that cannot be trained. Quantised weights stay quantised. At the precisions of training they are expanded in
+/// the processor's cache, and results have the bits of the same file opened for training.
 pub struct FrozenModel {
     config: ModelConfig,
     text: TextAssets,
+    precision: InferencePrecision,
     weights: Weights,
 }
 
 impl FrozenModel {
     /// Opens what [`super::Model::load`] opens.
-    pub fn load(path: &Path, precision: Precision) -> Result<Self> {
-        threads::install(|| match precision {
-            Precision::F32 => {
-                let (config, text, weights) = Frozen::load(&Cpu::new(), path)?;
-                Ok(Self { config, text, weights: Weights::F32(weights) })
-            }
-            Precision::Bf16 => {
-                let (config, text, weights) = Frozen::load(&Cpu::new(), path)?;
-                Ok(Self { config, text, weights: Weights::Bf16(weights) })
-            }
+    pub fn load(path: &Path, precision: impl Into<InferencePrecision>) -> Result<Self> {
+        let precision = precision.into();
+        threads::install(|| {
+            let (config, text, weights) = match arithmetic(precision) {
+                Arithmetic::F32(backend) => {
+                    let (config, text, weights) = Frozen::load(&backend, path)?;
+                    (config, text, Weights::F32(weights))
+                }
+                Arithmetic::Bf16(backend) => {
+                    let (config, text, weights) = Frozen::load(&backend, path)?;
+                    (config, text, Weights::Bf16(weights))
+                }
+            };
+            Ok(Self { config, text, precision, weights })
         })
     }
 
@@ -47,17 +53,31 @@ impl FrozenModel {
         config: ModelConfig,
         weights: &Params<pool::Buffer<f32>>,
         text: TextAssets,
-        precision: Precision,
+        precision: InferencePrecision,
     ) -> Self {
-        let weights = match precision {
-            Precision::F32 => Weights::F32(Frozen::copy(&Cpu::new(), &config, weights)),
-            Precision::Bf16 => Weights::Bf16(Frozen::copy(&Cpu::new(), &config, weights)),
+        let weights = match arithmetic(precision) {
+            Arithmetic::F32(backend) => Weights::F32(Frozen::copy(&backend, &config, weights)),
+            Arithmetic::Bf16(backend) => Weights::Bf16(Frozen::copy(&backend, &config, weights)),
         };
-        Self { config, text, weights }
+        Self { config, text, precision, weights }
     }
 }
 
-/// Runs an expression on the weights of either precision and their backend.
+/// How weights are laid out at a precision.
+enum Arithmetic {
+    F32(Cpu<f32>),
+    Bf16(Cpu<f32, bf16>),
+}
+
+fn arithmetic(precision: InferencePrecision) -> Arithmetic {
+    match precision {
+        InferencePrecision::Trained(Precision::F32) => Arithmetic::F32(Cpu::new()),
+        InferencePrecision::Trained(Precision::Bf16) => Arithmetic::Bf16(Cpu::new()),
+        InferencePrecision::Int8 => Arithmetic::F32(Cpu::with_integers()),
+    }
+}
+
+/// Runs an expression on the weights of either arithmetic and their backend.
 macro_rules! with_weights {
     ($model:expr, |$weights:ident, $backend:ident| $work:expr) => {
         match &$model.weights {
@@ -78,11 +98,8 @@ impl LanguageModel for FrozenModel {
         &self.config
     }
 
-    fn precision(&self) -> Precision {
-        match self.weights {
-            Weights::F32(_) => Precision::F32,
-            Weights::Bf16(_) => Precision::Bf16,
-        }
+    fn precision(&self) -> InferencePrecision {
+        self.precision
     }
 
     fn text(&self) -> &TextAssets {

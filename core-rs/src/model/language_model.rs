@@ -2,7 +2,7 @@
 
 use super::reader::{ForwardOptions, Keep, Reader};
 use crate::Result;
-use crate::backend::{Backend, Precision, threads};
+use crate::backend::{Backend, InferencePrecision, threads};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
@@ -14,7 +14,7 @@ pub trait LanguageModel: Send + Sync {
     /// Its shape.
     fn config(&self) -> &ModelConfig;
     /// What its products read.
-    fn precision(&self) -> Precision;
+    fn precision(&self) -> InferencePrecision;
     /// Its tokenizer and template.
     fn text(&self) -> &TextAssets;
     /// Elements of all tensors.

@@ -11,9 +11,9 @@ pub mod layer;
 pub mod params;
 pub mod reader;
 
-pub use crate::backend::Precision;
 use crate::backend::cpu::{Cpu, pool};
 use crate::backend::{AdamWStep, Backend, threads};
+pub use crate::backend::{InferencePrecision, Precision};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
@@ -259,10 +259,11 @@ impl Model {
         self.gradients = None;
     }
 
-    /// A copy of the weights as they are now, for forward passes alone.
-    pub fn snapshot(&self) -> FrozenModel {
+    /// A copy of the weights as they are now, for forward passes alone, at the model's own precision or another.
+    pub fn snapshot(&self, precision: Option<InferencePrecision>) -> FrozenModel {
+        let precision = precision.unwrap_or(self.precision.into());
         threads::install(|| {
-            FrozenModel::copy(self.config.clone(), &self.weights, self.text.clone(), self.precision)
+            FrozenModel::copy(self.config.clone(), &self.weights, self.text.clone(), precision)
         })
     }
 
@@ -327,8 +328,8 @@ impl LanguageModel for Model {
         &self.config
     }
 
-    fn precision(&self) -> Precision {
-        self.precision
+    fn precision(&self) -> InferencePrecision {
+        self.precision.into()
     }
 
     fn text(&self) -> &TextAssets {

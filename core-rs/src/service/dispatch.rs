@@ -8,7 +8,9 @@ use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{self, DrawKey, Event, Request};
-use crate::model::{AdamW, Coefficients, ForwardOptions, FrozenModel, LanguageModel, Model, Precision};
+use crate::model::{
+    AdamW, Coefficients, ForwardOptions, FrozenModel, InferencePrecision, LanguageModel, Model, Precision,
+};
 use crate::tokenizer::Tokenizer;
 use crate::weights::{Dtype, TextAssets};
 use crate::{Error, Result};
@@ -64,8 +66,8 @@ enum Operation {
     DiscardGradients { model: usize },
     /// Adds a score head of zeros unless there is one. Answers the info.
     AddScoreHead { model: usize },
-    /// Answers as `load`.
-    Snapshot { model: usize },
+    /// Answers as `load`. `precision` null takes the model's own.
+    Snapshot { model: usize, precision: Option<ProductPrecision> },
     /// Writes a Hugging Face directory.
     Save { model: usize, path: PathBuf, dtype: StoredType, optimizer: bool },
     /// Replaces weights and the optimizer's state.
@@ -119,14 +121,26 @@ impl From<StoredType> for Dtype {
 enum ProductPrecision {
     F32,
     Bf16,
+    Int8,
 }
 
-impl From<ProductPrecision> for Precision {
+impl From<ProductPrecision> for InferencePrecision {
     fn from(precision: ProductPrecision) -> Self {
         match precision {
-            ProductPrecision::F32 => Precision::F32,
-            ProductPrecision::Bf16 => Precision::Bf16,
+            ProductPrecision::F32 => Precision::F32.into(),
+            ProductPrecision::Bf16 => Precision::Bf16.into(),
+            ProductPrecision::Int8 => InferencePrecision::Int8,
         }
+    }
+}
+
+/// The precision of a model that is trained.
+fn trained(precision: ProductPrecision) -> Result<Precision> {
+    match precision.into() {
+        InferencePrecision::Trained(precision) => Ok(precision),
+        InferencePrecision::Int8 => Err(Error::Input(
+            "Precision \"int8\" is for inference alone, expected \"f32\" or \"bf16\"".into(),
+        )),
     }
 }
 
@@ -222,19 +236,19 @@ impl Running<'_> {
     fn plain(&self, operation: Operation) -> Result<Reply> {
         let body = match operation {
             Operation::Load { path, precision, frozen: true } => {
-                let model = FrozenModel::load(&path, precision.into())?;
+                let model = FrozenModel::load(&path, precision)?;
                 return self.open(AnyModel::Frozen(Box::new(model)));
             }
             Operation::Load { path, precision, frozen: false } => {
-                let model = Model::load(&path, precision.into())?;
+                let model = Model::load(&path, trained(precision)?)?;
                 return self.open(AnyModel::Trainable(Box::new(model)));
             }
             Operation::Init { config, tokenizer, chat_template, seed, precision } => {
-                let model = init(&config, tokenizer, chat_template, seed, precision.into())?;
+                let model = init(&config, tokenizer, chat_template, seed, trained(precision)?)?;
                 return self.open(AnyModel::Trainable(Box::new(model)));
             }
-            Operation::Snapshot { model } => {
-                let model = self.read_trainable(model, |m| Ok(m.snapshot()))?;
+            Operation::Snapshot { model, precision } => {
+                let model = self.read_trainable(model, |m| Ok(m.snapshot(precision.map(Into::into))))?;
                 return self.open(AnyModel::Frozen(Box::new(model)));
             }
             Operation::Encode { model, texts } => return self.encode(model, &texts),

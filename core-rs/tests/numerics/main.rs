@@ -6,6 +6,7 @@ mod determinism;
 mod fixture;
 mod forest;
 mod frozen;
+mod int8;
 mod sampler_trainer;
 mod scheduling;
 mod smollm2_parity;

@@ -48,6 +48,18 @@ impl Isa {
         })
     }
 
+    /// Whether products of 8-bit integers have an instruction (AVX-512 VNNI).
+    pub fn multiplies_int8() -> bool {
+        static INT8: OnceLock<bool> = OnceLock::new();
+        *INT8.get_or_init(|| {
+            #[cfg(target_arch = "x86_64")]
+            if Isa::current() == Isa::Avx512 && is_x86_feature_detected!("avx512vnni") {
+                return true;
+            }
+            false
+        })
+    }
+
     /// Lower-case name for messages.
     pub fn name(self) -> &'static str {
         match self {

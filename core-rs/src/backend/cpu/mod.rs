@@ -32,12 +32,21 @@ use stored::{Element, Stored};
 /// weights, are rounded to `A`. `Cpu<f32>` and `Cpu<f32, bf16>` do the work; `Cpu<f64>` runs the same code for gradient
 /// checks.
 #[derive(Debug)]
-pub struct Cpu<F, A = F>(PhantomData<(F, A)>);
+pub struct Cpu<F, A = F> {
+    /// Weights are packed as integers, and products with them round activations to 8 bits.
+    integers: bool,
+    types: PhantomData<(F, A)>,
+}
 
 impl<F, A> Cpu<F, A> {
     /// The processor.
     pub fn new() -> Self {
-        Self(PhantomData)
+        Self { integers: false, types: PhantomData }
+    }
+
+    /// The processor, for weights that are read as 8-bit integers; those of a quantised file have as few bits as it.
+    pub fn with_integers() -> Self {
+        Self { integers: true, types: PhantomData }
     }
 }
 
@@ -181,18 +190,16 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     }
 
     fn pack(&self, weight: &Buffer<F>, inputs: usize) -> Self::Packed {
-        let columns = View::columns(weight, inputs);
-        Weight::Panels(Packed::new_parallel(columns, inputs, weight.len() / inputs))
+        self.lay_out(weight, inputs)
     }
 
     fn pack_stored(&self, weight: &StoredTensor) -> Result<Self::Packed> {
         if let Some(blocks) = Blocks::transposed(weight)? {
-            return Ok(Weight::Blocks(blocks));
+            return Ok(if self.integers { Weight::Integers(blocks) } else { Weight::Blocks(blocks) });
         }
         let Tensor { shape, data } = weight.decode()?;
-        let (outputs, inputs) = (shape[0], shape[1]);
         let data: Vec<F> = data.into_iter().map(|x| F::from_f64(f64::from(x))).collect();
-        Ok(Weight::Panels(Packed::new_parallel(View::columns(&data, inputs), inputs, outputs)))
+        Ok(self.lay_out(&data, shape[1]))
     }
 
     fn add_bias(&self, bias: &Buffer<F>, y: &mut Buffer<A>) {
@@ -343,12 +350,26 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     }
 }
 
+impl<F: Real, A: Element<F>> Cpu<F, A> {
+    fn lay_out(&self, weight: &[F], inputs: usize) -> Weight<A::Linear> {
+        if self.integers
+            && let Some(blocks) = Blocks::rounded(weight, inputs)
+        {
+            return Weight::Integers(blocks);
+        }
+        let columns = View::columns(weight, inputs);
+        Weight::Panels(Packed::new_parallel(columns, inputs, weight.len() / inputs))
+    }
+}
+
 /// The transpose of a weight, laid out for products.
 pub enum Weight<P: Product> {
     /// Rounded to the operand's type.
     Panels(Packed<P>),
     /// As quantised as its file.
     Blocks(Blocks),
+    /// As integers, multiplied as such.
+    Integers(Blocks),
 }
 
 impl<P: Product> Weight<P> {
@@ -356,7 +377,7 @@ impl<P: Product> Weight<P> {
     fn column(&self, j: usize, out: &mut [P::Sum]) {
         match self {
             Weight::Panels(w) => w.column(j, out),
-            Weight::Blocks(w) => w.column(j, out),
+            Weight::Blocks(w) | Weight::Integers(w) => w.column(j, out),
         }
     }
 }
@@ -370,6 +391,7 @@ fn transposed<'a, F: Real, A: Element<F>>(
         Matrix::Plain(w) => (Right::Wide(View::columns(w, inputs)), w.len() / inputs),
         Matrix::Packed(Weight::Panels(w)) => (Right::Packed(w, 0), w.n),
         Matrix::Packed(Weight::Blocks(w)) => (Right::Blocks(w, 0), w.n),
+        Matrix::Packed(Weight::Integers(w)) => (Right::Integers(w, 0), w.n),
     }
 }
 

@@ -12,11 +12,11 @@ use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 /// Columns whose integers stand together: as many 32-bit words as a vector has.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 /// Neighbours in k in one word.
-const QUAD: usize = 4;
+pub(super) const QUAD: usize = 4;
 /// Bytes of a vector of words.
-const VECTOR: usize = LANES * QUAD;
+pub(super) const VECTOR: usize = LANES * QUAD;
 
 /// Scales or minimums: `[n / PANEL][k / run][PANEL]`.
 pub(super) enum Factors {
@@ -55,7 +55,7 @@ impl Factors {
     }
 
     /// Those of a panel's columns, from element `at`.
-    fn read(&self, at: usize, out: &mut [f32; PANEL]) {
+    pub(super) fn read(&self, at: usize, out: &mut [f32; PANEL]) {
         match self {
             Factors::Half(f) => f[at..at + PANEL].convert_to_f32_slice(out),
             Factors::Full(f) => out.copy_from_slice(&f[at..at + PANEL]),
@@ -195,7 +195,7 @@ fn take_panel(
 }
 
 /// Writes a run of one lane as words, [`VECTOR`] bytes apart.
-fn put_words(q: &[i8], nibbles: bool, out: &mut [u8]) {
+pub(super) fn put_words(q: &[i8], nibbles: bool, out: &mut [u8]) {
     let word = |quad: &[i8]| u32::from_le_bytes(std::array::from_fn(|i| quad[i] as u8));
     if nibbles {
         for (v, quads) in q.chunks_exact(2 * QUAD).enumerate() {

@@ -12,7 +12,7 @@ pub const FEW: usize = 8;
 /// The scales or minimums of a panel's columns, from element `at`.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn factors(from: &Factors, at: usize) -> [__m512; 2] {
+pub(super) fn factors(from: &Factors, at: usize) -> [__m512; 2] {
     // SAFETY: the slices have a panel's length, and AVX-512 F includes the conversion.
     unsafe {
         match from {

@@ -9,6 +9,9 @@
 mod blocks;
 #[cfg(target_arch = "x86_64")]
 mod blocks_x86;
+mod integers;
+#[cfg(target_arch = "x86_64")]
+mod integers_x86;
 pub mod kernel;
 mod packed;
 #[cfg(test)]
@@ -46,6 +49,8 @@ pub enum Right<'a, P: Product> {
     Packed(&'a Packed<P>, usize),
     /// Expanded as the product goes, from this column, a multiple of [`PANEL`].
     Blocks(&'a Blocks, usize),
+    /// As `Blocks`, multiplied as integers: the left-hand side is rounded to 8 bits.
+    Integers(&'a Blocks, usize),
 }
 
 impl<P: Product> Clone for Right<'_, P> {
@@ -61,7 +66,9 @@ impl<P: Product> Right<'_, P> {
             Right::View(v) => v.check(k, n),
             Right::Wide(v) => v.check(k, n),
             Right::Packed(p, j) => assert!(j % PANEL == 0 && p.k >= k && p.n >= j + n),
-            Right::Blocks(b, j) => assert!(j % PANEL == 0 && b.k == k && b.n >= j + n),
+            Right::Blocks(b, j) | Right::Integers(b, j) => {
+                assert!(j % PANEL == 0 && b.k == k && b.n >= j + n)
+            }
         }
     }
 
@@ -72,6 +79,7 @@ impl<P: Product> Right<'_, P> {
             Right::Wide(v) => Right::Wide(v.at(0, j)),
             Right::Packed(p, first) => Right::Packed(p, first + j),
             Right::Blocks(b, first) => Right::Blocks(b, first + j),
+            Right::Integers(b, first) => Right::Integers(b, first + j),
         }
     }
 }
@@ -102,6 +110,9 @@ pub fn gemm<P: Product, O: Stored<P::Sum>>(
         return;
     }
     check::<P>(shape, &a, &b, c.len(), stride);
+    if let Right::Integers(blocks, j) = b {
+        return integers::product::<P, O>(shape, a, (blocks, j), c, stride, into, 1);
+    }
     let c = Disjoint::new(c);
     // SAFETY: the buffer is borrowed mutably, and this is its only task.
     unsafe { task(shape, a, b, c, (0, 0), stride, into) }
@@ -122,6 +133,9 @@ pub fn gemm_parallel<P: Product, O: Stored<P::Sum>>(
         return gemm(shape, a, b, c, stride, into);
     }
     check::<P>(shape, &a, &b, c.len(), stride);
+    if let Right::Integers(blocks, j) = b {
+        return integers::product::<P, O>(shape, a, (blocks, j), c, stride, into, threads);
+    }
     let row_chunks = m.div_ceil(ROW_CHUNK);
     let panels = n.div_ceil(PANEL);
     // Enough tasks that a slow core does not hold up the rest.
@@ -262,6 +276,7 @@ unsafe fn block<P: Product>(
                                     blocks.expand::<P>((j0 + g0 + j) / PANEL, p0, terms, out);
                                 }
                                 Right::Packed(..) => unreachable!("is packed"),
+                                Right::Integers(..) => unreachable!("has a product of its own"),
                             }
                         }
                         (right.as_ptr(), stride)
