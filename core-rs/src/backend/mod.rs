@@ -221,6 +221,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
     type Packed: Send + Sync;
     /// Keys and values of a segment in one layer.
     type Cache: Send + Sync;
+    /// Sines and cosines of rows' positions.
+    type Rotations: Send + Sync;
 
     /// A buffer of zeros.
     fn zeros(&self, n: usize) -> Self::Buffer;
@@ -270,10 +272,16 @@ pub trait Backend: Clone + Send + Sync + 'static {
         d_weight: &mut Self::Buffer,
     );
 
-    /// y (rows × out) = x (rows × inputs) · weightᵀ, weight being out × inputs. Weights are rounded as activations
-    /// are; sums are in full and rounded once. A packed weight gives the bits of a plain one.
-    fn linear(&self, x: &Self::Activation, weight: Matrix<Self>, inputs: usize, y: &mut Self::Activation);
-    /// As [`Backend::linear`], the sums kept or added in full.
+    /// y (rows × out) = x (rows × inputs) · weightᵀ for several weights, each out × inputs. Weights are rounded as
+    /// activations are; sums are in full and rounded once. A packed weight gives the bits of a plain one.
+    fn linears<const N: usize>(
+        &self,
+        x: &Self::Activation,
+        weights: [Matrix<Self>; N],
+        inputs: usize,
+        ys: [&mut Self::Activation; N],
+    );
+    /// As [`Backend::linears`] of one weight, the sums kept or added in full.
     fn linear_into(
         &self,
         x: &Self::Activation,
@@ -333,17 +341,12 @@ pub trait Backend: Clone + Send + Sync + 'static {
         d_weight: &mut Self::Buffer,
     );
 
+    /// Of each row's position · frequency, scaled.
+    fn rotations(&self, positions: &[u32], rotary: &Rotary) -> Self::Rotations;
     /// Rotates each head's halves in place by position · frequency and scales them (Su et al. 2021, equation 34;
     /// Hugging Face's pairing of element i with i + head_dim/2). `transposed` is the backward pass: it rotates back,
     /// and scales too.
-    fn rope(
-        &self,
-        x: &mut Self::Activation,
-        positions: &[u32],
-        heads: usize,
-        rotary: &Rotary,
-        transposed: bool,
-    );
+    fn rope(&self, x: &mut Self::Activation, rotations: &Self::Rotations, heads: usize, transposed: bool);
 
     /// out = silu(gate) · up (Shazeer 2020, equation 6)
     fn swiglu(&self, gate: &Self::Activation, up: &Self::Activation, out: &mut Self::Activation);

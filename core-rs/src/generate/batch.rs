@@ -224,10 +224,11 @@ impl<'a, B: Backend> Generation<'a, B> {
 
         let (reader, b) = (&self.reader, self.reader.backend);
         let heads = reader.heads();
+        let rotations = reader.rotations(&positions);
         let mut x = reader.embed(&tokens);
         for (l, w) in reader.layers.iter().enumerate() {
             cancel.check()?;
-            let Projected { q, k, v, .. } = layer::project(reader, w, &x, &positions);
+            let Projected { q, k, v, .. } = layer::project(reader, w, &x, tokens.len(), &rotations);
             let mut attended = b.activation(tokens.len() * heads.heads * heads.head_dim);
             let mut caches: Vec<&mut B::Cache> = held.iter_mut().map(|h| &mut h.caches[l]).collect();
             b.attention_extend([&q, &k, &v], &pieces, heads, &mut caches, &mut attended);
@@ -299,9 +300,10 @@ impl<'a, B: Backend> Generation<'a, B> {
         // Rows of the same prompt stand together in `by_leaf`.
         let mut by_leaf: Vec<usize> = (0..active.len()).collect();
         by_leaf.sort_by_key(|&row| active[row].leaf);
+        let rotations = reader.rotations(&positions);
         let mut x = reader.embed(&tokens);
         for (l, w) in reader.layers.iter().enumerate() {
-            let Projected { q, k, v, .. } = layer::project(reader, w, &x, &positions);
+            let Projected { q, k, v, .. } = layer::project(reader, w, &x, tokens.len(), &rotations);
             for (row, a) in active.iter_mut().enumerate() {
                 b.append(&k, &v, row, heads, &mut a.caches[l]);
             }

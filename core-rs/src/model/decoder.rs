@@ -106,18 +106,20 @@ impl<B: Backend> Decoder<'_, B> {
             b.linear_dw(&hidden, &d_scores, width, d_weight);
             self.last_norm_backward(&before, &rstd, &d_hidden, &pass.score_tokens, &mut d_x, gradients);
         }
+        let rotations = reader.rotations(&pass.layout.positions);
+        let at = (&pass.layout, &rotations);
         for (i, kept) in pass.layers.iter().enumerate().rev() {
             cancel.check()?;
             let weights = &self.weights.layers[i];
             let d_weights = &mut gradients.layers[i];
             match kept {
                 Kept::All(saved) => {
-                    layer::backward(&reader, weights, saved, &pass.layout, &mut d_x, d_weights);
+                    layer::backward(&reader, weights, saved, at, &mut d_x, d_weights);
                 }
                 Kept::Input(input) => {
                     let input = b.duplicate(input);
-                    let saved = layer::forward(&reader, &reader.layers[i], input, &pass.layout).saved;
-                    layer::backward(&reader, weights, &saved, &pass.layout, &mut d_x, d_weights);
+                    let saved = layer::forward(&reader, &reader.layers[i], input, at.0, at.1).saved;
+                    layer::backward(&reader, weights, &saved, at, &mut d_x, d_weights);
                 }
             }
         }

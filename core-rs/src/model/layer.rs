@@ -52,12 +52,22 @@ impl<'a, B: Backend> LayerWeights<'a, B> {
         }
     }
 
-    /// y = x · matrixᵀ, and the bias after the whole product.
-    fn linear(&self, i: usize, backend: &B, x: &B::Activation, inputs: usize, y: &mut B::Activation) {
-        backend.linear(x, self.matrices[i], inputs, y);
-        if let Some(bias) = self.biases[i] {
-            backend.add_bias(bias, y);
+    /// x · matrixᵀ for some of the matrices, and the bias after the whole product. `outputs` are their widths.
+    fn linears<const N: usize>(
+        &self,
+        which: [usize; N],
+        backend: &B,
+        x: &B::Activation,
+        (rows, inputs, outputs): (usize, usize, [usize; N]),
+    ) -> [B::Activation; N] {
+        let mut ys = outputs.map(|width| backend.activation(rows * width));
+        backend.linears(x, which.map(|i| self.matrices[i]), inputs, ys.each_mut());
+        for (i, y) in which.into_iter().zip(&mut ys) {
+            if let Some(bias) = self.biases[i] {
+                backend.add_bias(bias, y);
+            }
         }
+        ys
     }
 
     /// y += x · matrixᵀ, and the bias after the whole product.
@@ -142,17 +152,13 @@ pub fn project<B: Backend>(
     d: &Reader<B>,
     w: &LayerWeights<B>,
     x: &B::Buffer,
-    positions: &[u32],
+    rows: usize,
+    rotations: &B::Rotations,
 ) -> Projected<B> {
     let (b, c) = (d.backend, d.config);
-    let rows = positions.len();
     let (normed, _) = norm(d, x, w.norms[0], rows);
-    let outputs = [c.num_heads, c.num_kv_heads, c.num_kv_heads];
-    let [mut q, mut k, v] = [0, 1, 2].map(|i| {
-        let mut y = b.activation(rows * outputs[i] * c.head_dim);
-        w.linear(i, b, &normed, c.hidden_size, &mut y);
-        y
-    });
+    let outputs = [c.num_heads, c.num_kv_heads, c.num_kv_heads].map(|heads| heads * c.head_dim);
+    let [mut q, mut k, v] = w.linears([0, 1, 2], b, &normed, (rows, c.hidden_size, outputs));
     let mut before_norm = None;
     if let [Some(q_norm), Some(k_norm)] = w.head_norms {
         let before_q = std::mem::replace(&mut q, b.activation(0));
@@ -161,8 +167,8 @@ pub fn project<B: Backend>(
         k = head_norm(d, &before_k, k_norm, rows * c.num_kv_heads).0;
         before_norm = Some([before_q, before_k]);
     }
-    b.rope(&mut q, positions, c.num_heads, &d.rotary, false);
-    b.rope(&mut k, positions, c.num_kv_heads, &d.rotary, false);
+    b.rope(&mut q, rotations, c.num_heads, false);
+    b.rope(&mut k, rotations, c.num_kv_heads, false);
     Projected { q, k, v, before_norm }
 }
 
@@ -187,11 +193,7 @@ pub fn finish<B: Backend>(
     let (b, c) = (d.backend, d.config);
     w.linear_add(3, b, attended, c.num_heads * c.head_dim, &mut x);
     let (normed, _) = norm(d, &x, w.norms[1], rows);
-    let [gate, up] = [4, 5].map(|i| {
-        let mut y = b.activation(rows * c.intermediate_size);
-        w.linear(i, b, &normed, c.hidden_size, &mut y);
-        y
-    });
+    let [gate, up] = w.linears([4, 5], b, &normed, (rows, c.hidden_size, [c.intermediate_size; 2]));
     let mut inner = b.activation(rows * c.intermediate_size);
     b.swiglu(&gate, &up, &mut inner);
     let mut output = b.duplicate(&x);
@@ -205,10 +207,11 @@ pub fn forward<B: Backend>(
     w: &LayerWeights<B>,
     input: B::Buffer,
     layout: &Layout,
+    rotations: &B::Rotations,
 ) -> Layered<B> {
     let (b, c) = (d.backend, d.config);
     let rows = layout.positions.len();
-    let Projected { q, k, v, before_norm } = project(d, w, &input, &layout.positions);
+    let Projected { q, k, v, before_norm } = project(d, w, &input, rows, rotations);
     let mut attended = b.activation(rows * c.num_heads * c.head_dim);
     let mut log_sums = b.unspecified(rows * c.num_heads);
     let caches = b.attention([&q, &k, &v], layout, d.heads(), &mut attended, &mut log_sums);
@@ -236,7 +239,7 @@ pub fn backward<B: Backend>(
     d: &Reader<B>,
     w: &LayerParams<B::Buffer>,
     saved: &Saved<B>,
-    layout: &Layout,
+    (layout, rotations): (&Layout, &B::Rotations),
     d_x: &mut B::Buffer,
     d_w: &mut LayerParams<B::Buffer>,
 ) {
@@ -276,8 +279,8 @@ pub fn backward<B: Backend>(
         d.heads(),
         [&mut d_q, &mut d_k, &mut d_v],
     );
-    b.rope(&mut d_q, &layout.positions, c.num_heads, &d.rotary, true);
-    b.rope(&mut d_k, &layout.positions, c.num_kv_heads, &d.rotary, true);
+    b.rope(&mut d_q, rotations, c.num_heads, true);
+    b.rope(&mut d_k, rotations, c.num_kv_heads, true);
     if let Some([q, k]) = &saved.before_norm {
         head_norm_backward(d, q, c.num_heads * rows, &w.q_norm, &mut d_q, &mut d_w.q_norm);
         head_norm_backward(d, k, c.num_kv_heads * rows, &w.k_norm, &mut d_k, &mut d_w.k_norm);

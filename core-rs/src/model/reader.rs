@@ -100,8 +100,7 @@ pub struct Reader<'a, B: Backend> {
     pub backend: &'a B,
     /// Its shape.
     pub config: &'a ModelConfig,
-    /// Its rotary embedding.
-    pub rotary: Rotary,
+    pub(super) rotary: Rotary,
     /// The embedding.
     pub(super) embed: Matrix<'a, B>,
     /// Decoder layers.
@@ -187,6 +186,11 @@ impl<'a, B: Backend> Reader<'a, B> {
         })
     }
 
+    /// How queries and keys at these positions are turned.
+    pub fn rotations(&self, positions: &[u32]) -> B::Rotations {
+        self.backend.rotations(positions, &self.rotary)
+    }
+
     /// Embeds tokens.
     pub fn embed(&self, tokens: &[u32]) -> B::Buffer {
         let width = self.config.hidden_size;
@@ -246,11 +250,12 @@ impl<'a, B: Backend> Reader<'a, B> {
         if wanted && options.scores.is_empty() {
             self.vocab()?;
         }
+        let rotations = self.rotations(&layout.positions);
         let mut x = self.embed(&forest.tokens);
         let mut layers = Vec::with_capacity(self.config.num_layers);
         for weights in &self.layers {
             cancel.check()?;
-            let Layered { saved, output, .. } = layer::forward(self, weights, x, &layout);
+            let Layered { saved, output, .. } = layer::forward(self, weights, x, &layout, &rotations);
             x = output;
             match keep {
                 Keep::Nothing => {}
@@ -298,10 +303,11 @@ impl<'a, B: Backend> Reader<'a, B> {
         self.vocab()?;
         let layout = Layout::new(forest);
         self.check(forest, &layout)?;
+        let rotations = self.rotations(&layout.positions);
         let mut x = self.embed(&forest.tokens);
         for weights in &self.layers {
             cancel.check()?;
-            x = layer::forward(self, weights, x, &layout).output;
+            x = layer::forward(self, weights, x, &layout, &rotations).output;
         }
         Ok(self.backend.download(&self.head_logits(&x, rows)?))
     }

@@ -68,7 +68,7 @@ fn linear() {
     let (x, w, c) = (values(rows * inputs, 1), values(outputs * inputs, 2), values(rows * outputs, 3));
     let run = |x: &Buffer<f64>, w: &Buffer<f64>| {
         let mut y = B().zeros(rows * outputs);
-        B().linear(x, Matrix::Plain(w), inputs, &mut y);
+        B().linears(x, [Matrix::Plain(w)], inputs, [&mut y]);
         y
     };
     let (mut d_x, mut d_w) = (B().zeros(rows * inputs), B().zeros(outputs * inputs));
@@ -77,7 +77,7 @@ fn linear() {
     check("x", &x, &d_x, |x| dot(&run(x, &w), &c));
     check("weight", &w, &d_w, |w| dot(&run(&x, w), &c));
     let mut packed = B().zeros(rows * outputs);
-    B().linear(&x, Matrix::Packed(&B().pack(&w, inputs)), inputs, &mut packed);
+    B().linears(&x, [Matrix::Packed(&B().pack(&w, inputs))], inputs, [&mut packed]);
     assert_eq!(packed, run(&x, &w));
 }
 
@@ -100,12 +100,12 @@ fn rope() {
     let (heads, head_dim, positions) = (2, 4, [0_u32, 3, 11]);
     let n = positions.len() * heads * head_dim;
     let (x, c) = (values(n, 1), values(n, 2));
-    let rotary = Rotary { frequencies: vec![1.0, 0.1], scale: 1.3 };
+    let rotations = B().rotations(&positions, &Rotary { frequencies: vec![1.0, 0.1], scale: 1.3 });
     let mut d = c.clone();
-    B().rope(&mut d, &positions, heads, &rotary, true);
+    B().rope(&mut d, &rotations, heads, true);
     check("x", &x, &d, |x| {
         let mut y = x.clone();
-        B().rope(&mut y, &positions, heads, &rotary, false);
+        B().rope(&mut y, &rotations, heads, false);
         dot(&y, &c)
     });
 }

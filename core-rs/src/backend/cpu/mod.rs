@@ -21,12 +21,12 @@ use crate::Result;
 use crate::config::Rotary;
 use crate::forest::Layout;
 use crate::weights::{StoredTensor, Tensor};
-use gemm::{Blocks, Packed, Product, Right, View, gemm_parallel};
+use gemm::{Blocks, Output, Packed, Product, Right, View, gemm_parallel, gemms_parallel};
 use pool::Buffer;
 use rayon::prelude::*;
 use real::Real;
 use std::marker::PhantomData;
-use stored::{Element, Stored};
+use stored::Element;
 
 /// The processor. Sums, norms and the residual stream are in `F`; activations, and the operands of products with
 /// weights, are rounded to `A`. `Cpu<f32>` and `Cpu<f32, bf16>` do the work; `Cpu<f64>` runs the same code for gradient
@@ -70,6 +70,7 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     type Activation = Buffer<A>;
     type Packed = Weight<A::Linear>;
     type Cache = attention::Cache<F, A>;
+    type Rotations = rowwise::Rotations<F>;
 
     fn zeros(&self, n: usize) -> Buffer<F> {
         Buffer::zeros(n)
@@ -154,8 +155,18 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         y
     }
 
-    fn linear(&self, x: &Buffer<A>, weight: Matrix<Self>, inputs: usize, y: &mut Buffer<A>) {
-        product(x, weight, inputs, y, Store::Replace);
+    fn linears<const N: usize>(
+        &self,
+        x: &Buffer<A>,
+        weights: [Matrix<Self>; N],
+        inputs: usize,
+        ys: [&mut Buffer<A>; N],
+    ) {
+        let outputs = weights.into_iter().zip(ys).map(|(weight, y)| {
+            let (right, n) = transposed(weight, inputs);
+            Output { right, n, c: y, stride: n }
+        });
+        gemms_parallel((x.len() / inputs, inputs), View::rows(x, inputs), outputs.collect(), Store::Replace);
     }
 
     fn linear_into(
@@ -166,7 +177,9 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         y: &mut Buffer<F>,
         store: Store,
     ) {
-        product(x, weight, inputs, y, store);
+        let (right, outputs) = transposed(weight, inputs);
+        let shape = (x.len() / inputs, outputs, inputs);
+        gemm_parallel::<A::Linear, F>(shape, View::rows(x, inputs), right, y, outputs, store);
     }
 
     fn linear_dx(
@@ -236,8 +249,12 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         rowwise::head_norm_backward::<F, A>(x, weight, rstd, d, d_weight);
     }
 
-    fn rope(&self, x: &mut Buffer<A>, positions: &[u32], heads: usize, rotary: &Rotary, transposed: bool) {
-        rowwise::rope::<F, A>(x, positions, heads, rotary, transposed);
+    fn rotations(&self, positions: &[u32], rotary: &Rotary) -> Self::Rotations {
+        rowwise::rotations(positions, rotary)
+    }
+
+    fn rope(&self, x: &mut Buffer<A>, rotations: &Self::Rotations, heads: usize, transposed: bool) {
+        rowwise::rope::<F, A>(x, rotations, heads, transposed);
     }
 
     fn swiglu(&self, gate: &Buffer<A>, up: &Buffer<A>, out: &mut Buffer<A>) {
@@ -393,16 +410,4 @@ fn transposed<'a, F: Real, A: Element<F>>(
         Matrix::Packed(Weight::Blocks(w)) => (Right::Blocks(w, 0), w.n),
         Matrix::Packed(Weight::Integers(w)) => (Right::Integers(w, 0), w.n),
     }
-}
-
-fn product<F: Real, A: Element<F>, O: Stored<F>>(
-    x: &[A],
-    weight: Matrix<Cpu<F, A>>,
-    inputs: usize,
-    y: &mut [O],
-    store: Store,
-) {
-    let (right, outputs) = transposed(weight, inputs);
-    let shape = (x.len() / inputs, outputs, inputs);
-    gemm_parallel::<A::Linear, O>(shape, View::rows(x, inputs), right, y, outputs, store);
 }

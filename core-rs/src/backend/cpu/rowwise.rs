@@ -179,46 +179,58 @@ pub fn head_norm_backward<F: Real, S: Stored<F>>(
 }
 
 simd_fn! {
-    fn rotate<F, S>(row: &mut [S], head_dim: usize, cosine: &[F], sine: &[F]) {
+    /// `sign` is that of the angles.
+    fn rotate<F, S>(row: &mut [S], head_dim: usize, cosine: &[F], sine: &[F], sign: F) {
         let half = head_dim / 2;
         for head in row.chunks_exact_mut(head_dim) {
             let (low, high) = head.split_at_mut(half);
             for i in 0..half {
                 let (a, b) = (low[i].load(), high[i].load());
-                low[i] = S::store(a * cosine[i] - b * sine[i]);
-                high[i] = S::store(b * cosine[i] + a * sine[i]);
+                let sine = sign * sine[i];
+                low[i] = S::store(a * cosine[i] - b * sine);
+                high[i] = S::store(b * cosine[i] + a * sine);
             }
         }
         let _ = FMA;
     }
 }
 
-/// See [`crate::backend::Backend::rope`]. Angles are computed in f64: at position 8,000 an f32 angle has lost three
-/// digits.
-pub fn rope<F: Real, S: Stored<F>>(
-    x: &mut [S],
-    positions: &[u32],
-    heads: usize,
-    rotary: &Rotary,
-    transposed: bool,
-) {
+/// Sines and cosines of rows' positions, each rows × head_dim/2.
+pub struct Rotations<F> {
+    cosines: Vec<F>,
+    sines: Vec<F>,
+    /// head_dim/2
+    half: usize,
+}
+
+/// See [`crate::backend::Backend::rotations`]. Angles are computed in f64: at position 8,000 an f32 angle has lost
+/// three digits.
+pub fn rotations<F: Real>(positions: &[u32], rotary: &Rotary) -> Rotations<F> {
     let Rotary { frequencies, scale } = rotary;
     let half = frequencies.len();
-    let head_dim = 2 * half;
-    (x.par_chunks_mut(heads * head_dim), positions.par_iter())
+    let (mut cosines, mut sines) =
+        (vec![F::ZERO; positions.len() * half], vec![F::ZERO; positions.len() * half]);
+    (cosines.par_chunks_mut(half), sines.par_chunks_mut(half), positions)
         .into_par_iter()
         .with_min_len(16)
-        .for_each_init(
-            || (vec![F::ZERO; half], vec![F::ZERO; half]),
-            |(cosine, sine), (row, &position)| {
-                for i in 0..half {
-                    let (s, c) = (f64::from(position) * frequencies[i]).sin_cos();
-                    cosine[i] = F::from_f64(c * scale);
-                    sine[i] = F::from_f64(if transposed { -s } else { s } * scale);
-                }
-                rotate::<F, S>(row, head_dim, cosine, sine);
-            },
-        );
+        .for_each(|(cosines, sines, &position)| {
+            for ((cosine, sine), frequency) in cosines.iter_mut().zip(sines).zip(frequencies) {
+                let (s, c) = (f64::from(position) * frequency).sin_cos();
+                (*cosine, *sine) = (F::from_f64(c * scale), F::from_f64(s * scale));
+            }
+        });
+    Rotations { cosines, sines, half }
+}
+
+/// See [`crate::backend::Backend::rope`].
+pub fn rope<F: Real, S: Stored<F>>(x: &mut [S], rotations: &Rotations<F>, heads: usize, transposed: bool) {
+    let Rotations { cosines, sines, half } = rotations;
+    let width = heads * 2 * half;
+    let sign = if transposed { -F::ONE } else { F::ONE };
+    (x.par_chunks_mut(width), cosines.par_chunks(*half), sines.par_chunks(*half))
+        .into_par_iter()
+        .with_min_len(CHUNK / width + 1)
+        .for_each(|(row, cosine, sine)| rotate::<F, S>(row, 2 * half, cosine, sine, sign));
 }
 
 simd_fn! {

@@ -48,14 +48,16 @@ fn draw<F: Real>(logits: &[F], row: &SampleRow) -> Sampled {
     Sampled { token: token as u32, logprob: logprob.to_f64() as f32 }
 }
 
-fn first_largest<F: Real>(scores: &[F]) -> usize {
-    let mut best = 0;
-    for (token, &x) in scores.iter().enumerate() {
-        if x > scores[best] {
-            best = token;
-        }
+simd_fn! {
+    fn largest<F>(scores: &[F]) -> F {
+        let _ = FMA;
+        lane_max(scores.len(), |i| scores[i])
     }
-    best
+}
+
+fn first_largest<F: Real>(scores: &[F]) -> usize {
+    let largest = largest(scores);
+    scores.iter().position(|&x| x == largest).unwrap_or(0)
 }
 
 /// Sets the weights of dropped tokens to zero: all but the `top_k` likeliest, then all but the smallest set of them

@@ -10,7 +10,7 @@ use super::super::real::Real;
 use super::super::stored::Stored;
 use super::blocks::{Blocks, Factors, LANES, QUAD, VECTOR, put_words};
 use super::kernel::{PANEL, Product};
-use super::{PARALLEL_FROM, ROW_CHUNK, Store, View};
+use super::{Output, PARALLEL_FROM, ROW_CHUNK, Right, Store, View};
 use crate::backend::Scalar;
 use rayon::prelude::*;
 
@@ -107,32 +107,45 @@ impl Blocks {
     }
 }
 
-/// C (m × n, rows `stride` apart) = or += A (m × k) · columns of `blocks` from `first` on, A rounded.
-pub(super) fn product<P: Product, O: Stored<P::Sum>>(
-    (m, n, k): (usize, usize, usize),
-    a: View<P::Left>,
-    (blocks, first): (&Blocks, usize),
-    c: &mut [O],
-    stride: usize,
+/// Computes the products with integers among several, and gives the others back.
+pub(super) fn products<'r, 'c, P: Product, O: Stored<P::Sum>>(
+    (m, k): (usize, usize),
+    a: &View<P::Left>,
+    outputs: Vec<Output<'r, 'c, P, O>>,
     into: Store,
     threads: usize,
-) {
-    assert!(into != Store::Continue, "a chain cannot go on through integers");
-    let left = Rounded::new::<P::Sum, P::Left>(a, m, k, blocks.run);
+) -> Vec<Output<'r, 'c, P, O>> {
+    let mut others = Vec::new();
+    let mut lefts: Vec<Rounded> = Vec::new();
+    let mut ours = Vec::new();
+    for output in outputs {
+        let Right::Integers(blocks, first) = output.right else {
+            others.push(output);
+            continue;
+        };
+        assert!(into != Store::Continue, "a chain cannot go on through integers");
+        let left = lefts.iter().position(|left| left.run == blocks.run).unwrap_or_else(|| {
+            lefts.push(Rounded::new::<P::Sum, P::Left>(*a, m, k, blocks.run));
+            lefts.len() - 1
+        });
+        ours.push((blocks, first / PANEL, left, output.n, Disjoint::new(output.c), output.stride));
+    }
     let row_chunks = m.div_ceil(ROW_CHUNK);
-    let panels = n.div_ceil(PANEL);
+    let panels: usize = ours.iter().map(|o| o.3.div_ceil(PANEL)).sum();
     let group = panels.div_ceil((4 * threads).div_ceil(row_chunks)).max(1);
-    let tasks = panels.div_ceil(group) * row_chunks;
-    let c = Disjoint::new(c);
+    let tasks: Vec<(usize, usize)> = (0..ours.len())
+        .flat_map(|o| (0..ours[o].3.div_ceil(PANEL)).step_by(group).map(move |panel| (o, panel)))
+        .collect();
     let task = |index: usize| {
-        let (g, r) = (index / row_chunks, index % row_chunks);
-        for panel in g * group..panels.min((g + 1) * group) {
+        let ((output, from), r) = (tasks[index / row_chunks], index % row_chunks);
+        let (blocks, first, left, n, c, stride) = ours[output];
+        for panel in from..n.div_ceil(PANEL).min(from + group) {
             let width = PANEL.min(n - panel * PANEL);
             let (mut i, end) = (r * m / row_chunks, (r + 1) * m / row_chunks);
             while i < end {
                 let rows = ROWS.min(end - i);
                 let mut sums = [[0.0; PANEL]; ROWS];
-                tile(blocks, first / PANEL + panel, &left, i, &mut sums[..rows]);
+                tile(blocks, first + panel, &lefts[left], i, &mut sums[..rows]);
                 for (row, sums) in (i..).zip(&sums[..rows]) {
                     // SAFETY: tasks have rectangles of their own.
                     let out = unsafe { c.slice(row * stride + panel * PANEL, width) };
@@ -146,9 +159,10 @@ pub(super) fn product<P: Product, O: Stored<P::Sum>>(
         }
     };
     match threads {
-        1 => (0..tasks).for_each(task),
-        _ => (0..tasks).into_par_iter().for_each(task),
+        1 => (0..tasks.len() * row_chunks).for_each(task),
+        _ => (0..tasks.len() * row_chunks).into_par_iter().for_each(task),
     }
+    others
 }
 
 /// Sums of up to [`ROWS`] rows, from row i on, with one panel's columns.
@@ -210,7 +224,7 @@ fn half_dots(vectors: &[[u8; VECTOR]], nibbles: bool, x: &[i8]) -> [i32; LANES] 
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Full, Right, gemm, gemm_parallel};
+    use super::super::{Full, gemm, gemm_parallel};
     use super::*;
     use crate::weights::StoredTensor;
     use crate::weights::dequantize::Encoding;

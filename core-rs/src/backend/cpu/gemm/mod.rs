@@ -110,12 +110,25 @@ pub fn gemm<P: Product, O: Stored<P::Sum>>(
         return;
     }
     check::<P>(shape, &a, &b, c.len(), stride);
-    if let Right::Integers(blocks, j) = b {
-        return integers::product::<P, O>(shape, a, (blocks, j), c, stride, into, 1);
+    if let Right::Integers(..) = b {
+        integers::products::<P, O>((m, shape.2), &a, vec![Output { right: b, n, c, stride }], into, 1);
+        return;
     }
     let c = Disjoint::new(c);
     // SAFETY: the buffer is borrowed mutably, and this is its only task.
     unsafe { task(shape, a, b, c, (0, 0), stride, into) }
+}
+
+/// One of the products of a left-hand matrix.
+pub struct Output<'r, 'c, P: Product, O> {
+    /// The right-hand side, k × n.
+    pub right: Right<'r, P>,
+    /// Its columns.
+    pub n: usize,
+    /// The result.
+    pub c: &'c mut [O],
+    /// Distance of its rows.
+    pub stride: usize,
 }
 
 /// As [`gemm`], spread over the current thread pool; the same bits.
@@ -128,26 +141,40 @@ pub fn gemm_parallel<P: Product, O: Stored<P::Sum>>(
     into: Store,
 ) {
     let (m, n, k) = shape;
-    let threads = rayon::current_num_threads();
-    if threads == 1 || m * n * k < PARALLEL_FROM {
-        return gemm(shape, a, b, c, stride, into);
+    gemms_parallel((m, k), a, vec![Output { right: b, n, c, stride }], into);
+}
+
+/// As [`gemm_parallel`] for several products of one left-hand matrix, so that threads meet once.
+pub fn gemms_parallel<P: Product, O: Stored<P::Sum>>(
+    (m, k): (usize, usize),
+    a: View<P::Left>,
+    outputs: Vec<Output<P, O>>,
+    into: Store,
+) {
+    let threads = match rayon::current_num_threads() {
+        threads if m * k * outputs.iter().map(|o| o.n).sum::<usize>() >= PARALLEL_FROM => threads,
+        _ => 1,
+    };
+    let outputs = integers::products::<P, O>((m, k), &a, outputs, into, threads);
+    if threads == 1 || outputs.is_empty() {
+        return outputs.into_iter().for_each(|o| gemm((m, o.n, k), a, o.right, o.c, o.stride, into));
     }
-    check::<P>(shape, &a, &b, c.len(), stride);
-    if let Right::Integers(blocks, j) = b {
-        return integers::product::<P, O>(shape, a, (blocks, j), c, stride, into, threads);
-    }
+    outputs.iter().for_each(|o| check::<P>((m, o.n, k), &a, &o.right, o.c.len(), o.stride));
     let row_chunks = m.div_ceil(ROW_CHUNK);
-    let panels = n.div_ceil(PANEL);
+    let panels: usize = outputs.iter().map(|o| o.n.div_ceil(PANEL)).sum();
     // Enough tasks that a slow core does not hold up the rest.
     let group = panels.div_ceil((4 * threads).div_ceil(row_chunks)).clamp(1, GROUP_OF_PANELS * 4);
-    let groups = panels.div_ceil(group);
-    let c = Disjoint::new(c);
-    (0..groups * row_chunks).into_par_iter().for_each(|index| {
-        let (g, r) = (index / row_chunks, index % row_chunks);
-        let (i, j) = (r * m / row_chunks, g * group * PANEL);
+    let outputs: Vec<_> = outputs.into_iter().map(|o| (o.right, o.n, Disjoint::new(o.c), o.stride)).collect();
+    let tasks: Vec<(usize, usize)> = (0..outputs.len())
+        .flat_map(|o| (0..outputs[o].1).step_by(group * PANEL).map(move |j| (o, j)))
+        .collect();
+    (0..tasks.len() * row_chunks).into_par_iter().for_each(|index| {
+        let ((output, j), r) = (tasks[index / row_chunks], index % row_chunks);
+        let (right, n, c, stride) = outputs[output];
+        let i = r * m / row_chunks;
         let part = ((r + 1) * m / row_chunks - i, (group * PANEL).min(n - j), k);
         // SAFETY: the rectangles of the tasks are disjoint.
-        unsafe { task(part, a.at(i, 0), b.from_column(j), c, (i, j), stride, into) }
+        unsafe { task(part, a.at(i, 0), right.from_column(j), c, (i, j), stride, into) }
     });
 }
 
