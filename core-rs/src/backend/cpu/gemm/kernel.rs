@@ -47,6 +47,10 @@ pub struct Tile<P: Product + ?Sized> {
     pub c_row: usize,
     /// What becomes of the result's former content.
     pub former: Former,
+    /// Where memory is asked for what will be read later; never read itself.
+    pub ahead: *const i8,
+    /// Bytes that `ahead` moves with each group.
+    pub ahead_step: usize,
 }
 
 /// Memory that a thread packs into: left-hand tiles, right-hand panels, and sums before they are rounded.
@@ -319,6 +323,8 @@ mod tests {
                             c: c.as_mut_ptr(),
                             c_row: 40,
                             former,
+                            ahead: b.as_ptr().cast(),
+                            ahead_step: 128,
                         };
                         // SAFETY: the buffers hold the tile, and the caller has seen the features.
                         unsafe { kernel(&tile) };

@@ -36,6 +36,8 @@ const GROUP_OF_PANELS: usize = 4;
 const FEW_ROWS: usize = 4 * ROWS;
 /// Rows of one task of a parallel product.
 const ROW_CHUNK: usize = 384;
+/// Bytes of a panel that are asked of memory ahead of their use, about a block of k: few rows leave it no other time.
+const AHEAD: usize = 16 << 10;
 /// Multiply–adds below which threads cost more than they bring.
 const PARALLEL_FROM: usize = 1 << 16;
 
@@ -320,6 +322,8 @@ unsafe fn block<P: Product>(
                     for j in (0..columns).step_by(PANEL) {
                         // SAFETY: the tile lies inside the rectangle, and the panels hold `depth` groups.
                         unsafe {
+                            let panel = panels.add(j / PANEL * panel_stride);
+                            let (ahead, ahead_step) = ahead::<P>(panel.cast(), depth, (m, i0, rows));
                             P::kernel(&Tile {
                                 rows,
                                 columns: PANEL.min(columns - j),
@@ -327,10 +331,12 @@ unsafe fn block<P: Product>(
                                 a: a_tile,
                                 a_row,
                                 a_group,
-                                b: panels.add(j / PANEL * panel_stride),
+                                b: panel,
                                 c: c.add(i0 * stride + g0 + j),
                                 c_row: stride,
                                 former,
+                                ahead,
+                                ahead_step,
                             });
                         }
                     }
@@ -339,6 +345,22 @@ unsafe fn block<P: Product>(
             }
         }
     });
+}
+
+/// What a tile asks of memory while it multiplies: the first address, and the bytes it moves with each group. Where
+/// two tiles read a panel, the second finds it in the cache, and each asks for half of what comes next, so that
+/// memory never rests.
+fn ahead<P: Product>(
+    panel: *const i8,
+    depth: usize,
+    (m, i0, rows): (usize, usize, usize),
+) -> (*const i8, usize) {
+    let group = PANEL * P::GROUP * size_of::<P::Right>();
+    if m > FEW_ROWS || rows == m {
+        return (panel.wrapping_add(AHEAD), group);
+    }
+    let half = if i0 == 0 { 0 } else { depth * group / 2 };
+    (panel.wrapping_add(AHEAD + half), group / 2)
 }
 
 /// Copies rows of the left-hand matrix to `[terms / GROUP][ROWS][GROUP]`; terms behind the last are zero.

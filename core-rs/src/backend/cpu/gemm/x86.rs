@@ -4,9 +4,6 @@ use super::kernel::{Bf16, Former, Full, PANEL, Tile, Widened};
 use half::bf16;
 use std::arch::x86_64::*;
 
-/// Bytes of the panel that are asked of memory ahead of their use: few rows leave it no other time.
-const PREFETCH: usize = 16 << 10;
-
 /// A kernel for tiles of up to 12 rows. `$panel` loads 16 columns of a group, `$pair` one row's group in all lanes,
 /// `$multiply` adds their products to the sums.
 macro_rules! kernel_512 {
@@ -27,13 +24,13 @@ macro_rules! kernel_512 {
                         }
                     }
                 }
-                let (mut a, mut b) = (t.a, t.b);
+                let (mut a, mut b, mut ahead) = (t.a, t.b, t.ahead);
                 const GROUP: usize = <$product as super::kernel::Product>::GROUP;
                 for _ in 0..t.depth {
                     let (b0, b1) = ($panel(b), $panel(b.add(16 * GROUP)));
-                    let ahead = b.cast::<i8>().wrapping_add(PREFETCH);
                     _mm_prefetch::<_MM_HINT_T0>(ahead);
                     _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(64));
+                    ahead = ahead.wrapping_add(t.ahead_step);
                     for (i, row) in sum.iter_mut().enumerate() {
                         let x = $pair(a.add(i * t.a_row));
                         row[0] = $multiply(x, b0, row[0]);
