@@ -114,12 +114,14 @@ impl<B: Backend> Decoder<'_, B> {
             let d_weights = &mut gradients.layers[i];
             match kept {
                 Kept::All(saved) => {
-                    layer::backward(&reader, weights, saved, at, &mut d_x, d_weights);
+                    let gates = saved.copy_gates(b);
+                    layer::backward(&reader, weights, saved, gates, at, &mut d_x, d_weights);
                 }
                 Kept::Input(input) => {
                     let input = b.duplicate(input);
-                    let saved = layer::forward(&reader, &reader.layers[i], input, at.0, at.1).saved;
-                    layer::backward(&reader, weights, &saved, at, &mut d_x, d_weights);
+                    let mut saved = layer::forward(&reader, &reader.layers[i], input, at.0, at.1).saved;
+                    let gates = saved.take_gates(b);
+                    layer::backward(&reader, weights, &saved, gates, at, &mut d_x, d_weights);
                 }
             }
         }

@@ -102,6 +102,18 @@ pub struct Saved<B: Backend> {
     up: B::Activation,
 }
 
+impl<B: Backend> Saved<B> {
+    /// Copies of gate and up, which backward turns into their gradients.
+    pub fn copy_gates(&self, backend: &B) -> [B::Activation; 2] {
+        [&self.gate, &self.up].map(|x| backend.duplicate_activation(x))
+    }
+
+    /// Gate and up themselves, where there will be no second backward.
+    pub fn take_gates(&mut self, backend: &B) -> [B::Activation; 2] {
+        [&mut self.gate, &mut self.up].map(|x| std::mem::replace(x, backend.activation(0)))
+    }
+}
+
 /// What a forward pass through a layer gives.
 pub struct Layered<B: Backend> {
     /// For backward.
@@ -234,11 +246,12 @@ fn linear_dw<B: Backend>(
     }
 }
 
-/// Turns dL/doutput in `d_x` into dL/dinput and adds the weights' gradients.
+/// Turns dL/doutput in `d_x` into dL/dinput and adds the weights' gradients. The gates are those of `saved`.
 pub fn backward<B: Backend>(
     d: &Reader<B>,
     w: &LayerParams<B::Buffer>,
     saved: &Saved<B>,
+    [mut gate, mut up]: [B::Activation; 2],
     (layout, rotations): (&Layout, &B::Rotations),
     d_x: &mut B::Buffer,
     d_w: &mut LayerParams<B::Buffer>,
@@ -249,25 +262,29 @@ pub fn backward<B: Backend>(
 
     let (normed, rstd) = norm(d, &saved.middle, &w.post_norm, rows);
     let mut activation = b.activation(rows * inner);
-    b.swiglu(&saved.gate, &saved.up, &mut activation);
+    b.swiglu(&gate, &up, &mut activation);
     let d_output = b.round(d_x);
     linear_dw(b, &activation, &d_output, inner, &mut d_w.down);
+    // What has been read is given back at once: these buffers are the largest of a step.
+    drop(activation);
     let mut d_activation = b.unspecified(rows * inner);
     b.linear_dx(&d_output, &w.down.weight, inner, &mut d_activation, Store::Replace);
-    let mut d_gate = b.duplicate_activation(&saved.gate);
-    let mut d_up = b.duplicate_activation(&saved.up);
-    b.swiglu_backward(&mut d_gate, &mut d_up, &d_activation);
+    b.swiglu_backward(&mut gate, &mut up, &d_activation);
+    drop((d_activation, d_output));
+    let (d_gate, d_up) = (gate, up);
     linear_dw(b, &normed, &d_gate, width, &mut d_w.gate);
     linear_dw(b, &normed, &d_up, width, &mut d_w.up);
     let mut d_normed = b.unspecified(rows * width);
     b.linear_dx(&d_gate, &w.gate.weight, width, &mut d_normed, Store::Replace);
     b.linear_dx(&d_up, &w.up.weight, width, &mut d_normed, Store::Add);
+    drop((normed, d_gate, d_up));
     b.rms_norm_backward(&saved.middle, &w.post_norm, &rstd, &d_normed, d_x, &mut d_w.post_norm);
 
     let d_middle = b.round(d_x);
     linear_dw(b, &saved.attended, &d_middle, queries, &mut d_w.o);
     let mut d_attended = b.unspecified(rows * queries);
     b.linear_dx(&d_middle, &w.o.weight, queries, &mut d_attended, Store::Replace);
+    drop(d_middle);
     let [mut d_q, mut d_k, mut d_v] =
         [c.num_heads, c.num_kv_heads, c.num_kv_heads].map(|heads| b.activation(rows * heads * c.head_dim));
     b.attention_backward(
@@ -279,6 +296,7 @@ pub fn backward<B: Backend>(
         d.heads(),
         [&mut d_q, &mut d_k, &mut d_v],
     );
+    drop(d_attended);
     b.rope(&mut d_q, rotations, c.num_heads, true);
     b.rope(&mut d_k, rotations, c.num_kv_heads, true);
     if let Some([q, k]) = &saved.before_norm {

@@ -9,8 +9,9 @@ use rayon::prelude::*;
 
 /// Columns of a chunk. Fixed, because the running sum is rescaled at its borders.
 const VOCAB_CHUNK: usize = 2048;
-/// Rows of a pass: with a chunk of columns, 8 MiB of f32 logits.
-const ROW_PASS: usize = 1024;
+/// Rows of a pass: with a chunk of columns, 4 MiB of f32 logits. A multiple of the products' block of k, so that no
+/// gradient depends on it.
+const ROW_PASS: usize = 512;
 
 /// A row's softmax so far.
 #[derive(Clone, Copy)]
