@@ -6,6 +6,9 @@ use super::kernel::{Few, Former, PANEL};
 use half::bf16;
 use std::arch::x86_64::*;
 
+/// Bytes of integers that are asked of memory ahead of their use.
+pub(super) const AHEAD: usize = 8 << 10;
+
 /// Most rows: with 32 columns they take 16 of the 32 registers.
 pub const FEW: usize = 8;
 
@@ -105,6 +108,9 @@ macro_rules! few {
                         let minimums = factors(&blocks.minimums, at * PANEL);
                         let first = blocks.integers[at * 2 * size..][..2 * size].as_ptr();
                         let words = [first, first.add(size)];
+                        for line in (0..2 * size).step_by(64) {
+                            _mm_prefetch::<_MM_HINT_T0>(first.wrapping_add(AHEAD + line).cast());
+                        }
                         let a = t.a.add(run * blocks.run);
                         let mut state = $state;
                         each_weight!(t, words, scales, minimums, |k, w| {

@@ -37,20 +37,16 @@ simd_fn! {
     fn round_run<F, L>(x: &[L], q: &mut [i8]) -> (f32, i32) {
         let _ = FMA;
         let number = |x: L| x.load().to_f64() as f32;
-        let (mut largest, mut finite) = (0.0_f32, true);
-        for &x in x {
-            let x = number(x);
-            finite &= x.is_finite();
-            largest = if x.abs() > largest { x.abs() } else { largest };
-        }
-        let scale = largest / 127.0;
+        // Magnitudes are ordered as their bits are, and what is not finite comes last.
+        let largest = x.iter().map(|&x| number(x).to_bits() & !(1 << 31)).fold(0, u32::max);
+        let scale = f32::from_bits(largest) / 127.0;
         let inverse = if scale >= f32::MIN_POSITIVE { 1.0 / scale } else { 0.0 };
-        let mut sum = 0;
         for (q, &x) in q.iter_mut().zip(x) {
-            *q = (number(x) * inverse).round_ties_even() as i8;
-            sum += i32::from(*q);
+            // Behind 1.5 · 2²³ a unit is the last bit, so that adding rounds to integers, ties to even.
+            *q = (number(x) * inverse + 12_582_912.0).to_bits() as i8;
         }
-        (if finite { scale } else { f32::NAN }, sum)
+        let sum = q.iter().map(|&q| i32::from(q)).sum();
+        (if largest < f32::INFINITY.to_bits() { scale } else { f32::NAN }, sum)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Products of 8-bit integers with AVX-512 VNNI. The order and the rounding are those of the portable loops.
 
 use super::blocks::Blocks;
-use super::blocks_x86::factors;
+use super::blocks_x86::{AHEAD, factors};
 use super::integers::{ROWS, Rounded};
 use super::kernel::PANEL;
 use std::arch::x86_64::*;
@@ -46,6 +46,9 @@ unsafe fn rows<const M: usize>(
     for r in 0..runs {
         let at = panel * runs + r;
         let words = &blocks.integers[at * 2 * size..][..2 * size];
+        for line in (0..words.len()).step_by(64) {
+            _mm_prefetch::<_MM_HINT_T0>(words.as_ptr().wrapping_add(AHEAD + line).cast());
+        }
         let x = &left.integers[i * k + r * run..][..(M - 1) * k + run];
         let scales = factors(&blocks.scales, at * PANEL);
         let minimums = factors(&blocks.minimums, at * PANEL);
