@@ -2,12 +2,12 @@
  * Group Relative Policy Optimization (Shao et al. 2024, "DeepSeekMath", arXiv:2402.03300, equations 3 and 4), with
  * the two clip bounds of DAPO (Yu et al. 2025, arXiv:2503.14476, equation 8).
  *
- * For a token with log-probability logp, ρ = exp(logp − logp_old), advantage A of its rollout and weight w of the
- * normaliser:
+ * For a token with log-probability logp, ρ = exp(logp − logp_old), advantage A of its rollout, weight w of the
+ * normaliser and c of importance sampling, 1 where the policy itself samples:
  *
- *     L = Σ w · ( −min(ρ·A, clip(ρ, 1 − ε_low, 1 + ε_high)·A) + β·k3 )
+ *     L = Σ w · ( −c·min(ρ·A, clip(ρ, 1 − ε_low, 1 + ε_high)·A) + β·k3 )
  *     k3 = exp(d) − d − 1  with  d = logp_ref − logp     (Schulman 2020, "Approximating KL divergence")
- *     dL/dlogp = w · ( −ρ·A where the unclipped term is the smaller, else 0;  + β·(1 − exp(d)) )
+ *     dL/dlogp = w · ( −c·ρ·A where the unclipped term is the smaller, else 0;  + β·(1 − exp(d)) )
  *
  * @module
  */
@@ -16,8 +16,10 @@
 export interface GrpoSequence {
   /** Of each response token under the policy that is trained, `[tokens]`. */
   readonly logprobs: ArrayLike<number>;
-  /** Of each response token under the policy that sampled it, `[tokens]`. */
+  /** Of each response token under the policy before its update, `[tokens]`. */
   readonly oldLogprobs: ArrayLike<number>;
+  /** c of each response token, `[tokens]`, from `truncatedImportance`; default 1. */
+  readonly importance?: ArrayLike<number>;
   /** Of each response token under the reference, `[tokens]`; needed when β > 0. */
   readonly referenceLogprobs?: ArrayLike<number>;
   /** Of the whole rollout. */
@@ -49,7 +51,7 @@ export interface GrpoTotals {
   readonly ratioGap: number;
   /** Σ k3 against the reference, in nats; 0 without one. */
   readonly kl: number;
-  /** Σ k3 of the sampling policy against the trained one, in nats: how far the updates have moved. */
+  /** Σ k3 of the policy before its update against the trained one, in nats: how far the updates have moved. */
   readonly oldKl: number;
 }
 
@@ -107,12 +109,13 @@ export function grpo(sequences: readonly GrpoSequence[], options: GrpoOptions): 
 }
 
 function ofSequence(
-  { logprobs, oldLogprobs, referenceLogprobs, advantage, weight }: GrpoSequence,
+  { logprobs, oldLogprobs, importance, referenceLogprobs, advantage, weight }: GrpoSequence,
   { clipLow, clipHigh, beta }: GrpoOptions,
   index: number,
 ): { loss: number; dLogprobs: Float64Array; totals: GrpoTotals } {
   const tokens = logprobs.length;
   checkLength("old log-probabilities", oldLogprobs.length, tokens, index);
+  if (importance !== undefined) checkLength("importance weights", importance.length, tokens, index);
   if (beta > 0 && referenceLogprobs === undefined) {
     throw new RangeError(`Sequence ${index} has no reference log-probabilities, which "beta" ${beta} needs`);
   }
@@ -127,14 +130,15 @@ function ofSequence(
     const ratio = Math.exp(logRatio);
     let value = 0;
     let slope = 0;
-    if (advantage !== 0) {
+    const signal = advantage * (importance?.[t] ?? 1);
+    if (signal !== 0) {
       const clipped = Math.min(Math.max(ratio, 1 - clipLow), 1 + clipHigh);
-      if (ratio * advantage <= clipped * advantage) {
-        value = -ratio * advantage;
-        slope = -ratio * advantage;
+      if (ratio * signal <= clipped * signal) {
+        value = -ratio * signal;
+        slope = -ratio * signal;
       } else {
-        value = -clipped * advantage;
-        if (advantage > 0) sums.clippedHigh++;
+        value = -clipped * signal;
+        if (signal > 0) sums.clippedHigh++;
         else sums.clippedLow++;
       }
     }

@@ -9,15 +9,18 @@ interface Token {
   readonly logprob: number;
   readonly old: number;
   readonly reference: number;
+  readonly importance: number;
 }
 
 const logprob = fc.double({ min: -8, max: -0.01, noNaN: true });
 const shift = fc.double({ min: -0.8, max: 0.8, noNaN: true });
-const token: fc.Arbitrary<Token> = fc.tuple(logprob, shift, shift).map(([value, old, reference]) => ({
-  logprob: value,
-  old: value + old,
-  reference: value + reference,
-}));
+const token: fc.Arbitrary<Token> = fc.tuple(logprob, shift, shift, fc.double({ min: 0, max: 2, noNaN: true }))
+  .map(([value, old, reference, importance]) => ({
+    logprob: value,
+    old: value + old,
+    reference: value + reference,
+    importance,
+  }));
 const rollout = fc.record({
   tokens: fc.array(token, { minLength: 1, maxLength: 6 }),
   advantage: fc.oneof(fc.constant(0), fc.double({ min: -3, max: 3, noNaN: true })),
@@ -38,6 +41,7 @@ function sequencesOf(
     logprobs: tokens.map((t) => t.logprob),
     oldLogprobs: tokens.map((t) => t.old),
     referenceLogprobs: tokens.map((t) => t.reference),
+    importance: tokens.map((t) => t.importance),
     advantage,
     weight: weights[i]!,
   }));
@@ -69,12 +73,15 @@ Deno.test("coefficients equal finite differences of the loss, for every normalis
   }));
 });
 
-Deno.test("on policy the policy term's coefficient is −A times the weight, and nothing is clipped", () => {
+Deno.test("on policy the policy term's coefficient is −A times the weights, and nothing is clipped", () => {
   fc.assert(fc.property(group, normaliser, (rollouts, kind) => {
     const sequences = sequencesOf(rollouts, kind).map((s) => ({ ...s, oldLogprobs: s.logprobs }));
     const { dLogprobs, totals } = grpo(sequences, { ...OPTIONS, beta: 0 });
     for (const [i, sequence] of sequences.entries()) {
-      for (const slope of dLogprobs[i]!) expect(slope).toBeCloseTo(-sequence.advantage * sequence.weight, 12);
+      for (const [t, slope] of dLogprobs[i]!.entries()) {
+        const { advantage, weight, importance } = sequence;
+        expect(slope).toBeCloseTo(-advantage * weight * importance![t]!, 12);
+      }
     }
     expect(grpoMetrics(totals)).toMatchObject({ clipFraction: 0, meanRatio: 1, ratioGap: 0, meanOldKl: 0 });
   }));

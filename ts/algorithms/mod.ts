@@ -6,5 +6,6 @@
  */
 export * from "./advantages.ts";
 export * from "./grpo.ts";
+export * from "./importance.ts";
 export * from "./nll.ts";
 export * from "./normaliser.ts";

@@ -3,15 +3,15 @@
  *
  * @module
  */
-import type { NativeEngine, NativeOptions, NativeReference } from "../engine/native/native_engine.ts";
+import type { NativeEngine, NativeReference } from "../engine/native/native_engine.ts";
 import { resolveModel } from "../models/mod.ts";
-import { type Engine, PRECISIONS } from "../engine/engine.ts";
+import { type Engine, INFERENCE_PRECISIONS, type Precision } from "../engine/engine.ts";
 import { anyText, defaulted, oneOf, required, type Values, wholeNumber } from "./parser.ts";
 
 /** Options that say how a model is computed. */
 export const ENGINE_OPTIONS = {
   threads: defaulted("--threads", wholeNumber({ min: 0, max: 1024 }), 0, "Threads, 0 for all cores"),
-  precision: defaulted("--precision", oneOf(PRECISIONS), "f32", "What matrix products read"),
+  precision: defaulted("--precision", oneOf(INFERENCE_PRECISIONS), "f32", "What matrix products read"),
 };
 
 type EngineChoice = Values<typeof ENGINE_OPTIONS>;
@@ -30,21 +30,28 @@ export const MODEL_OPTIONS = {
  * Opens a model by its name or path on the native engine. The engine's module is loaded only now, so that commands
  * without a model run where the core has not been built.
  */
-export async function openModel(model: string, options: EngineChoice): Promise<NativeEngine> {
+export async function openModel(
+  model: string,
+  { threads, precision }: { readonly threads: number; readonly precision: Precision },
+): Promise<NativeEngine> {
   const path = await resolveModel(model);
   const { NativeEngine } = await import("../engine/native/native_engine.ts");
-  return await NativeEngine.open(path, nativeOptions(options));
+  return await NativeEngine.open(path, { precision, ...threadsOption(threads) });
 }
 
-/** As {@link openModel}, for inference alone: the same bits in less memory. */
-export async function openFrozen(model: string, options: EngineChoice): Promise<NativeReference> {
+/** As {@link openModel}, for inference alone: less memory and, at the precisions of training, the same bits. */
+export async function openFrozen(
+  model: string,
+  { threads, precision }: EngineChoice,
+): Promise<NativeReference> {
   const path = await resolveModel(model);
   const { NativeReference } = await import("../engine/native/native_engine.ts");
-  return await NativeReference.open(path, nativeOptions(options));
+  return await NativeReference.open(path, { precision, ...threadsOption(threads) });
 }
 
-function nativeOptions({ threads, precision }: EngineChoice): NativeOptions {
-  return { precision, ...(threads > 0 && { threads }) };
+/** 0 leaves the choice to the engine. */
+function threadsOption(threads: number): { threads?: number } {
+  return threads > 0 ? { threads } : {};
 }
 
 /** One line about an opened model: what it is and where it runs. */

@@ -75,6 +75,16 @@ export type Precision = "f32" | "bf16";
 /** Every {@link Precision}. */
 export const PRECISIONS: readonly Precision[] = ["f32", "bf16"];
 
+/**
+ * What matrix products read where there are forward passes alone. At "int8" weights are integers of 8 bits, or as few
+ * as a quantised file has, with scales for runs of them, and activations are rounded to 8 bits run by run; the
+ * embedding, norms, softmaxes and the residual stream stay f32.
+ */
+export type InferencePrecision = Precision | "int8";
+
+/** Every {@link InferencePrecision}. */
+export const INFERENCE_PRECISIONS: readonly InferencePrecision[] = [...PRECISIONS, "int8"];
+
 /** How one rollout is sampled. */
 export interface SamplingOptions {
   /** Most tokens to generate. */
@@ -158,7 +168,7 @@ export interface ModelInfo {
   /** "cpu (2 threads, avx512)", "cpu (2 threads, avx512, bf16)", "http://…", …: never silent about the device. */
   readonly backend: string;
   /** What the engine's products read; null where the engine does not say. */
-  readonly precision: Precision | null;
+  readonly precision: InferencePrecision | null;
   /** Whether the model is for inference alone, its weights packed, or quantised as its file. */
   readonly frozen: boolean;
   readonly parameters: number;
@@ -282,6 +292,12 @@ export interface SaveOptions {
   readonly optimizer?: boolean;
 }
 
+/** Options of {@link TrainableEngine.reference}. */
+export interface ReferenceOptions {
+  /** What the copy's products read. Default the engine's own, whose log-probabilities the copy then has bit for bit. */
+  readonly precision?: InferencePrecision;
+}
+
 /** An engine whose weights can be trained. */
 export interface TrainableEngine extends Engine {
   forward(forest: Forest, options?: ForwardOptions): Promise<Tape>;
@@ -290,7 +306,7 @@ export interface TrainableEngine extends Engine {
   /** Throws accumulated gradients away. */
   discardGradients(): Promise<void>;
   /** A frozen copy of the weights as they are now. */
-  reference(): Promise<Engine>;
+  reference(options?: ReferenceOptions): Promise<Engine>;
   /** Writes a Hugging Face folder: config.json, model.safetensors, tokenizer files, and `optimizer.safetensors` if asked. */
   save(directory: string, options?: SaveOptions): Promise<void>;
   /** Replaces weights, and the optimizer's state if the folder has one, by what {@link save} wrote. */

@@ -11,7 +11,9 @@ export * from "./error.ts";
 export * from "./forest.ts";
 export {
   NativeEngine,
+  type NativeEngineOptions,
   type NativeInitOptions,
   type NativeOptions,
   NativeReference,
+  type NativeReferenceOptions,
 } from "./native/native_engine.ts";

@@ -122,6 +122,13 @@ export interface Stage2Config extends MicroBatchConfig {
   readonly temperature: number;
   readonly topP: number;
   readonly topK: number;
+  /**
+   * Who samples: the policy, with the trainer's arithmetic; or `int8`, a copy of it in 8-bit integers, which is
+   * faster and whose draws are corrected for by truncated importance sampling.
+   */
+  readonly sampler: "policy" | "int8";
+  /** Largest weight of a token where the sampler is not the policy. */
+  readonly importanceCap: number;
   /** Most rollouts generated at once, rounded to whole groups. */
   readonly decodeBatch: number;
   /** Optimiser steps of a pass over a step's rollouts. */

@@ -102,6 +102,11 @@ const stage2 = z.strictObject({
   temperature: z.number().positive().default(1),
   topP: z.number().refine((value) => value === 1, `must be 1: ${DISTRIBUTION}`).default(1),
   topK: z.number().refine((value) => value === 0, `must be 0: ${DISTRIBUTION}`).default(0),
+  sampler: z.enum(["policy", "int8"]).default("policy").describe(
+    "Who samples: the policy itself, or a copy of it in 8-bit integers, corrected by importance sampling",
+  ),
+  importanceCap: z.number().positive().default(2)
+    .describe("Largest importance weight of a token; where the policy samples there are none"),
   decodeBatch: count.default(64).describe("Most rollouts generated at once, rounded to whole groups"),
   minibatches: count.default(1).describe("Optimiser steps of a pass over a step's rollouts"),
   epochs: count.default(1).describe("Passes over a step's rollouts"),

@@ -68,9 +68,10 @@ export async function updatePolicy(
     const current = gatherResponses(batch, tape.logprobs);
     if (onPolicy) assertOnPolicy(batch, current);
     const result = grpo(
-      batch.sequences.map(({ oldLogprobs, advantage, weight }, index) => ({
+      batch.sequences.map(({ oldLogprobs, importance, advantage, weight }, index) => ({
         logprobs: current[index]!,
         oldLogprobs,
+        ...(importance === undefined ? {} : { importance }),
         ...(frozen === null ? {} : { referenceLogprobs: frozen[index]! }),
         advantage,
         weight,

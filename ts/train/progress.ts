@@ -82,7 +82,7 @@ export function formatWork(event: ProgressEvent): string | null {
 function formatStep(record: StepRecord, steps: number, secondsLeft: number): string {
   const parts = [`stage ${record.stage} step ${record.step}/${steps}`, `loss ${record.loss.toFixed(4)}`];
   if (record.stage === 2) {
-    const { reward, policy, entropy, parseRate, meanTokens, equalGroups, groups } = record;
+    const { reward, policy, entropy, parseRate, meanTokens, equalGroups, groups, sampler } = record;
     parts.push(
       `reward ${reward.toFixed(3)}`,
       `KL ${policy.meanKl.toExponential(1)}`,
@@ -92,6 +92,13 @@ function formatStep(record: StepRecord, steps: number, secondsLeft: number): str
       `equal groups ${equalGroups}/${groups}`,
       `${meanTokens.toFixed(0)} tok/rollout`,
     );
+    if (sampler !== null) {
+      parts.push(
+        `${sampler.kind} sampler: gap ${sampler.meanGap.toExponential(1)}, truncated ${
+          percent(sampler.truncatedFraction)
+        }`,
+      );
+    }
   }
   parts.push(
     `grad ${record.gradNorm.toFixed(3)}`,

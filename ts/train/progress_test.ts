@@ -29,6 +29,7 @@ const step: ProgressEvent = {
     distinct: 1,
     updates: 1,
     onPolicyRatioGap: 0,
+    sampler: null,
     policy: {
       tokens: 300,
       clipFraction: 0.01,

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import type { GrpoMetrics } from "../algorithms/mod.ts";
-import type { EvaluationPoint } from "./config.ts";
+import type { GapMetrics, GrpoMetrics } from "../algorithms/mod.ts";
+import type { EvaluationPoint, Stage2Config } from "./config.ts";
 
 /** Numbers of things, by name. */
 export interface Counts {
@@ -47,6 +47,11 @@ export interface Stage1StepRecord extends AnyStepRecord {
   readonly stage: 1;
 }
 
+/** A sampler that is not the policy. */
+export interface SamplerReport extends GapMetrics {
+  readonly kind: Exclude<Stage2Config["sampler"], "policy">;
+}
+
 /** A step of reinforcement. */
 export interface Stage2StepRecord extends AnyStepRecord {
   readonly stage: 2;
@@ -71,8 +76,10 @@ export interface Stage2StepRecord extends AnyStepRecord {
   readonly distinct: number;
   /** Optimiser steps. */
   readonly updates: number;
-  /** Largest |ρ − 1| to the sampler before the first update: 0, or the step fails. */
+  /** Largest |ρ − 1| to the policy that sampled, before the first update: 0, or the step fails. */
   readonly onPolicyRatioGap: number;
+  /** How far the sampler was from the policy; null where it was the policy. */
+  readonly sampler: SamplerReport | null;
   /** Over all updates. */
   readonly policy: GrpoMetrics;
 }

@@ -13,8 +13,10 @@ export interface Rollout {
   readonly prompt: Uint32Array;
   /** Token ids, the end-of-sequence token included where there is one. */
   readonly response: Uint32Array;
-  /** Of each response token as it was sampled. */
+  /** Of each response token under the policy before its update. */
   readonly oldLogprobs: Float32Array;
+  /** Of each response token, where another than the policy sampled it. */
+  readonly importance?: Float64Array;
   readonly text: string;
   readonly finish: FinishReason;
   readonly verdict: Verdict;

@@ -1,6 +1,6 @@
 /**
  * Stage 2, reinforcement with the verdict's reward (RM-R1, Chen et al. 2025, arXiv:2505.02387, section 3.3): GRPO,
- * with old log-probabilities as the sampler recorded them.
+ * with old log-probabilities as the policy recorded them when it sampled.
  *
  * @module
  */
@@ -12,8 +12,9 @@ import { encodePrompts, placeTurns, type Usable, usablePrompts } from "./example
 import { ExampleOrder } from "./order.ts";
 import { type RatedRollout, updatePolicy } from "./policy_update.ts";
 import { increment, listCounts, type Stage2StepRecord } from "./records.ts";
-import { type RolloutGroup, sampleGroups } from "./rollouts.ts";
+import type { RolloutGroup } from "./rollouts.ts";
 import { RunError } from "./run_error.ts";
+import { sampleStep } from "./sampler.ts";
 import { type Stage, type StageContext, stepOptions, type StepRunOptions } from "./stage.ts";
 
 /**
@@ -79,7 +80,7 @@ async function reinforce(
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
   const examples = await encodePrompts(engine, config.protocol, pairs);
-  const groups = await sampleGroups(engine, examples, { ...stage, seed: config.seed, step }, options);
+  const { groups, sampler } = await sampleStep(engine, examples, { stage, seed: config.seed, step }, options);
   const rated = groups.map((group) => ({ ...group, rollouts: rate(group, stage) }));
   const kept = rated.filter(({ rollouts }) => stage.equalGroups === "keep" || hasSpread(rewardsOf(rollouts)));
   const optimizer = stepOptions(stage.optimizer, step);
@@ -139,6 +140,7 @@ async function reinforce(
     skippedGroups: rated.length - kept.length,
     updates,
     onPolicyRatioGap,
+    sampler,
     policy: grpoMetrics(totals),
   };
 }

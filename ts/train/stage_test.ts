@@ -133,6 +133,42 @@ Deno.test("a sampler that disagrees with the trainer in one bit stops the run be
   expect(engine.bytes).toEqual(before);
 });
 
+Deno.test("a sampler in 8-bit integers is corrected for, and its gap is reported", async () => {
+  const engine = TabularEngine.fresh(1, {});
+  const sampled: number[] = [];
+  const openedAt: (string | undefined)[] = [];
+  const watched = new Proxy(engine, {
+    get(target, name) {
+      if (name === "reference") {
+        return async (options: { precision?: "f32" | "bf16" | "int8" }) => {
+          openedAt.push(options.precision);
+          const copy = await target.reference(options) as TabularEngine;
+          return tampered(copy, (event) => {
+            sampled.push(...event.logprobs);
+            return event;
+          });
+        };
+      }
+      const value = Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  await using stage = await stage2(watched, { sampler: "int8", importanceCap: 1.01, beta: 0 });
+  const record = await run(stage, 1) as Stage2StepRecord;
+  expect(openedAt).toEqual(["int8"]);
+  expect(record).toMatchObject({ onPolicyRatioGap: 0, sampler: { kind: "int8" } });
+  const { meanGap, maxGap, meanKl, meanWeight, truncatedFraction } = record.sampler!;
+  expect(sampled.length).toBe(Math.round(6 * record.meanTokens));
+  expect(meanGap).toBeGreaterThan(0.001);
+  expect(maxGap).toBeGreaterThan(meanGap);
+  expect(maxGap).toBeLessThan(0.1);
+  expect(meanKl).toBeGreaterThan(0);
+  expect(meanWeight).toBeLessThan(1.01);
+  expect(truncatedFraction).toBeGreaterThan(0);
+  await using plain = await stage2(TabularEngine.fresh());
+  expect((await run(plain, 1) as Stage2StepRecord).sampler).toBe(null);
+});
+
 Deno.test("an engine that leaves a rollout out is an error, never a reward", async () => {
   const engine = tampered(TabularEngine.fresh(), (event) => event.request === 0 ? null : event);
   await using stage = await stage2(engine);

@@ -17,9 +17,11 @@ import type {
   GenerateOptions,
   GenerateRequest,
   GenerateSummary,
+  InferencePrecision,
   LogprobOptions,
   ModelInfo,
   Precision,
+  ReferenceOptions,
   SaveOptions,
   StepOptions,
   Tape,
@@ -33,15 +35,13 @@ import { checkStatus, loadLibrary, type NativeSymbols } from "./library.ts";
 import { NativeTape } from "./native_tape.ts";
 import { samplingOf } from "./sampling.ts";
 
-/** Options of {@link NativeEngine.open}. */
+/** What all native engines may be told. */
 export interface NativeOptions {
   /**
    * Threads of the whole process from now on, for all its native engines. Results do not depend on it. Default: as
    * many as the machine offers.
    */
   readonly threads?: number;
-  /** What matrix products read. Default "f32". */
-  readonly precision?: Precision;
   /**
    * Most bytes that the keys and values of one `generate` may take. Requests wait for room; one that could never fit
    * is refused. Default: half of the memory that the machine has available when it begins.
@@ -49,8 +49,20 @@ export interface NativeOptions {
   readonly kvBytes?: number;
 }
 
+/** Options of {@link NativeReference.open}. */
+export interface NativeReferenceOptions extends NativeOptions {
+  /** What matrix products read. Default "f32". */
+  readonly precision?: InferencePrecision;
+}
+
+/** Options of {@link NativeEngine.open}. */
+export interface NativeEngineOptions extends NativeOptions {
+  /** What matrix products read. Default "f32". */
+  readonly precision?: Precision;
+}
+
 /** Options of {@link NativeEngine.init}. */
-export interface NativeInitOptions extends NativeOptions {
+export interface NativeInitOptions extends NativeEngineOptions {
   /** The source of a `tokenizer.json`. Default none: the model works on ids alone. */
   readonly tokenizer?: string;
   /** Jinja source of the chat template. Default none. */
@@ -92,9 +104,9 @@ export class NativeReference implements Engine {
 
   /**
    * Opens a model for inference alone: a Hugging Face folder, a folder with one GGUF file, or a GGUF file. Quantised
-   * weights stay quantised in memory. Results have the bits that {@link NativeEngine.open} gives.
+   * weights stay quantised in memory. At the precisions of {@link NativeEngine.open} results have its bits.
    */
-  static async open(path: string, options?: NativeOptions): Promise<NativeReference> {
+  static async open(path: string, options?: NativeReferenceOptions): Promise<NativeReference> {
     return new NativeReference(await opened(loading(path, true, options), path, options));
   }
 
@@ -229,7 +241,7 @@ export class NativeReference implements Engine {
  */
 export class NativeEngine extends NativeReference implements TrainableEngine {
   /** Opens a model to be trained: a Hugging Face folder, a folder with one GGUF file, or a GGUF file. */
-  static override async open(path: string, options?: NativeOptions): Promise<NativeEngine> {
+  static override async open(path: string, options?: NativeEngineOptions): Promise<NativeEngine> {
     return new NativeEngine(
       await opened(loading(path, false, options), path, options),
     );
@@ -241,7 +253,7 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
     options?: NativeInitOptions,
   ): Promise<NativeEngine> {
     const { tokenizer = null, chatTemplate = null, seed = 0, name = "new model" } = options ?? {};
-    const precision = precisionOf(options);
+    const precision = options?.precision ?? "f32";
     const body = { op: "init", config, tokenizer, chatTemplate, seed, precision };
     return new NativeEngine(await opened(body, name, options));
   }
@@ -287,9 +299,9 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
     await this.change({ op: "discard_gradients" });
   }
 
-  async reference(): Promise<Engine> {
+  async reference(options?: ReferenceOptions): Promise<Engine> {
     const symbols = loadLibrary();
-    const { body } = await this.call({ op: "snapshot" });
+    const { body } = await this.call({ op: "snapshot", precision: options?.precision ?? null });
     const info = { ...this.info, ...(body["info"] as Omit<ModelInfo, "name">) };
     return new NativeReference({
       symbols,
@@ -315,12 +327,8 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
   }
 }
 
-function loading(path: string, frozen: boolean, options?: NativeOptions): Frame["body"] {
-  return { op: "load", path, precision: precisionOf(options), frozen };
-}
-
-function precisionOf(options?: NativeOptions): Precision {
-  return options?.precision ?? "f32";
+function loading(path: string, frozen: boolean, options?: NativeReferenceOptions): Frame["body"] {
+  return { op: "load", path, precision: options?.precision ?? "f32", frozen };
 }
 
 async function opened(body: Frame["body"], name: string, options?: NativeOptions): Promise<Opened> {

@@ -267,6 +267,21 @@ test("a step moves the weights, and the reference stays", async () => {
   expect(await reference.logprobs(forest)).toEqual(before);
 });
 
+test("a reference in 8-bit integers is another policy, and what is trained cannot be one", async () => {
+  await using engine = await tiny();
+  await using rounded = await engine.reference({ precision: "int8" });
+  expect(rounded.info).toMatchObject({ precision: "int8", frozen: true });
+  expect(rounded.info.backend).toContain(", int8");
+  const { forest } = flatForest([Uint32Array.of(5, 6, 7, 8)]);
+  const [own, other] = [await engine.logprobs(forest), await rounded.logprobs(forest)];
+  for (let t = 1; t < 4; t++) {
+    expect(other[t]).not.toBe(own[t]);
+    expect(Math.abs(other[t]! - own[t]!)).toBeLessThan(0.1);
+  }
+  const trained = NativeEngine.init(config(), { precision: "int8" as "f32" });
+  await expect(trained).rejects.toThrow('Precision "int8" is for inference alone, expected "f32" or "bf16"');
+});
+
 test("select leaves tokens out, and scores need a head", async () => {
   await using engine = await tiny();
   const { forest } = flatForest([Uint32Array.of(5, 6, 7)]);

@@ -23,6 +23,7 @@ import {
   type LogprobOptions,
   type Message,
   type ModelInfo,
+  type ReferenceOptions,
   type SaveOptions,
   type StepOptions,
   type Tape,
@@ -311,9 +312,13 @@ export class TabularEngine implements TrainableEngine {
     return Promise.resolve();
   }
 
-  reference(): Promise<Engine> {
+  /** At "int8" weights are rounded to multiples of a 32nd, so that the copy is another policy. */
+  reference({ precision = "f32" }: ReferenceOptions = {}): Promise<Engine> {
     this.#options.onCall?.("reference");
-    return Promise.resolve(new TabularEngine(this.info.name, this.#weights.slice(), {}));
+    const weights = precision === "int8"
+      ? this.#weights.map((weight) => Math.round(weight * 32) / 32)
+      : this.#weights.slice();
+    return Promise.resolve(new TabularEngine(this.info.name, weights, {}));
   }
 
   async save(folder: string, options: SaveOptions = {}): Promise<void> {

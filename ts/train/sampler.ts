@@ -1,0 +1,82 @@
+/**
+ * Rollouts by the policy itself or, by choice, by a copy of it in 8-bit integers, whose draws are then corrected for.
+ *
+ * @module
+ */
+import {
+  addGapTotals,
+  type GapMetrics,
+  gapMetrics,
+  NO_GAP_TOTALS,
+  truncatedImportance,
+} from "../algorithms/mod.ts";
+import type { TrainableEngine } from "../engine/mod.ts";
+import { gatherResponses, microBatches } from "./batching.ts";
+import type { Stage2Config } from "./config.ts";
+import type { PromptExample } from "./examples.ts";
+import type { SamplerReport } from "./records.ts";
+import { type Rollout, type RolloutGroup, sampleGroups } from "./rollouts.ts";
+import type { StepRunOptions } from "./stage.ts";
+
+/** What {@link sampleStep} gives. */
+export interface SampledStep {
+  readonly groups: readonly RolloutGroup[];
+  /** How far the sampler was from the policy; null where it was the policy. */
+  readonly sampler: SamplerReport | null;
+}
+
+/**
+ * Samples the groups of a step. Old log-probabilities are the policy's, bit for bit: as sampled where it samples
+ * itself, and computed again where a copy does.
+ */
+export async function sampleStep(
+  engine: TrainableEngine,
+  examples: readonly PromptExample[],
+  { stage, seed, step }: { readonly stage: Stage2Config; readonly seed: number; readonly step: number },
+  options: StepRunOptions,
+): Promise<SampledStep> {
+  const config = { ...stage, seed, step };
+  const { sampler } = stage;
+  if (sampler === "policy") {
+    return { groups: await sampleGroups(engine, examples, config, options), sampler: null };
+  }
+  const groups = await (async () => {
+    await using copy = await engine.reference({ precision: sampler });
+    return await sampleGroups(copy, examples, config, options);
+  })();
+  const { corrected, gap } = await correct(engine, groups, stage, options.signal);
+  return { groups: corrected, sampler: { kind: sampler, ...gap } };
+}
+
+/** Replaces old log-probabilities by the policy's, and weighs each token. */
+async function correct(
+  engine: TrainableEngine,
+  groups: readonly RolloutGroup[],
+  { temperature, microBatchTokens, importanceCap }: Stage2Config,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly corrected: readonly RolloutGroup[]; readonly gap: GapMetrics }> {
+  const rollouts = new Map<Rollout, Rollout>();
+  let totals = NO_GAP_TOTALS;
+  for (const batch of microBatches(groups.flatMap((group) => group.rollouts), microBatchTokens)) {
+    signal?.throwIfAborted();
+    const options = { temperature, select: batch.select };
+    const current = gatherResponses(batch, await engine.logprobs(batch.layout.forest, options));
+    const pairs = batch.sequences.map(({ oldLogprobs }, index) => ({
+      oldLogprobs: current[index]!,
+      samplerLogprobs: oldLogprobs,
+    }));
+    const result = truncatedImportance(pairs, importanceCap);
+    totals = addGapTotals(totals, result.totals);
+    for (const [index, rollout] of batch.sequences.entries()) {
+      const importance = result.weights[index]!;
+      rollouts.set(rollout, { ...rollout, oldLogprobs: current[index]!, importance });
+    }
+  }
+  return {
+    corrected: groups.map((group) => ({
+      ...group,
+      rollouts: group.rollouts.map((rollout) => rollouts.get(rollout)!),
+    })),
+    gap: gapMetrics(totals),
+  };
+}
