@@ -6,14 +6,14 @@
  * @module
  */
 import { z } from "zod";
-import type { Precision } from "../ts/engine/mod.ts";
+import type { InferencePrecision, Precision } from "../ts/engine/mod.ts";
 
 /** Where a job's model comes from: a file or folder, or random weights of a named shape. */
 export type ModelSource = { readonly path: string } | { readonly shape: string };
 
-interface JobBase {
+interface JobBase<P = Precision> {
   /** What matrix products read, on both sides; a quantised file stays quantised where it is not trained. */
-  readonly precision: Precision;
+  readonly precision: P;
   readonly threads: number;
   readonly model: ModelSource;
   /** Token ids: of each repetition, of each sequence. The first repetition is the warm-up. */
@@ -42,7 +42,7 @@ export interface PrefillJob extends JobBase {
 }
 
 /** Greedy decoding of all inputs at once; only the time after every input has its first token counts. */
-export interface DecodeJob extends JobBase {
+export interface DecodeJob extends JobBase<InferencePrecision> {
   readonly kind: "decode";
   /** Of each sequence, exactly. */
   readonly newTokens: number;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Drawn } from "./inputs.ts";
-import type { Precision } from "../ts/engine/mod.ts";
+import type { InferencePrecision, Precision } from "../ts/engine/mod.ts";
 import type { DecodeJob, FirstTokenJob, GrpoStepJob, PrefillJob, SftStepJob } from "./protocol.ts";
 import type { Metric } from "./statistics.ts";
 
@@ -96,7 +96,7 @@ function prefill(id: string, work: string, precision: Precision): Row {
   };
 }
 
-function decode(id: string, work: string, precision: Precision, goal: number): Row {
+function decode(id: string, work: string, precision: InferencePrecision, goal: number): Row {
   return {
     id,
     work,
@@ -149,6 +149,8 @@ export const ROWS: readonly Row[] = [
   prefill("prefill-f32", "prefill of 512 tokens, f32", "f32"),
   prefill("prefill-bf16", "prefill of 512 tokens, bf16", "bf16"),
   decode("decode-1", "decode, batch 1, Q4_1 kept quantised", "f32", 1.2),
+  // llama.cpp rounds activations to 8 bits, too.
+  decode("decode-1-int8", "decode, batch 1, Q4_1 kept quantised, activations in 8 bits", "int8", 1.2),
   {
     ...decode("decode-16", "decode, batch 16, sum, f32", "f32", 4),
     peer: "transformers",

@@ -3,21 +3,29 @@
  *
  * @module
  */
-import { type Engine, EngineError, type TrainableEngine } from "../../ts/engine/mod.ts";
+import {
+  type Engine,
+  EngineError,
+  type InferencePrecision,
+  type Precision,
+  type TrainableEngine,
+} from "../../ts/engine/mod.ts";
 import { NativeEngine, NativeReference } from "../../ts/engine/native/native_engine.ts";
 import { EMBEDDED, resolveModel } from "../../ts/models/mod.ts";
 import type { Job } from "../protocol.ts";
 import { shapeConfig } from "../shapes.ts";
 import { UnavailableError } from "../unavailable.ts";
 
-type Named = Pick<Job, "model" | "precision" | "threads">;
+type Named<P> = Pick<Job, "model" | "threads"> & { readonly precision: P };
 
 /**
  * Opens a job's model to be trained.
  *
  * @throws {UnavailableError} The core has not been built.
  */
-export async function openTrainable({ model, precision, threads }: Named): Promise<TrainableEngine> {
+export async function openTrainable(
+  { model, precision, threads }: Named<Precision>,
+): Promise<TrainableEngine> {
   return await available(async () => {
     if ("path" in model) return await NativeEngine.open(model.path, { threads, precision });
     if (model.shape === EMBEDDED) {
@@ -32,7 +40,7 @@ export async function openTrainable({ model, precision, threads }: Named): Promi
  *
  * @throws {UnavailableError} The core has not been built.
  */
-export async function openFrozen({ model, precision, threads }: Named): Promise<Engine> {
+export async function openFrozen({ model, precision, threads }: Named<InferencePrecision>): Promise<Engine> {
   if (!("path" in model)) throw new RangeError(`Model "${model.shape}" has random weights, expected a file`);
   return await available(() => NativeReference.open(model.path, { threads, precision }));
 }
