@@ -14,7 +14,7 @@ export const ENGINE_OPTIONS = {
   precision: defaulted("--precision", oneOf(PRECISIONS), "f32", "What matrix products read"),
 };
 
-type EngineChoice = Values<typeof ENGINE_OPTIONS>;
+type EngineChoice = Values<typeof ENGINE_OPTIONS> & Pick<NativeOptions, "onSummary">;
 
 /** Options of every command that opens a model. */
 export const MODEL_OPTIONS = {
@@ -43,8 +43,8 @@ export async function openFrozen(model: string, options: EngineChoice): Promise<
   return await NativeReference.open(path, nativeOptions(options));
 }
 
-function nativeOptions({ threads, precision }: EngineChoice): NativeOptions {
-  return { precision, ...(threads > 0 && { threads }) };
+function nativeOptions({ threads, ...options }: EngineChoice): NativeOptions {
+  return { ...options, ...(threads > 0 && { threads }) };
 }
 
 /** One line about an opened model: what it is and where it runs. */
