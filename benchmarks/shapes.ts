@@ -4,7 +4,11 @@
  * @module
  */
 
+/** Classes by `model_type`. */
+const CLASSES = { llama: "LlamaForCausalLM", qwen2: "Qwen2ForCausalLM" };
+
 interface Shape {
+  readonly model_type: keyof typeof CLASSES;
   readonly vocab_size: number;
   readonly hidden_size: number;
   readonly intermediate_size: number;
@@ -17,6 +21,7 @@ interface Shape {
 /** SmolLM2-135M (Allal et al. 2025, arXiv:2502.02737); Qwen2.5-0.5B and -1.5B (Qwen Team 2024, arXiv:2412.15115). */
 const SHAPES: ReadonlyMap<string, Shape> = new Map([
   ["135M", {
+    model_type: "llama",
     vocab_size: 49152,
     hidden_size: 576,
     intermediate_size: 1536,
@@ -26,6 +31,7 @@ const SHAPES: ReadonlyMap<string, Shape> = new Map([
     rope_theta: 100_000,
   }],
   ["0.5B", {
+    model_type: "qwen2",
     vocab_size: 151_936,
     hidden_size: 896,
     intermediate_size: 4864,
@@ -35,6 +41,7 @@ const SHAPES: ReadonlyMap<string, Shape> = new Map([
     rope_theta: 1_000_000,
   }],
   ["1.5B", {
+    model_type: "qwen2",
     vocab_size: 151_936,
     hidden_size: 1536,
     intermediate_size: 8960,
@@ -46,7 +53,7 @@ const SHAPES: ReadonlyMap<string, Shape> = new Map([
 ]);
 
 /**
- * A Llama `config.json` of a shape. Qwen2's attention bias is left out: it is a ten-thousandth of the weights.
+ * The `config.json` of a shape.
  *
  * @throws {RangeError} There is no such shape.
  */
@@ -57,8 +64,7 @@ export function shapeConfig(name: string): Record<string, unknown> {
     throw new RangeError(`No shape "${name}", expected ${known}`);
   }
   return {
-    architectures: ["LlamaForCausalLM"],
-    model_type: "llama",
+    architectures: [CLASSES[shape.model_type]],
     ...shape,
     head_dim: shape.hidden_size / shape.num_attention_heads,
     hidden_act: "silu",

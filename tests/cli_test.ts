@@ -208,6 +208,28 @@ Deno.test("logprobs and generate agree on a model without a tokenizer", { ignore
   expect(result.logprobs.slice(2)).toEqual(logprobs);
 });
 
+Deno.test("commands that let a model write say what its keys and values took", {
+  ignore: notBuilt,
+}, () =>
+  inTemporary(async (folder) => {
+    const said = /^keys and values took [\d.]+ MB of at most [\d.]+ MB$/gm;
+    const pair = ["--prompt", "q", "--a", "1", "--b", "22"];
+    const model = ["--judge", "models/embedded-base", "--protocol", "compact", "--max-new-tokens", "4"];
+    const data = join(folder, "data.json");
+    const item = { id: "1", prompt: "q", chosen: ["a", "b", "c"], rejected: ["d", "e", "f"], domain: "chat" };
+    await writeFile(data, JSON.stringify([item]));
+    const commands = [
+      ["generate", "--model", TINY, "--ids", "1", "--max-tokens", "2"],
+      ["judge", ...model, ...pair],
+      ["bench", "rm-bench", "--data", data, ...model, "--batch", "2", "--out", join(folder, "out")],
+    ];
+    for (const command of commands) {
+      const { code, stderr } = await rmr1(command);
+      expect({ command, code, said: stderr.match(said)?.length }).toEqual({ command, code: 0, said: 1 });
+    }
+    expect((await rmr1(["judge", "--judge", "baseline:longest", ...pair])).stderr).not.toMatch(said);
+  }));
+
 Deno.test("a model without a tokenizer asks for ids", { ignore: notBuilt }, async () => {
   const { code, stderr } = await rmr1(["logprobs", "--model", TINY, "--text", "hello"]);
   expect(code).toBe(2);

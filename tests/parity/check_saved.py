@@ -16,7 +16,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 
@@ -46,7 +46,8 @@ def main() -> int:
         raise SystemExit(f'"{arguments.logprobs}": {len(ours)} log-probabilities, expected {len(theirs)}')
     gap = (ours - theirs).abs().max().item()
     nll_gap = (ours.mean() - theirs.mean()).abs().item()
-    result = dict(tokens=len(told["ids"]), logprob_gap=gap, mean_nll_gap=nll_gap)
+    dtype = str(AutoConfig.from_pretrained(arguments.folder).dtype).removeprefix("torch.")
+    result = dict(tokens=len(told["ids"]), dtype=dtype, logprob_gap=gap, mean_nll_gap=nll_gap)
     equal = gap <= arguments.tolerance and nll_gap <= arguments.tolerance / 10
     if arguments.text is not None:
         tokenizer = AutoTokenizer.from_pretrained(arguments.folder)

@@ -88,6 +88,24 @@ MODELS = {
             rope_parameters=dict(SCALED, rope_type="yarn", factor=32.0),
         ),
     ),
+    "qwen2_bf16": dict(
+        dtype=torch.bfloat16,
+        family="Qwen2",
+        config=dict(
+            vocab_size=113, hidden_size=40, intermediate_size=52, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=1, rms_norm_eps=1e-6, tie_word_embeddings=True, use_sliding_window=False,
+            rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+        ),
+    ),
+    "mistral_f16": dict(
+        dtype=torch.float16,
+        family="Mistral",
+        config=dict(
+            vocab_size=127, hidden_size=32, intermediate_size=56, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, head_dim=12, rms_norm_eps=1e-5, tie_word_embeddings=False, sliding_window=None,
+            rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+        ),
+    ),
     "qwen3_f32": dict(
         dtype=torch.float32,
         family="Qwen3",

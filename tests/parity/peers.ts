@@ -3,16 +3,13 @@
  * `deno task test:peers`, which makes the Python environment first; never by the other tests.
  */
 import { expect } from "expect";
-import { spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { peersPython } from "../../benchmarks/peers/environment.ts";
-import { flatForest, NativeEngine } from "../../ts/engine/mod.ts";
+import { flatForest, NativeEngine, type SaveOptions } from "../../ts/engine/mod.ts";
 import { cacheFolder, CATALOG, placeOf } from "../../ts/models/mod.ts";
+import { inTemporary, python } from "./python.ts";
 
 const PARITY = fileURLToPath(new URL(".", import.meta.url));
 const FIXTURES = fileURLToPath(new URL("../fixtures", import.meta.url));
@@ -20,41 +17,27 @@ const FIXTURES = fileURLToPath(new URL("../fixtures", import.meta.url));
 /** Relative difference at which a number of a fixture, written with at least 8 digits, is another one. */
 const FIXTURE_TOLERANCE = 1e-5;
 
-interface Ended {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+type Dtype = NonNullable<SaveOptions["dtype"]>;
 
-function python(args: readonly string[]): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const env = { ...process.env, OMP_NUM_THREADS: "1", PYTHONDONTWRITEBYTECODE: "1" };
-    const child = spawn(peersPython(), args, { env, stdio: ["ignore", "pipe", "pipe"] });
-    let [stdout, stderr] = ["", ""];
-    child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text);
-    child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text);
-    child.on("error", reject);
-    child.on("close", (code) => resolve({ code, stdout, stderr }));
-  });
-}
-
-async function inTemporary(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), "rmr1-peers-"));
-  try {
-    await body(folder);
-  } finally {
-    await rm(folder, { recursive: true });
-  }
-}
+/** Types of weights, by our names and transformers'. */
+const DTYPES: readonly (readonly [ours: Dtype, theirs: string])[] = [
+  ["f32", "float32"],
+  ["f16", "float16"],
+  ["bf16", "bfloat16"],
+];
 
 /** Saves what the engine has, and has transformers open it and compute the same log-probabilities. */
 async function checkSaved(
   engine: NativeEngine,
-  { ids, text }: { readonly ids: Uint32Array; readonly text?: string },
+  { ids, text, dtype = "f32" }: {
+    readonly ids: Uint32Array;
+    readonly text?: string;
+    readonly dtype?: Dtype;
+  },
 ): Promise<void> {
   await inTemporary(async (folder) => {
     const saved = join(folder, "model");
-    await engine.save(saved);
+    await engine.save(saved, { dtype });
     const logprobs = [...(await engine.logprobs(flatForest([ids]).forest)).subarray(1)];
     const told = join(folder, "logprobs.json");
     await writeFile(told, JSON.stringify({ ids: [...ids], logprobs }));
@@ -66,22 +49,33 @@ async function checkSaved(
       ...(text === undefined ? [] : ["--text", text]),
     ]);
     expect({ code, stdout, stderr: code === 0 ? "" : stderr }).toMatchObject({ code: 0, stderr: "" });
-    expect(JSON.parse(stdout)).toMatchObject({ equal: true, tokens: ids.length });
+    expect(JSON.parse(stdout)).toMatchObject({
+      equal: true,
+      tokens: ids.length,
+      dtype: DTYPES.find(([ours]) => ours === dtype)![1],
+    });
   });
 }
 
-/** Folders of language models; a score head has no log-probabilities to compare. */
+/** Models with their stored type; one with a score head has no log-probabilities to compare. */
 const MODELS = readdirSync(FIXTURES, { withFileTypes: true, recursive: true })
   .filter(({ name }) => name === "config.json")
-  .filter(({ parentPath, name }) => readFileSync(join(parentPath, name), "utf8").includes("ForCausalLM"))
-  .map(({ parentPath }) => parentPath);
+  .map(({ parentPath, name }) => ({
+    path: parentPath,
+    config: JSON.parse(readFileSync(join(parentPath, name), "utf8")),
+  }))
+  .filter(({ config }) => config.architectures[0].endsWith("ForCausalLM"))
+  .map(({ path, config }) => ({ path, stored: DTYPES.find(([, theirs]) => theirs === config.dtype)![0] }));
 
-for (const path of MODELS) {
-  Deno.test(`transformers opens what the core saves of ${path.slice(FIXTURES.length + 1)}`, async () => {
-    await using engine = await NativeEngine.open(path);
-    const ids = Uint32Array.from({ length: 24 }, (_, index) => (index * 31 + 7) % engine.info.vocabSize);
-    await checkSaved(engine, { ids });
-  });
+for (const { path, stored } of MODELS) {
+  const name = path.slice(FIXTURES.length + 1);
+  for (const dtype of new Set<Dtype>(["f32", stored])) {
+    Deno.test(`transformers opens what the core saves of ${name} as ${dtype}`, async () => {
+      await using engine = await NativeEngine.open(path);
+      const ids = Uint32Array.from({ length: 24 }, (_, index) => (index * 31 + 7) % engine.info.vocabSize);
+      await checkSaved(engine, { ids, dtype });
+    });
+  }
 }
 
 Deno.test("transformers opens what the core saves of the embedded model, with its tokenizer", async () => {

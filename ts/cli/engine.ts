@@ -3,10 +3,15 @@
  *
  * @module
  */
-import type { NativeEngine, NativeReference } from "../engine/native/native_engine.ts";
+import type { NativeEngine, NativeOptions, NativeReference } from "../engine/native/native_engine.ts";
 import { resolveModel } from "../models/mod.ts";
-import { type Engine, INFERENCE_PRECISIONS, type Precision } from "../engine/engine.ts";
-import { anyText, defaulted, oneOf, required, type Values, wholeNumber } from "./parser.ts";
+import {
+  type Engine,
+  INFERENCE_PRECISIONS,
+  type InferencePrecision,
+  type Precision,
+} from "../engine/engine.ts";
+import { anyText, defaulted, oneOf, required, wholeNumber } from "./parser.ts";
 
 /** Options that say how a model is computed. */
 export const ENGINE_OPTIONS = {
@@ -14,7 +19,13 @@ export const ENGINE_OPTIONS = {
   precision: defaulted("--precision", oneOf(INFERENCE_PRECISIONS), "f32", "What matrix products read"),
 };
 
-type EngineChoice = Values<typeof ENGINE_OPTIONS>;
+/** How a model is opened; 0 threads leave their number to the engine. */
+type Choice<P extends InferencePrecision> =
+  & { readonly threads: number; readonly precision: P }
+  & Pick<
+    NativeOptions,
+    "onSummary"
+  >;
 
 /** Options of every command that opens a model. */
 export const MODEL_OPTIONS = {
@@ -30,28 +41,26 @@ export const MODEL_OPTIONS = {
  * Opens a model by its name or path on the native engine. The engine's module is loaded only now, so that commands
  * without a model run where the core has not been built.
  */
-export async function openModel(
-  model: string,
-  { threads, precision }: { readonly threads: number; readonly precision: Precision },
-): Promise<NativeEngine> {
+export async function openModel(model: string, options: Choice<Precision>): Promise<NativeEngine> {
   const path = await resolveModel(model);
   const { NativeEngine } = await import("../engine/native/native_engine.ts");
-  return await NativeEngine.open(path, { precision, ...threadsOption(threads) });
+  return await NativeEngine.open(path, nativeOptions(options));
 }
 
 /** As {@link openModel}, for inference alone: less memory and, at the precisions of training, the same bits. */
 export async function openFrozen(
   model: string,
-  { threads, precision }: EngineChoice,
+  options: Choice<InferencePrecision>,
 ): Promise<NativeReference> {
   const path = await resolveModel(model);
   const { NativeReference } = await import("../engine/native/native_engine.ts");
-  return await NativeReference.open(path, { precision, ...threadsOption(threads) });
+  return await NativeReference.open(path, nativeOptions(options));
 }
 
-/** 0 leaves the choice to the engine. */
-function threadsOption(threads: number): { threads?: number } {
-  return threads > 0 ? { threads } : {};
+function nativeOptions<P extends InferencePrecision>(
+  { threads, ...options }: Choice<P>,
+): NativeOptions & { readonly precision: P } {
+  return { ...options, ...(threads > 0 && { threads }) };
 }
 
 /** One line about an opened model: what it is and where it runs. */

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { DoneEvent, GenerateSummary } from "../engine/mod.ts";
+import type { DoneEvent } from "../engine/mod.ts";
 import { describeModel, MODEL_OPTIONS, openFrozen } from "./engine.ts";
+import { KeyValueMemory } from "./memory.ts";
 import {
   anyNumber,
   anyText,
@@ -19,7 +20,6 @@ import {
 } from "./parser.ts";
 import { promptTokens } from "./prompt.ts";
 import { showing } from "./streaming.ts";
-import { megabytes } from "./units.ts";
 
 /** The command. */
 export const generate: Command = defineCommand({
@@ -49,14 +49,13 @@ export const generate: Command = defineCommand({
     ignoreEos: flag("--ignore-eos", "Never draw an end-of-sequence token"),
   },
   async run({ model, threads, precision, ids, text, ...sampling }, { out, log, signal }) {
-    await using engine = await openFrozen(model, { threads, precision });
+    using memory = new KeyValueMemory(log);
+    await using engine = await openFrozen(model, { threads, precision, onSummary: memory.see });
     log(describeModel(engine));
     const prompt = await promptTokens(engine, { ids, text });
-    const onSummary = ({ kvPeak, kvBudget }: GenerateSummary): void =>
-      log(`keys and values took ${megabytes(kvPeak)} of at most ${megabytes(kvBudget)}\n`);
     const shown = engine.info.hasTokenizer ? showing(engine, out) : engine;
     let done: DoneEvent | undefined;
-    for await (const event of shown.generate([{ ...sampling, prompt }], { signal, onSummary })) {
+    for await (const event of shown.generate([{ ...sampling, prompt }], { signal })) {
       if (event.type !== "done") continue;
       done = event;
       out(engine.info.hasTokenizer ? "\n" : `${event.tokens.join(",")}\n`);

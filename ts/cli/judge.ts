@@ -9,6 +9,7 @@ import { type CheckedQuote, checkQuotes, parseTrace, type Trace } from "../cor/m
 import type { JudgeInput, Judgement, Outcome } from "../judge/mod.ts";
 import { UsageError } from "./errors.ts";
 import { JUDGE_OPTIONS, openNamedJudge } from "./judges.ts";
+import { KeyValueMemory } from "./memory.ts";
 import { anyText, type Command, type Context, defineCommand, type JsonObject, optional } from "./parser.ts";
 import { showing } from "./streaming.ts";
 
@@ -37,22 +38,25 @@ export const judge: Command = defineCommand({
       'JSON with "prompt" or "conversation", "a" and "b", instead of the three',
     ),
   },
-  async run({ prompt, a, b, file, ...choice }, { out, signal }) {
+  async run({ prompt, a, b, file, ...choice }, { out, log, signal }) {
     const input = await readInput({ prompt, a, b, file });
+    using memory = new KeyValueMemory(log);
     await using opened = await openNamedJudge(
-      { ...choice, maxConcurrent: 1 },
+      { ...choice, maxConcurrent: 1, onSummary: memory.see },
       (engine) => showing(engine, out),
     );
     const started = performance.now();
-    for await (const { answer, error } of opened.judge([input], { signal })) {
-      if (error !== undefined) throw error;
-      const seconds = (performance.now() - started) / 1000;
-      const trace = answer.text === "" ? null : parseTrace(answer.text);
-      const quotes = trace === null ? [] : checkQuotes(trace, input);
-      show(answer, trace, quotes, out);
-      return asJson(opened.name, answer, trace, quotes, seconds);
+    let answer: Judgement | undefined;
+    for await (const answered of opened.judge([input], { signal })) {
+      if (answered.error !== undefined) throw answered.error;
+      answer = answered.answer;
     }
-    throw new Error(`Judge "${opened.name}" ended without an answer`);
+    if (answer === undefined) throw new Error(`Judge "${opened.name}" ended without an answer`);
+    const seconds = (performance.now() - started) / 1000;
+    const trace = answer.text === "" ? null : parseTrace(answer.text);
+    const quotes = trace === null ? [] : checkQuotes(trace, input);
+    show(answer, trace, quotes, out);
+    return asJson(opened.name, answer, trace, quotes, seconds);
   },
 });
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { PROTOCOLS } from "../cor/mod.ts";
-import type { Engine } from "../engine/mod.ts";
+import type { Engine, NativeOptions } from "../engine/mod.ts";
 import { type Judge, JUDGE_SPECS, openJudge } from "../judge/mod.ts";
 import { resolveModel } from "../models/mod.ts";
 import { ENGINE_OPTIONS, openFrozen } from "./engine.ts";
@@ -33,17 +33,24 @@ export const JUDGE_OPTIONS = {
   ...ENGINE_OPTIONS,
 };
 
-/** Options of {@link openNamedJudge}: the command line's, and the most judgements generated at once. */
-export type JudgeChoice = Values<typeof JUDGE_OPTIONS> & { readonly maxConcurrent?: number };
+/**
+ * Options of {@link openNamedJudge}: the command line's, the most judgements generated at once, and who is told of
+ * their memory.
+ */
+export type JudgeChoice =
+  & Values<typeof JUDGE_OPTIONS>
+  & Pick<NativeOptions, "onSummary">
+  & { readonly maxConcurrent?: number };
 
 /** Opens a judge. `wrap` may stand between it and its model. */
 export async function openNamedJudge(
-  { judge, protocol, threads, precision, ...options }: JudgeChoice,
+  { judge, protocol, threads, precision, onSummary, ...options }: JudgeChoice,
   wrap: (engine: Engine) => Engine = (engine) => engine,
 ): Promise<Judge> {
   return await openJudge(judge.startsWith("baseline:") ? judge : await resolveModel(judge), {
     ...options,
     ...(protocol !== undefined && { protocol }),
-    openEngine: async (path) => wrap(await openFrozen(path, { threads, precision })),
+    openEngine: async (path) =>
+      wrap(await openFrozen(path, { threads, precision, ...(onSummary !== undefined && { onSummary }) })),
   });
 }

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { formatRmBench, ORDERS, progressPrinter, RESULT_FILE, RULES, runRmBench } from "rm-r1-harness";
 import { JUDGE_OPTIONS, openNamedJudge } from "./judges.ts";
+import { KeyValueMemory } from "./memory.ts";
 import {
   anyText,
   type Command,
@@ -43,7 +44,8 @@ export const benchRmBench: Command = defineCommand({
     ),
   },
   async run({ data, limit, orders, rule, batch, directory, ...choice }, { out, log, signal }) {
-    await using opened = await openNamedJudge({ ...choice, maxConcurrent: batch });
+    using memory = new KeyValueMemory(log);
+    await using opened = await openNamedJudge({ ...choice, maxConcurrent: batch, onSummary: memory.see });
     const { seed } = choice;
     const asked = { data, judge: opened.identity, limit: limit ?? null, seed, orders, rule };
     const folder = directory ?? join(RUNS, benchRunName("rm-bench", choice.judge, asked));

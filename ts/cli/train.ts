@@ -18,6 +18,7 @@ import {
 } from "../train/mod.ts";
 import { openModel } from "./engine.ts";
 import { UsageError } from "./errors.ts";
+import { KeyValueMemory } from "./memory.ts";
 import {
   anyText,
   type Command,
@@ -62,12 +63,13 @@ export const train: Command = defineCommand({
       ? await readStoredConfig(folder)
       : await readConfig(file ?? DEFAULT_CONFIG);
     log(`run ${folder}\n`);
+    using memory = new KeyValueMemory(log);
     const result = await trainJudge(seed === undefined ? config : { ...config, seed }, {
       runDirectory: folder,
       resume,
       signal,
       onProgress: progressWriter({ ...terminal(), write: log }),
-      openEngine: openModel,
+      openEngine: (model, options) => openModel(model, { ...options, onSummary: memory.see }),
       resumeCommand: resumeCommand(folder),
     });
     report(result, out);

@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Language models among the fixtures, with each family, stored type, head layout and rotary scaling.
-pub const CAUSAL: [&str; 7] = [
+pub const CAUSAL: [&str; 9] = [
     "gqa_untied_f16",
     "mha_tied_f32",
     "wide_heads_bf16_shards",
     "llama_biases_llama3_f32",
     "llama_linear_f16",
     "qwen2_yarn_bf16",
+    "qwen2_bf16",
+    "mistral_f16",
     "qwen3_f32",
 ];
 /// The fixture with a score head instead of an LM head.

@@ -47,6 +47,8 @@ export interface NativeOptions {
    * is refused. Default: half of the memory that the machine has available when it begins.
    */
   readonly kvBytes?: number;
+  /** Told at the end of each `generate`, beside its own `onSummary`. */
+  readonly onSummary?: (summary: GenerateSummary) => void;
 }
 
 /** Options of {@link NativeReference.open}. */
@@ -80,6 +82,7 @@ interface Opened {
   readonly model: number;
   readonly info: ModelInfo;
   readonly kvBytes: number | undefined;
+  readonly onSummary: NativeOptions["onSummary"] | undefined;
 }
 
 /** A model in the core that has forward passes alone. {@link NativeEngine.reference} makes one, too. */
@@ -88,15 +91,17 @@ export class NativeReference implements Engine {
   readonly #jobs: Jobs;
   readonly #model: number;
   readonly #kvBytes: number | undefined;
+  readonly #onSummary: NativeOptions["onSummary"] | undefined;
   #info: ModelInfo;
   #template: ChatTemplate | undefined;
   #readers = 0;
   #closed = false;
 
   /** @internal */
-  constructor({ symbols, jobs, model, info, kvBytes }: Opened) {
+  constructor({ symbols, jobs, model, info, kvBytes, onSummary }: Opened) {
     this.#symbols = symbols;
     this.#kvBytes = kvBytes;
+    this.#onSummary = onSummary;
     this.#jobs = jobs;
     this.#model = model;
     this.#info = info;
@@ -164,7 +169,9 @@ export class NativeReference implements Engine {
       } finally {
         await events.return(undefined as never);
       }
-      options?.onSummary?.(event.value.body as unknown as GenerateSummary);
+      const summary = event.value.body as unknown as GenerateSummary;
+      options?.onSummary?.(summary);
+      this.#onSummary?.(summary);
     } finally {
       this.#readers--;
     }
@@ -206,6 +213,11 @@ export class NativeReference implements Engine {
   /** As {@link NativeOptions.kvBytes}. */
   protected get kvBytes(): number | undefined {
     return this.#kvBytes;
+  }
+
+  /** As {@link NativeOptions.onSummary}. */
+  protected get onSummary(): NativeOptions["onSummary"] | undefined {
+    return this.#onSummary;
   }
 
   /** Keeps what an operation said of the model. */
@@ -309,6 +321,7 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
       model: body["model"] as number,
       info,
       kvBytes: this.kvBytes,
+      onSummary: this.onSummary,
     });
   }
 
@@ -343,7 +356,14 @@ async function opened(body: Frame["body"], name: string, options?: NativeOptions
   }
   const answer = await jobs.call({ body, arrays: {} });
   const info = { ...(answer.body["info"] as Omit<ModelInfo, "name">), name };
-  return { symbols, jobs, model: answer.body["model"] as number, info, kvBytes };
+  return {
+    symbols,
+    jobs,
+    model: answer.body["model"] as number,
+    info,
+    kvBytes,
+    onSummary: options?.onSummary,
+  };
 }
 
 function* eventsOf(event: Frame): Generator<TokenEvent | DoneEvent> {

@@ -10,7 +10,7 @@ use crate::config::{Family, ModelConfig, RopeScaling, Yarn};
 pub(super) const ROPE_FREQUENCIES: &str = "rope_freqs.weight";
 
 /// What is read behind the architecture's name, or says nothing about the arithmetic.
-const KNOWN_KEYS: [&str; 19] = [
+const KNOWN_KEYS: [&str; 24] = [
     "attention.head_count",
     "attention.head_count_kv",
     "attention.key_length",
@@ -29,6 +29,11 @@ const KNOWN_KEYS: [&str; 19] = [
     "rope.scaling.finetuned",
     "rope.scaling.original_context_length",
     "rope.scaling.type",
+    "rope.scaling.yarn_attn_factor",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+    "rope.scaling.yarn_ext_factor",
+    "rope.scaling.yarn_log_multiplier",
     "vocab_size",
 ];
 
@@ -79,9 +84,24 @@ impl Parameters<'_> {
     ) -> Result<RopeScaling> {
         let kind = self.metadata.text(&self.key("rope.scaling.type"))?.unwrap_or("none");
         let factor = self.number("rope.scaling.factor")?;
-        if let Some(scale) = self.number("rope.scaling.attn_factor")?.filter(|scale| *scale != 1.0) {
-            return Err(format!("{} is \"{scale}\", expected 1", self.key("rope.scaling.attn_factor")));
+        let of_yarn = self.key("rope.scaling.yarn_");
+        if let Some(key) = self.metadata.keys().find(|key| kind != "yarn" && key.starts_with(&of_yarn)) {
+            let place = self.key("rope.scaling.type");
+            return Err(format!("{place} is \"{kind}\", expected \"yarn\" beside {key}"));
         }
+        // What YaRN's multiplier of logarithms means depends on the architecture, and none of these has one.
+        for (name, neutral) in [
+            ("rope.scaling.attn_factor", 1.0),
+            ("rope.scaling.yarn_attn_factor", 1.0),
+            ("rope.scaling.yarn_ext_factor", 1.0),
+            ("rope.scaling.yarn_log_multiplier", 0.0),
+        ] {
+            if let Some(value) = self.number(name)?.filter(|value| *value != neutral) {
+                return Err(format!("{} is \"{value}\", expected {neutral}", self.key(name)));
+            }
+        }
+        let (beta_fast, beta_slow) =
+            (self.number("rope.scaling.yarn_beta_fast")?, self.number("rope.scaling.yarn_beta_slow")?);
         let need = || factor.ok_or_else(|| format!("{} is missing", self.key("rope.scaling.factor")));
         let scaling = match kind {
             "none" => match factor.filter(|factor| *factor != 1.0) {
@@ -94,7 +114,12 @@ impl Parameters<'_> {
             "linear" => RopeScaling::Linear { factor: need()? },
             "yarn" => {
                 let original = self.size("rope.scaling.original_context_length")?.unwrap_or(context);
-                RopeScaling::Yarn(Yarn::new(need()?, original))
+                let defaults = Yarn::new(need()?, original);
+                RopeScaling::Yarn(Yarn {
+                    beta_fast: beta_fast.unwrap_or(defaults.beta_fast),
+                    beta_slow: beta_slow.unwrap_or(defaults.beta_slow),
+                    ..defaults
+                })
             }
             other => {
                 let key = self.key("rope.scaling.type");

@@ -140,6 +140,9 @@ fn what_would_change_the_arithmetic_is_refused_by_name() {
         ("llama.rope.scaling.type", text("longrope")),
         ("llama.rope.scaling.attn_factor", Meta::F32(2.0)),
         ("llama.rope.scaling.factor", Meta::F32(2.0)),
+        ("llama.rope.scaling.yarn_beta_fast", Meta::F32(32.0)),
+        ("llama.rope.scaling.yarn_ext_factor", Meta::F32(1.0)),
+        ("llama.rope.scaling.yarn_beta_middle", Meta::F32(8.0)),
         ("llama.expert_count", Meta::U32(8)),
         ("llama.attention.value_length", Meta::U32(64)),
         ("llama.rope.dimension_count", Meta::U32(16)),
@@ -181,6 +184,24 @@ fn rotary_scaling_is_read() {
         file.set("llama.rope.scaling.original_context_length", Meta::U32(32));
     });
     assert_eq!(yarn, RopeScaling::Yarn(Yarn::new(4.0, 32)));
+    let yarn = scaling(&|file| {
+        kind(file, "yarn");
+        for (name, value) in
+            [("attn_factor", 1.0), ("ext_factor", 1.0), ("beta_fast", 20.0), ("beta_slow", 0.5)]
+        {
+            file.set(&format!("llama.rope.scaling.yarn_{name}"), Meta::F32(value));
+        }
+    });
+    let RopeScaling::Yarn(Yarn { beta_fast, beta_slow, .. }) = yarn else { panic!("{yarn:?}") };
+    assert_eq!((beta_fast, beta_slow), (20.0, 0.5));
+    for name in ["attn_factor", "ext_factor", "log_multiplier"] {
+        let key = format!("llama.rope.scaling.yarn_{name}");
+        let error = refusal(|file| {
+            kind(file, "yarn");
+            file.set(&key, Meta::F32(0.5));
+        });
+        assert!(error.contains(&format!("{key} is \"0.5\"")), "{error}");
+    }
     let both = refusal(|file| {
         kind(file, "linear");
         file.tensors.push(factors(8.0));
