@@ -52,7 +52,7 @@ export const NO_GAP_TOTALS: GapTotals = { tokens: 0, gap: 0, maxGap: 0, kl: 0, w
  * Weights of each token of some rollouts.
  *
  * @param cap C, above 0
- * @throws {RangeError} Lengths differ, or a difference of log-probabilities is not a number.
+ * @throws {RangeError} Lengths differ, or a log-probability is not finite.
  */
 export function truncatedImportance(
   rollouts: readonly SampledElsewhere[],
@@ -69,12 +69,12 @@ export function truncatedImportance(
     }
     return Float64Array.from(samplerLogprobs, (sampled, t) => {
       const difference = oldLogprobs[t]! - sampled;
-      if (Number.isNaN(difference)) {
+      if (!Number.isFinite(difference)) {
         throw new RangeError(
           `Token ${t} of rollout ${index} has log-probability "${
             oldLogprobs[t]
-          }", the sampler's "${sampled}", ` +
-            `expected numbers`,
+          }", the sampler's "${sampled}": ` +
+            `expected finite numbers`,
         );
       }
       const ratio = Math.exp(difference);

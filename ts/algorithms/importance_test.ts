@@ -62,5 +62,8 @@ Deno.test("wrong input is named", () => {
   expect(() => truncatedImportance([{ oldLogprobs: [NaN], samplerLogprobs: [-1] }], 2)).toThrow(
     'Token 0 of rollout 0 has log-probability "NaN"',
   );
+  expect(() => truncatedImportance([{ oldLogprobs: [-1], samplerLogprobs: [-Infinity] }], 2)).toThrow(
+    'the sampler\'s "-Infinity": expected finite numbers',
+  );
   expect(() => truncatedImportance([], 0)).toThrow('Expected "cap" above 0, not "0"');
 });
