@@ -59,7 +59,7 @@ export interface Stage2StepRecord extends AnyStepRecord {
   readonly reward: number;
   /** Share of rollouts with a verdict that can be read. */
   readonly parseRate: number;
-  /** Mean entropy of the response tokens' distributions under the policy that sampled them, in nats. */
+  /** Mean entropy of the response tokens' distributions under the policy, at its first pass over them, in nats. */
   readonly entropy: number;
   /** Rollouts by what became of them: "correct", "wrong", or "unparsable: REASON". */
   readonly outcomes: Counts;

@@ -44,7 +44,7 @@ export async function sampleStep(
     await using copy = await engine.reference({ precision: sampler });
     return await sampleGroups(copy, examples, config, options);
   })();
-  const { corrected, gap } = await correct(engine, groups, stage, options.signal);
+  const { corrected, gap } = await correct(engine, groups, stage, options);
   return { groups: corrected, sampler: { kind: sampler, ...gap } };
 }
 
@@ -53,11 +53,12 @@ async function correct(
   engine: TrainableEngine,
   groups: readonly RolloutGroup[],
   { temperature, microBatchTokens, importanceCap }: Stage2Config,
-  signal: AbortSignal | undefined,
+  { signal, onProgress }: StepRunOptions,
 ): Promise<{ readonly corrected: readonly RolloutGroup[]; readonly gap: GapMetrics }> {
+  const sampled = groups.flatMap(({ rollouts }) => rollouts);
   const rollouts = new Map<Rollout, Rollout>();
   let totals = NO_GAP_TOTALS;
-  for (const batch of microBatches(groups.flatMap((group) => group.rollouts), microBatchTokens)) {
+  for (const batch of microBatches(sampled, microBatchTokens)) {
     signal?.throwIfAborted();
     const options = { temperature, select: batch.select };
     const current = gatherResponses(batch, await engine.logprobs(batch.layout.forest, options));
@@ -71,6 +72,7 @@ async function correct(
       const importance = result.weights[index]!;
       rollouts.set(rollout, { ...rollout, oldLogprobs: current[index]!, importance });
     }
+    onProgress?.({ phase: "scoring", done: rollouts.size, of: sampled.length });
   }
   return {
     corrected: groups.map((group) => ({

@@ -16,7 +16,7 @@ export interface StageContext {
 
 /** Work that is under way within a step. */
 export interface StepProgress {
-  readonly phase: "sampling" | "training";
+  readonly phase: "sampling" | "scoring" | "training";
   readonly done: number;
   readonly of: number;
 }

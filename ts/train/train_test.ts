@@ -110,24 +110,6 @@ Deno.test("a run that dies at any call of the engine and is resumed ends with th
   }
 });
 
-Deno.test("a run with a sampler in 8-bit integers goes on after each death with the unbroken one's bytes", async () => {
-  const config = smallConfig({ stage1: null, stage2: { sampler: "int8", steps: 3, maxNewTokens: 40 } });
-  await withFolder(async (folder) => {
-    const [whole, broken] = [join(folder, "whole"), join(folder, "broken")];
-    await run(whole, {}, config);
-    for (const [deaths, name] of (["reference", "generate", "forward", "step"] as const).entries()) {
-      let calls = 0;
-      const onCall = (called: CallName): void => {
-        if (called === name && ++calls > 3) throw new Error("The power failed");
-      };
-      const again = run(broken, { openEngine: opener({ onCall }), resume: deaths > 0 }, config);
-      await again.catch((error) => expect(error.message).toContain("The power failed"));
-    }
-    await run(broken, { resume: true }, config);
-    expect(await finalWeights(broken)).toBe(await finalWeights(whole));
-  });
-});
-
 Deno.test("an interrupted run says how to go on, and ends with the same bytes and no example lost", async () => {
   await withFolder(async (folder) => {
     const path = join(folder, "run");
