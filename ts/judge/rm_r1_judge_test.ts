@@ -125,8 +125,8 @@ Deno.test("RmR1Judge's draws depend on the seed and the prompt, not on the compa
 
 Deno.test("RmR1Judge's identity tells apart what changes its answers, and nothing else", () => {
   const engine = new ScriptedEngine(sayGood);
-  const identity = (options: object): string =>
-    new RmR1Judge(engine, { protocol: "compact", ...options }).identity;
+  const identity = (options: object, asked = engine): string =>
+    new RmR1Judge(asked, { protocol: "compact", ...options }).identity;
   const plain = identity({});
   expect(identity({ maxConcurrent: 3, tokenBudget: 99, name: "other", seed: 4 })).toBe(plain);
   for (
@@ -135,6 +135,10 @@ Deno.test("RmR1Judge's identity tells apart what changes its answers, and nothin
     expect(identity(options)).not.toBe(plain);
   }
   expect(identity({ temperature: 1, seed: 1 })).not.toBe(identity({ temperature: 1, seed: 2 }));
+  const at = (["f32", "bf16", "int8"] as const).map((precision) =>
+    identity({}, new ScriptedEngine(sayGood, { precision }))
+  );
+  expect(new Set(at).size).toBe(3);
 });
 
 Deno.test("RmR1Judge refuses a model that cannot be asked and options out of range", () => {

@@ -40,6 +40,17 @@ Deno.test("an empty configuration has the recipe's defaults", () => {
   expect(config.stage2?.optimizer.learningRate).toBe(1e-6);
 });
 
+Deno.test("8-bit integers are never the default, never trained, and sample only where they are asked for", () => {
+  expect(parseConfig({})).toMatchObject({
+    precision: "f32",
+    stage2: { sampler: "policy", importanceCap: 2 },
+  });
+  expect(parseConfig({ stage2: { sampler: "int8" } }).stage2).toMatchObject({ sampler: "int8" });
+  expect(problemsOf({ precision: "int8" })[0]).toMatch(/^"precision": .*found "int8"$/);
+  expect(problemsOf({ stage2: { sampler: "bf16" } })[0]).toMatch(/^"stage2\.sampler": .*found "bf16"$/);
+  expect(problemsOf({ stage2: { importanceCap: 0 } })[0]).toMatch(/^"stage2\.importanceCap": .*found "0"$/);
+});
+
 Deno.test("a filled-in configuration reads as itself", () => {
   const config = parseConfig({ stage1: null, stage2: { beta: 0 }, data: { kind: "gsm8k" } });
   expect(parseConfig(JSON.parse(JSON.stringify(config)))).toEqual(config);

@@ -1,47 +1,44 @@
 import { expect } from "expect";
 import { proportion } from "./evaluate.ts";
 import { formatDuration, formatProgress, type ProgressEvent, progressWriter } from "./progress.ts";
+import type { Stage2StepRecord } from "./records.ts";
 
-const step: ProgressEvent = {
-  type: "step",
-  steps: 40,
-  secondsLeft: 3725,
-  record: {
-    stage: 2,
-    step: 7,
-    loss: 0.01234,
-    gradNorm: 0.5,
-    learningRate: 1e-6,
-    tokens: 900,
-    lossTokens: 300,
-    tokensPerSecond: 123.4,
-    wallSeconds: 2,
-    ids: [],
-    reward: 0.25,
-    parseRate: 0.875,
-    entropy: 1.5,
-    outcomes: {},
-    finishes: {},
-    meanTokens: 81,
-    groups: 8,
-    equalGroups: 3,
-    skippedGroups: 0,
-    distinct: 1,
-    updates: 1,
-    onPolicyRatioGap: 0,
-    sampler: null,
-    policy: {
-      tokens: 300,
-      clipFraction: 0.01,
-      clipFractionLow: 0,
-      clipFractionHigh: 0.01,
-      meanRatio: 1,
-      ratioGap: 0,
-      meanKl: 0.002,
-      meanOldKl: 0,
-    },
+const record: Stage2StepRecord = {
+  stage: 2,
+  step: 7,
+  loss: 0.01234,
+  gradNorm: 0.5,
+  learningRate: 1e-6,
+  tokens: 900,
+  lossTokens: 300,
+  tokensPerSecond: 123.4,
+  wallSeconds: 2,
+  ids: [],
+  reward: 0.25,
+  parseRate: 0.875,
+  entropy: 1.5,
+  outcomes: {},
+  finishes: {},
+  meanTokens: 81,
+  groups: 8,
+  equalGroups: 3,
+  skippedGroups: 0,
+  distinct: 1,
+  updates: 1,
+  onPolicyRatioGap: 0,
+  sampler: null,
+  policy: {
+    tokens: 300,
+    clipFraction: 0.01,
+    clipFractionLow: 0,
+    clipFractionHigh: 0.01,
+    meanRatio: 1,
+    ratioGap: 0,
+    meanKl: 0.002,
+    meanOldKl: 0,
   },
 };
+const step: ProgressEvent = { type: "step", steps: 40, secondsLeft: 3725, record };
 const working: ProgressEvent = {
   type: "working",
   stage: 2,
@@ -53,6 +50,20 @@ Deno.test("a step is one line with reward, KL, entropy, parse rate, speed and th
   expect(formatProgress(step)).toBe(
     "stage 2 step 7/40 · loss 0.0123 · reward 0.250 · KL 2.0e-3 · entropy 1.500 · parsed 87.5% · clipped 1.0% · " +
       "equal groups 3/8 · 81 tok/rollout · grad 0.500 · 123 tok/s · 1 h 2 min left",
+  );
+});
+
+Deno.test("a sampler that is not the policy is named with its gap", () => {
+  const sampler = {
+    kind: "int8",
+    meanGap: 0.0123,
+    maxGap: 0.5,
+    meanKl: 1e-4,
+    meanWeight: 0.999,
+    truncatedFraction: 0.0021,
+  } as const;
+  expect(formatProgress({ ...step, record: { ...record, sampler } })).toContain(
+    "81 tok/rollout · int8 sampler: gap 1.2e-2, truncated 0.2% · grad",
   );
 });
 
