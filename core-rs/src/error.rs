@@ -32,6 +32,19 @@ pub enum Error {
     /// The caller asked to stop.
     #[error("Cancelled")]
     Cancelled,
+    /// A device has too little memory.
+    #[error("The device has no memory for {needed} more bytes: {free} of {total} are free")]
+    Memory {
+        /// Bytes that were asked for.
+        needed: usize,
+        /// Bytes that are free.
+        free: usize,
+        /// Bytes that there are.
+        total: usize,
+    },
+    /// A device or its driver failed.
+    #[error("{0}")]
+    Device(String),
     /// A fault of this library: a panic caught at the door.
     #[error("Internal error: {0}")]
     Internal(String),
@@ -46,6 +59,8 @@ impl Error {
             Error::Io { .. } => "io",
             Error::Handle(_) => "handle",
             Error::Cancelled => "cancelled",
+            Error::Memory { .. } => "memory",
+            Error::Device(_) => "device",
             Error::Internal(_) => "internal",
         }
     }

@@ -1,0 +1,12 @@
+//! The CUDA backend: the kernels of `kernels/`, compiled when they are first used, and the device's library for
+//! matrix products.
+
+pub mod device;
+pub mod driver;
+pub mod element;
+#[cfg(test)]
+mod emulator;
+pub mod kernels;
+mod rowwise;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,42 @@
+//! Every kernel against the CPU backend on the same inputs: on a CUDA device where `RMR1_CUDA` is "1", else on the
+//! emulator.
+
+mod rowwise;
+
+use super::device::{Array, Device};
+use super::element::Element;
+use super::emulator;
+
+/// The device that tests run on, or `None`, which has been said, where there is neither.
+fn device() -> Option<Device> {
+    emulator::emulator().map(|emulator| emulator as Device)
+}
+
+/// Deterministic values in (−1, 1).
+fn values(n: usize, seed: u32) -> Vec<f32> {
+    (0..n).map(|i| ((f64::from(seed) * 12.9898 + i as f64 * 78.233).sin() * 0.99) as f32).collect()
+}
+
+/// Rounded to activations.
+fn activations<A: Element>(x: &[f32]) -> Vec<A> {
+    x.iter().map(|&x| A::of(x)).collect()
+}
+
+fn put<T: bytemuck::Pod>(device: &Device, x: &[T]) -> Array<T> {
+    Array::upload(device, x).unwrap()
+}
+
+/// Holds what a kernel gave against what the CPU gave: no element is further off than `tolerance` of the largest.
+fn close<A: Element, B: Element>(what: &str, found: &[A], expected: &[B], tolerance: f32) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().map(|x| x.widen().abs()).fold(f32::MIN_POSITIVE, f32::max);
+    for (i, (f, e)) in found.iter().zip(expected).enumerate() {
+        let (f, e) = (f.widen(), e.widen());
+        assert!((f - e).abs() <= tolerance * largest, "{what}[{i}]: {f}, on the CPU {e}, of up to {largest}");
+    }
+}
+
+/// How far results of a type may be off: a few roundings.
+fn tolerance<A: Element>() -> f32 {
+    if size_of::<A>() == 2 { 1.0 / 128.0 } else { 1e-5 }
+}
