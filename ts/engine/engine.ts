@@ -137,8 +137,8 @@ export interface TokenEvent {
   readonly token: number;
   /**
    * Log-probability of the token under the whole vocabulary at the request's temperature (at 1 when greedy):
-   * bit for bit what {@link TrainableEngine.forward} gives at that temperature, whatever filters and bias made of it
-   * for the draw.
+   * what {@link TrainableEngine.forward} gives at that temperature, whatever filters and bias made of it for the draw,
+   * and bit for bit where {@link ModelInfo.exact}.
    */
   readonly logprob: number;
 }
@@ -165,10 +165,12 @@ export interface DoneEvent {
 export interface ModelInfo {
   /** Where it was loaded from, or the remote model's name. */
   readonly name: string;
-  /** "cpu (2 threads, avx512)", "cpu (2 threads, avx512, bf16)", "http://…", …: never silent about the device. */
+  /** "cpu (2 threads, avx512, bf16)", "cuda:0 (NVIDIA H200, …)", "http://…", …: never silent about the device. */
   readonly backend: string;
   /** What the engine's products read; null where the engine does not say. */
   readonly precision: InferencePrecision | null;
+  /** Whether {@link Engine.generate} gives the log-probabilities of {@link Engine.logprobs} bit for bit. */
+  readonly exact: boolean;
   /** Whether the model is for inference alone, its weights packed, or quantised as its file. */
   readonly frozen: boolean;
   readonly parameters: number;

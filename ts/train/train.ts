@@ -8,7 +8,13 @@
  *
  * @module
  */
-import { EngineError, type Precision, type TrainableEngine } from "../engine/mod.ts";
+import {
+  type Arithmetic,
+  type Device,
+  EngineError,
+  type Precision,
+  type TrainableEngine,
+} from "../engine/mod.ts";
 import { hashModel } from "../judge/mod.ts";
 import { Checkpoints, type ModelCard, saveModel } from "./checkpoint.ts";
 import type { EvaluationPoint, TrainConfig } from "./config.ts";
@@ -38,7 +44,12 @@ export interface TrainOptions {
   /** Opens a model by its name or folder. */
   readonly openEngine: (
     model: string,
-    options: { readonly threads: number; readonly precision: Precision },
+    options: {
+      readonly threads: number;
+      readonly precision: Precision;
+      readonly device: Device;
+      readonly arithmetic: Arithmetic;
+    },
   ) => Promise<TrainableEngine>;
   /** Command that goes on with this run, for messages. */
   readonly resumeCommand?: string;
@@ -155,6 +166,11 @@ class Session {
     const firstCode = await run.recall("code", code);
     if (firstCode !== code) {
       await this.#warn(`The run was begun by version "${firstCode}", this is "${code}"`);
+    }
+    const device = backend.replace(/\d+ threads?, /, "");
+    const firstDevice = await run.recall("device", device);
+    if (firstDevice !== device) {
+      await this.#warn(`The run was begun on "${firstDevice}", this is "${device}": bits may differ`);
     }
     await run.pin("model", await exists(name) ? await hashModel(name) : name);
     await run.pin("training data", hashRecords(data.train));

@@ -65,6 +65,8 @@ export interface TabularOptions {
   readonly onCall?: (name: CallName) => void;
   /** Longest context in tokens. Default 8192. */
   readonly contextLength?: number;
+  /** As {@link ModelInfo.backend}. Default "test". */
+  readonly backend?: string;
 }
 
 /** The model. */
@@ -81,7 +83,7 @@ export class TabularEngine implements TrainableEngine {
     this.#options = options;
     this.info = {
       name,
-      backend: "test",
+      backend: options.backend ?? "test",
       parameters: PARAMETERS,
       vocabSize: VOCABULARY,
       contextLength: options.contextLength ?? 8192,
@@ -92,6 +94,7 @@ export class TabularEngine implements TrainableEngine {
       hasTokenizer: true,
       precision: null,
       frozen: false,
+      exact: true,
       hasScoreHead: false,
     };
   }
