@@ -300,8 +300,26 @@ export interface ReferenceOptions {
   readonly precision?: InferencePrecision;
 }
 
+/** Bytes that training takes beyond the weights, by the size of its passes. */
+export interface TrainingMemory {
+  /** Free on the device now. */
+  readonly free: number;
+  /** Gradients and the optimizer's moments, as far as they are yet to be made. */
+  readonly state: number;
+  /** A copy of the weights by {@link TrainableEngine.reference}. */
+  readonly reference: number;
+  /** A forward and backward pass, whatever its tokens. */
+  readonly pass: number;
+  /** Each token of a pass. */
+  readonly token: number;
+  /** Each token of a pass with {@link ForwardOptions.recompute}. */
+  readonly recomputedToken: number;
+}
+
 /** An engine whose weights can be trained. */
 export interface TrainableEngine extends Engine {
+  /** What training would take on the engine's device; null where the engine cannot tell. */
+  trainingMemory(): Promise<TrainingMemory | null>;
   forward(forest: Forest, options?: ForwardOptions): Promise<Tape>;
   /** Applies the accumulated gradients and clears them. Gives the global norm before clipping. */
   step(options: StepOptions): Promise<{ readonly gradNorm: number }>;

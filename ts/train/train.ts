@@ -23,6 +23,7 @@ import { exists, findDamage, writeFileDurably } from "./durable.ts";
 import { evaluate } from "./evaluate.ts";
 import type { Usable } from "./examples.ts";
 import { evaluationIn, Journal, readJournal, totalSeconds } from "./journal.ts";
+import { assertFits } from "./memory.ts";
 import type { ProgressEvent } from "./progress.ts";
 import type { EvaluationReport, TrainResult } from "./records.ts";
 import { hashConfig, RunDirectory } from "./run_directory.ts";
@@ -76,6 +77,8 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   let session: Session;
   try {
     const plan = await makePlan(base, config, data);
+    const memory = await base.trainingMemory();
+    if (memory !== null) assertFits(config, memory, base.info);
     const run = resumed ?? await RunDirectory.create(path, config);
     const journal = await Journal.open(run.file("journal.jsonl"));
     session = new Session({ config, options, run, data, plan, journal, code: await codeVersion() });

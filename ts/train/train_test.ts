@@ -330,6 +330,17 @@ Deno.test("bad data or a bad model leave no run behind", async () => {
   });
 });
 
+Deno.test("a run that the device has no memory for is refused before anything is done", async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, "run");
+    const memory = { free: 1000, state: 100, reference: 100, pass: 100, token: 1, recomputedToken: 1 };
+    await expect(run(path, { openEngine: opener({ memory, backend: "cuda:0 (test)" }) })).rejects.toThrow(
+      "are free on cuda:0 (test)",
+    );
+    await expect(readdir(path)).rejects.toThrow("ENOENT");
+  });
+});
+
 Deno.test("a run of stage 1 alone ends with its model, evaluated once", async () => {
   await withFolder(async (folder) => {
     const path = join(folder, "run");

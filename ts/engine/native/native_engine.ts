@@ -28,6 +28,7 @@ import type {
   Tape,
   TokenEvent,
   TrainableEngine,
+  TrainingMemory,
 } from "../engine.ts";
 import { EngineError } from "../error.ts";
 import { arrayOf, type Frame, type FrameArray } from "./frame.ts";
@@ -295,6 +296,11 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
       },
       free: this.freer(tape),
     });
+  }
+
+  async trainingMemory(): Promise<TrainingMemory> {
+    const { body } = await this.call({ op: "training_memory" });
+    return body as unknown as TrainingMemory;
   }
 
   async step(options: StepOptions): Promise<{ readonly gradNorm: number }> {

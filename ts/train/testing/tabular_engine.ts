@@ -28,6 +28,7 @@ import {
   type StepOptions,
   type Tape,
   type TrainableEngine,
+  type TrainingMemory,
 } from "../../engine/mod.ts";
 
 const VOCABULARY = 128;
@@ -67,6 +68,8 @@ export interface TabularOptions {
   readonly contextLength?: number;
   /** As {@link ModelInfo.backend}. Default "test". */
   readonly backend?: string;
+  /** What {@link TabularEngine.trainingMemory} tells. Default nothing. */
+  readonly memory?: TrainingMemory;
 }
 
 /** The model. */
@@ -112,6 +115,10 @@ export class TabularEngine implements TrainableEngine {
   /** Opens a folder that {@link TabularEngine.save} wrote; the optimizer is new. */
   static async open(folder: string, options: TabularOptions = {}): Promise<TabularEngine> {
     return new TabularEngine(folder, await readTensor(join(folder, "model.safetensors")), options);
+  }
+
+  trainingMemory(): Promise<TrainingMemory | null> {
+    return Promise.resolve(this.#options.memory ?? null);
   }
 
   encode(texts: readonly string[]): Promise<Uint32Array[]> {
