@@ -175,6 +175,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
     type Recording: Send + Sync;
     /// Sines and cosines of rows' positions.
     type Rotations: Send + Sync;
+    /// Who attends to whom in a forest, for all layers of a pass.
+    type Paths: Send + Sync;
 
     /// Whether products with few rows gain from [`Backend::pack`].
     const PACKS: bool;
@@ -356,11 +358,13 @@ pub trait Backend: Clone + Send + Sync + 'static {
         d_out: &Self::Buffer,
     ) -> Result<()>;
 
+    /// Tells the device of a forest.
+    fn paths(&self, layout: Layout, heads: Heads) -> Result<Self::Paths>;
     /// Causal attention over a forest. `log_sums` gets log Σ exp of the scaled scores, rows × heads.
     fn attention(
         &self,
         qkv: [&Self::Activation; 3],
-        layout: &Layout,
+        paths: &Self::Paths,
         heads: Heads,
         out: &mut Self::Activation,
         log_sums: &mut Self::Buffer,
@@ -373,7 +377,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         out: &Self::Activation,
         log_sums: &Self::Buffer,
         d_out: &Self::Buffer,
-        layout: &Layout,
+        paths: &Self::Paths,
         heads: Heads,
         d_qkv: [&mut Self::Activation; 3],
     ) -> Result<()>;

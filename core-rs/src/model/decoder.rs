@@ -99,8 +99,6 @@ impl<B: Backend> Decoder<'_, B> {
             b.linear_dw(&hidden, &d_scores, width, d_weight)?;
             self.last_norm_backward(&before, &rstd, &d_hidden, &pass.score_tokens, &mut d_x, gradients)?;
         }
-        let rotations = reader.rotations(&b.indices(&pass.layout.positions)?)?;
-        let at = (&pass.layout, &rotations);
         for (i, kept) in pass.layers.iter().enumerate().rev() {
             cancel.check()?;
             let weights = &self.weights.layers[i];
@@ -108,13 +106,13 @@ impl<B: Backend> Decoder<'_, B> {
             match kept {
                 Kept::All(saved) => {
                     let gates = saved.copy_gates(b)?;
-                    layer::backward(&reader, weights, saved, gates, at, &mut d_x, d_weights)?;
+                    layer::backward(&reader, weights, saved, gates, &pass.places, &mut d_x, d_weights)?;
                 }
                 Kept::Input(input) => {
                     let input = b.duplicate(input)?;
-                    let mut saved = layer::forward(&reader, &reader.layers[i], input, at.0, at.1)?.saved;
+                    let mut saved = layer::forward(&reader, &reader.layers[i], input, &pass.places)?.saved;
                     let gates = saved.take_gates(b)?;
-                    layer::backward(&reader, weights, &saved, gates, at, &mut d_x, d_weights)?;
+                    layer::backward(&reader, weights, &saved, gates, &pass.places, &mut d_x, d_weights)?;
                 }
             }
         }

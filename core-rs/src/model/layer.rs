@@ -2,11 +2,10 @@
 
 use super::frozen::Held;
 use super::params::{LayerParams, Linear};
-use super::reader::Reader;
+use super::reader::{Places, Reader};
 use crate::Result;
 use crate::backend::{Backend, Matrix, Store};
 use crate::config::ModelConfig;
-use crate::forest::Layout;
 
 /// A layer's weights as forward reads them.
 pub struct LayerWeights<'a, B: Backend> {
@@ -235,15 +234,14 @@ pub fn forward<B: Backend>(
     d: &Reader<B>,
     w: &LayerWeights<B>,
     input: B::Buffer,
-    layout: &Layout,
-    rotations: &B::Rotations,
+    places: &Places<B>,
 ) -> Result<Layered<B>> {
     let (b, c) = (d.backend, d.config);
-    let rows = layout.positions.len();
-    let Projected { q, k, v, before_norm } = project(d, w, &input, rows, rotations)?;
+    let rows = places.rows;
+    let Projected { q, k, v, before_norm } = project(d, w, &input, rows, &places.rotations)?;
     let mut attended = b.activation(rows * c.num_heads * c.head_dim)?;
     let mut log_sums = b.unspecified(rows * c.num_heads)?;
-    b.attention([&q, &k, &v], layout, d.heads(), &mut attended, &mut log_sums)?;
+    b.attention([&q, &k, &v], &places.paths, d.heads(), &mut attended, &mut log_sums)?;
     let Finished { middle, gate, up, output } = finish(d, w, b.duplicate(&input)?, &attended, rows)?;
     let saved = Saved { input, q, k, v, before_norm, attended, log_sums, middle, gate, up };
     Ok(Layered { saved, output })
@@ -270,12 +268,12 @@ pub fn backward<B: Backend>(
     w: &LayerParams<B::Buffer>,
     saved: &Saved<B>,
     [mut gate, mut up]: [B::Activation; 2],
-    (layout, rotations): (&Layout, &B::Rotations),
+    places: &Places<B>,
     d_x: &mut B::Buffer,
     d_w: &mut LayerParams<B::Buffer>,
 ) -> Result<()> {
     let (b, c) = (d.backend, d.config);
-    let rows = layout.positions.len();
+    let rows = places.rows;
     let (width, inner, queries) = (c.hidden_size, c.intermediate_size, c.num_heads * c.head_dim);
 
     let (normed, rstd) = norm(d, &saved.middle, &w.post_norm, rows)?;
@@ -310,13 +308,13 @@ pub fn backward<B: Backend>(
         &saved.attended,
         &saved.log_sums,
         &d_attended,
-        layout,
+        &places.paths,
         d.heads(),
         [&mut d_q, &mut d_k, &mut d_v],
     )?;
     drop(d_attended);
-    b.rope(&mut d_q, rotations, c.num_heads, true)?;
-    b.rope(&mut d_k, rotations, c.num_kv_heads, true)?;
+    b.rope(&mut d_q, &places.rotations, c.num_heads, true)?;
+    b.rope(&mut d_k, &places.rotations, c.num_kv_heads, true)?;
     if let Some([q, k]) = &saved.before_norm {
         head_norm_backward(d, q, c.num_heads * rows, &w.q_norm, &mut d_q, &mut d_w.q_norm)?;
         head_norm_backward(d, k, c.num_kv_heads * rows, &w.k_norm, &mut d_k, &mut d_w.k_norm)?;

@@ -48,11 +48,21 @@ pub enum Keep {
     All,
 }
 
+/// Where the tokens of a pass stand.
+pub struct Places<B: Backend> {
+    /// Tokens.
+    pub rows: usize,
+    /// How their queries and keys are turned.
+    pub rotations: B::Rotations,
+    /// Whom they attend to.
+    pub paths: B::Paths,
+}
+
 /// A finished forward pass with what its backward needs.
 pub struct Pass<B: Backend> {
     /// The forest's tokens.
     pub(super) tokens: Vec<u32>,
-    pub(super) layout: Layout,
+    pub(super) places: Places<B>,
     pub(super) layers: Vec<Kept<B>>,
     /// The residual stream behind the last layer.
     pub(super) last: B::Buffer,
@@ -226,6 +236,12 @@ impl<'a, B: Backend> Reader<'a, B> {
         Ok(logits)
     }
 
+    fn places(&self, layout: Layout) -> Result<Places<B>> {
+        let rotations = self.rotations(&self.backend.indices(&layout.positions)?)?;
+        let rows = layout.positions.len();
+        Ok(Places { rows, rotations, paths: self.backend.paths(layout, self.heads())? })
+    }
+
     /// Runs a forest through the model.
     pub fn run(
         &self,
@@ -256,12 +272,16 @@ impl<'a, B: Backend> Reader<'a, B> {
         if wanted && options.scores.is_empty() {
             self.vocab()?;
         }
-        let rotations = self.rotations(&self.backend.indices(&layout.positions)?)?;
-        let mut x = self.embed(&self.backend.indices(&forest.tokens)?, forest.tokens.len())?;
+        let chosen = |t: &usize| options.select.as_ref().is_none_or(|s| s[*t] != 0);
+        let predicted = |t: usize| Some((t as u32, self.vocab.and(layout.previous[t])?));
+        let (selected, predictors): (Vec<u32>, Vec<u32>) =
+            (0..n).filter(chosen).filter_map(predicted).unzip();
+        let places = self.places(layout)?;
+        let mut x = self.embed(&self.backend.indices(&forest.tokens)?, n)?;
         let mut layers = Vec::with_capacity(self.config.num_layers);
         for weights in &self.layers {
             cancel.check()?;
-            let Layered { saved, output } = layer::forward(self, weights, x, &layout, &rotations)?;
+            let Layered { saved, output } = layer::forward(self, weights, x, &places)?;
             x = output;
             match keep {
                 Keep::Nothing => {}
@@ -270,14 +290,9 @@ impl<'a, B: Backend> Reader<'a, B> {
             }
         }
         cancel.check()?;
-        let chosen = |t: usize| options.select.as_ref().is_none_or(|s| s[t] != 0);
-        let (mut selected, mut vocab) = (Vec::new(), VocabRows::default());
-        let (mut predictors, mut targets) = (Vec::new(), Vec::new());
+        let targets: Vec<u32> = selected.iter().map(|&t| forest.tokens[t as usize]).collect();
+        let mut vocab = VocabRows::default();
         if let Some(head) = self.vocab {
-            selected =
-                (0..n).filter(|&t| chosen(t) && layout.previous[t].is_some()).map(|t| t as u32).collect();
-            predictors = selected.iter().filter_map(|&t: &u32| layout.previous[t as usize]).collect();
-            targets = selected.iter().map(|&t| forest.tokens[t as usize]).collect();
             let (_, hidden, _) = self.last_norm(&x, &predictors)?;
             vocab = self.backend.vocab_forward(&hidden, head, &targets, self.head(temperature))?;
         }
@@ -291,7 +306,7 @@ impl<'a, B: Backend> Reader<'a, B> {
         }
         Ok(Pass {
             tokens: forest.tokens.clone(),
-            layout,
+            places,
             layers,
             last: x,
             selected,
@@ -309,11 +324,11 @@ impl<'a, B: Backend> Reader<'a, B> {
         self.vocab()?;
         let layout = Layout::new(forest);
         self.check(forest, &layout)?;
-        let rotations = self.rotations(&self.backend.indices(&layout.positions)?)?;
+        let places = self.places(layout)?;
         let mut x = self.embed(&self.backend.indices(&forest.tokens)?, forest.tokens.len())?;
         for weights in &self.layers {
             cancel.check()?;
-            x = layer::forward(self, weights, x, &layout, &rotations)?.output;
+            x = layer::forward(self, weights, x, &places)?.output;
         }
         Ok(self.backend.download(&self.head_logits(&x, rows)?)?.into_owned())
     }

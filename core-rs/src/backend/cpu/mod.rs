@@ -82,6 +82,7 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     type Plan = attention::Plan;
     type Recording = Infallible;
     type Rotations = rowwise::Rotations<F>;
+    type Paths = Layout;
 
     const PACKS: bool = true;
 
@@ -145,6 +146,10 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
 
     fn rotations(&self, positions: &Vec<u32>, rotary: &Rotary) -> Result<Self::Rotations> {
         Ok(rowwise::rotations(positions, rotary))
+    }
+
+    fn paths(&self, layout: Layout, _: Heads) -> Result<Layout> {
+        Ok(layout)
     }
 
     fn attention(
