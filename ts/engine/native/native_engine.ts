@@ -266,7 +266,7 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
   ): Promise<NativeEngine> {
     const { tokenizer = null, chatTemplate = null, seed = 0, name = "new model" } = options ?? {};
     const precision = options?.precision ?? "f32";
-    const body = { op: "init", config, tokenizer, chatTemplate, seed, precision };
+    const body = { op: "init", config, tokenizer, chatTemplate, seed, device: "cpu", precision };
     return new NativeEngine(await opened(body, name, options));
   }
 
@@ -341,7 +341,7 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
 }
 
 function loading(path: string, frozen: boolean, options?: NativeReferenceOptions): Frame["body"] {
-  return { op: "load", path, precision: options?.precision ?? "f32", frozen };
+  return { op: "load", path, device: "cpu", precision: options?.precision ?? "f32", frozen };
 }
 
 async function opened(body: Frame["body"], name: string, options?: NativeOptions): Promise<Opened> {
