@@ -86,3 +86,48 @@ impl<B: Backend> Step<B> {
         b.replay(recording, &mut || b.copy(&layers(reader, *rows, inputs, plan, caches, cancel)?, x))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::Cpu;
+    use crate::backend::cpu::pool::Buffer;
+    use crate::config::ModelConfig;
+    use crate::model::params::Params;
+    use serde_json::json;
+    use std::path::Path;
+
+    #[test]
+    fn rows_beyond_the_sequences_change_no_bit() {
+        let config = json!({
+            "model_type": "llama", "vocab_size": 11, "hidden_size": 8, "intermediate_size": 12,
+            "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1,
+            "max_position_embeddings": 16, "tie_word_embeddings": true,
+        });
+        let config = ModelConfig::from_hf_json(Path::new("config"), config.to_string().as_bytes()).unwrap();
+        let weights = Params::specs(&config, false, true).map(|spec| {
+            Buffer::from((0..spec.len()).map(|i| (1.0 + i as f64 * 1.9).sin()).collect::<Vec<f64>>())
+        });
+        let b = Cpu::<f64>::new();
+        let reader = Reader::plain(&b, &config, &weights);
+        let sequences = 2;
+        let outputs = |rows: usize| {
+            let mut step = Step::new(&reader, rows).unwrap();
+            let mut caches: Vec<_> =
+                (0..sequences).map(|_| b.empty_cache(&(), 2, reader.heads(), 3).unwrap()).collect();
+            let pieces: Vec<Piece> =
+                (0..sequences).map(|i| Piece { rows: i..i + 1, ancestors: Vec::new(), own: i }).collect();
+            let mut seen = Vec::new();
+            for t in 0..3 {
+                let mut caches: Vec<_> = caches.iter_mut().collect();
+                let inputs = (vec![3 + t, 5 + t], vec![t, t]);
+                step.run(&reader, inputs, &pieces, &mut caches, &Cancel::new()).unwrap();
+                seen.push(step.output()[..sequences * config.hidden_size].to_vec());
+            }
+            seen
+        };
+        let exact = outputs(sequences);
+        assert!(exact.iter().flatten().all(|x| x.is_finite()) && exact[0] != exact[1]);
+        assert_eq!(outputs(5), exact);
+    }
+}

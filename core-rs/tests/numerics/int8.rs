@@ -2,7 +2,7 @@
 
 use crate::fixture::{CAUSAL, folder, tokens};
 use crate::support::{bits, dot, generate, load, logprobs, request, smollm2, smollm2_path};
-use rmr1_core::backend::set_threads;
+use rmr1_core::backend::{Device, set_threads};
 use rmr1_core::forest::Forest;
 use rmr1_core::model::{FrozenModel, InferencePrecision, LanguageModel};
 
@@ -39,7 +39,7 @@ fn tiny_models_are_near_what_they_round() {
         let model = load(&folder(name));
         let snapshot = model.snapshot(Some(InferencePrecision::Int8)).unwrap();
         check(&snapshot, 97, name);
-        let file = FrozenModel::load(&folder(name), InferencePrecision::Int8).unwrap();
+        let file = FrozenModel::load(&folder(name), Device::Cpu, InferencePrecision::Int8).unwrap();
         let forest = Forest::flat(&[tokens("int8", 60, 97)]).unwrap();
         let [full, rounded, loaded] =
             [&model as &dyn LanguageModel, &snapshot, &file].map(|model| logprobs(model, &forest, 1.0));
@@ -55,7 +55,8 @@ fn smollm2_is_near_what_it_rounds() {
     let forest = Forest::flat(&[tokens("int8", 200, 49152)]).unwrap();
     let full = logprobs(&*model, &forest, 1.0);
     // The file's own integers of 4 bits, and f32 weights rounded to 8.
-    let quantised = FrozenModel::load(&smollm2_path().unwrap(), InferencePrecision::Int8).unwrap();
+    let quantised =
+        FrozenModel::load(&smollm2_path().unwrap(), Device::Cpu, InferencePrecision::Int8).unwrap();
     let snapshot = model.snapshot(Some(InferencePrecision::Int8)).unwrap();
     for (what, rounded) in [("the file", quantised), ("a snapshot", snapshot)] {
         check(&rounded, 49152, what);

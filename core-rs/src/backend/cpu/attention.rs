@@ -320,6 +320,7 @@ pub fn extend<F: Real, A: Element<F>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forest::Forest;
 
     #[test]
     fn a_cache_holds_the_bytes_that_were_told_for_it() {
@@ -338,6 +339,47 @@ mod tests {
                 let held: usize = layer.iter().map(|head| head.keys.bytes() + head.values.bytes()).sum();
                 assert_eq!(held, cache_bytes::<f32>(heads, tokens));
             }
+        }
+    }
+    /// Segments of one row and of several, cut into passes in different ways.
+    #[test]
+    fn rows_that_go_on_from_caches_have_the_bits_of_the_whole_forest() {
+        let lengths = vec![5, 1, 40, 1, 1, 2, 1, 1, 1, 1, 1, 1, 1];
+        let parents = vec![-1, 0, 0, 0, 2, 2, -1, 0, 0, 0, 0, 0, 0];
+        let n: u32 = lengths.iter().sum();
+        let layout = Layout::new(&Forest::new(vec![0; n as usize], lengths, parents).unwrap());
+        let heads = Heads { heads: 4, kv_heads: 2, head_dim: 8 };
+        let wave = |len: usize, phase: f32| -> Vec<f32> {
+            (0..len).map(|i| (phase + i as f32 * 0.7).sin() * 3.0).collect()
+        };
+        let n = n as usize;
+        let (q, k, v) = (wave(n * 32, 0.1), wave(n * 16, 0.2), wave(n * 16, 0.3));
+        let (mut expected, mut log_sums) = (vec![0.0; q.len()], vec![0.0; n * 4]);
+        forward::<f32, f32>([&q, &k, &v], &layout, heads, &mut expected, &mut log_sums);
+        for step in [1, 3, 64] {
+            let segments = &layout.segments;
+            let mut owned: Vec<Cache<f32, f32>> =
+                segments.iter().map(|s| Cache::new(1, heads, s.tokens.len())).collect();
+            let mut out = vec![0.0; q.len()];
+            let mut done = vec![0; segments.len()];
+            while done.iter().zip(segments).any(|(d, s)| *d < s.tokens.len()) {
+                let mut caches: Vec<&mut Cache<f32, f32>> = owned.iter_mut().collect();
+                let before = done.clone();
+                // A segment begins when those before it are through, in this pass or an earlier one.
+                let mut pieces = Vec::new();
+                for (i, s) in segments.iter().enumerate() {
+                    let whole = |&a: &usize| done[a] == segments[a].tokens.len();
+                    if before[i] < s.tokens.len() && s.ancestors.iter().all(whole) {
+                        let end = s.tokens.len().min(before[i] + step);
+                        let rows = s.tokens.start + before[i]..s.tokens.start + end;
+                        pieces.push(Piece { rows, ancestors: s.ancestors.clone(), own: i });
+                        done[i] = end;
+                    }
+                }
+                let plan = Plan::new(&pieces, &mut caches);
+                extend::<f32, f32>([&q, &k, &v], &plan, 0, heads, &mut caches, &mut out);
+            }
+            assert_eq!(out, expected, "{step} rows at a time");
         }
     }
 }

@@ -94,6 +94,14 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         threads::install(work)
     }
 
+    fn zeros(&self, n: usize) -> Result<Buffer<F>> {
+        Ok(Buffer::zeros(n))
+    }
+
+    fn unspecified(&self, n: usize) -> Result<Buffer<F>> {
+        Ok(Buffer::unspecified(n))
+    }
+
     fn upload(&self, host: &[F]) -> Result<Buffer<F>> {
         Ok(host.to_vec().into())
     }
@@ -123,6 +131,24 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         Ok(())
     }
 
+    fn activation(&self, n: usize) -> Result<Buffer<A>> {
+        Ok(Buffer::unspecified(n))
+    }
+
+    fn duplicate_activation(&self, x: &Buffer<A>) -> Result<Buffer<A>> {
+        Ok(x.clone())
+    }
+
+    fn round(&self, x: &Buffer<F>) -> Result<Buffer<A>> {
+        let mut y = Buffer::unspecified(x.len());
+        rowwise::convert::<F, F, A>(x, &mut y);
+        Ok(y)
+    }
+
+    fn duplicate(&self, buffer: &Buffer<F>) -> Result<Buffer<F>> {
+        Ok(buffer.clone())
+    }
+
     fn copy(&self, from: &Buffer<F>, to: &mut Buffer<F>) -> Result<()> {
         to.copy_from_slice(from);
         Ok(())
@@ -142,101 +168,6 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     fn gather(&self, table: &Buffer<F>, rows: &Vec<u32>, width: usize, out: &mut Buffer<F>) -> Result<()> {
         rowwise::gather(table, rows, width, out);
         Ok(())
-    }
-
-    fn rotations(&self, positions: &Vec<u32>, rotary: &Rotary) -> Result<Self::Rotations> {
-        Ok(rowwise::rotations(positions, rotary))
-    }
-
-    fn paths(&self, layout: Layout, _: Heads) -> Result<Layout> {
-        Ok(layout)
-    }
-
-    fn attention(
-        &self,
-        qkv: [&Buffer<A>; 3],
-        layout: &Layout,
-        heads: Heads,
-        out: &mut Buffer<A>,
-        log_sums: &mut Buffer<F>,
-    ) -> Result<()> {
-        attention::forward(qkv.map(|b| &b[..]), layout, heads, out, log_sums);
-        Ok(())
-    }
-
-    fn available(&self) -> Result<usize> {
-        Ok(memory::available())
-    }
-
-    fn key_values(&self, _layers: usize, _heads: Heads, _bytes: usize) -> Result<()> {
-        Ok(())
-    }
-
-    fn empty_cache(&self, _memory: &(), layers: usize, heads: Heads, tokens: usize) -> Result<Self::Cache> {
-        Ok(attention::Cache::new(layers, heads, tokens))
-    }
-
-    fn cache_bytes(&self, layers: usize, heads: Heads, tokens: usize) -> usize {
-        layers * attention::cache_bytes::<A>(heads, tokens)
-    }
-
-    fn plan(
-        &self,
-        pieces: &[Piece],
-        caches: &mut [&mut Self::Cache],
-        plan: &mut attention::Plan,
-    ) -> Result<()> {
-        *plan = attention::Plan::new(pieces, caches);
-        Ok(())
-    }
-
-    fn attention_extend(
-        &self,
-        qkv: [&Buffer<A>; 3],
-        plan: &attention::Plan,
-        layer: usize,
-        heads: Heads,
-        caches: &mut [&mut Self::Cache],
-        out: &mut Buffer<A>,
-    ) -> Result<()> {
-        attention::extend::<F, A>(qkv.map(|b| &b[..]), plan, layer, heads, caches, out);
-        Ok(())
-    }
-
-    fn bucket(&self, rows: usize) -> usize {
-        rows
-    }
-
-    fn replay(
-        &self,
-        _recording: &mut Option<Infallible>,
-        work: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<()> {
-        work()
-    }
-
-    fn sum_squares(&self, tensors: &[&Buffer<F>]) -> Result<f64> {
-        Ok(tensors.iter().map(|tensor| rowwise::sum_squares(tensor)).sum())
-    }
-
-    fn adamw(&self, step: &AdamWStep, tensors: Vec<Updated<Self>>) -> Result<()> {
-        for Updated { weight, gradient, first, second, decays } in tensors {
-            let weight_decay = if decays { step.weight_decay } else { 0.0 };
-            rowwise::adamw(&AdamWStep { weight_decay, ..*step }, weight, gradient, first, second);
-        }
-        Ok(())
-    }
-
-    fn zeros(&self, n: usize) -> Result<Buffer<F>> {
-        Ok(Buffer::zeros(n))
-    }
-
-    fn unspecified(&self, n: usize) -> Result<Buffer<F>> {
-        Ok(Buffer::unspecified(n))
-    }
-
-    fn duplicate(&self, buffer: &Buffer<F>) -> Result<Buffer<F>> {
-        Ok(buffer.clone())
     }
 
     fn scatter_add(
@@ -273,20 +204,6 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     ) -> Result<()> {
         rowwise::rms_norm_backward(x, weight, rstd, d_y, d_x, d_weight);
         Ok(())
-    }
-
-    fn activation(&self, n: usize) -> Result<Buffer<A>> {
-        Ok(Buffer::unspecified(n))
-    }
-
-    fn duplicate_activation(&self, x: &Buffer<A>) -> Result<Buffer<A>> {
-        Ok(x.clone())
-    }
-
-    fn round(&self, x: &Buffer<F>) -> Result<Buffer<A>> {
-        let mut y = Buffer::unspecified(x.len());
-        rowwise::convert::<F, F, A>(x, &mut y);
-        Ok(y)
     }
 
     fn linears<const N: usize>(
@@ -398,6 +315,10 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         Ok(())
     }
 
+    fn rotations(&self, positions: &Vec<u32>, rotary: &Rotary) -> Result<Self::Rotations> {
+        Ok(rowwise::rotations(positions, rotary))
+    }
+
     fn rope(
         &self,
         x: &mut Buffer<A>,
@@ -419,6 +340,22 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         Ok(())
     }
 
+    fn paths(&self, layout: Layout, _: Heads) -> Result<Layout> {
+        Ok(layout)
+    }
+
+    fn attention(
+        &self,
+        qkv: [&Buffer<A>; 3],
+        layout: &Layout,
+        heads: Heads,
+        out: &mut Buffer<A>,
+        log_sums: &mut Buffer<F>,
+    ) -> Result<()> {
+        attention::forward(qkv.map(|b| &b[..]), layout, heads, out, log_sums);
+        Ok(())
+    }
+
     fn attention_backward(
         &self,
         qkv: [&Buffer<A>; 3],
@@ -432,6 +369,57 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         let d_qkv = d_qkv.map(|b| &mut b[..]);
         attention_backward::backward(qkv.map(|b| &b[..]), out, log_sums, d_out, layout, heads, d_qkv);
         Ok(())
+    }
+
+    fn available(&self) -> Result<usize> {
+        Ok(memory::available())
+    }
+
+    fn key_values(&self, _layers: usize, _heads: Heads, _bytes: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn empty_cache(&self, _memory: &(), layers: usize, heads: Heads, tokens: usize) -> Result<Self::Cache> {
+        Ok(attention::Cache::new(layers, heads, tokens))
+    }
+
+    fn cache_bytes(&self, layers: usize, heads: Heads, tokens: usize) -> usize {
+        layers * attention::cache_bytes::<A>(heads, tokens)
+    }
+
+    fn plan(
+        &self,
+        pieces: &[Piece],
+        caches: &mut [&mut Self::Cache],
+        plan: &mut attention::Plan,
+    ) -> Result<()> {
+        *plan = attention::Plan::new(pieces, caches);
+        Ok(())
+    }
+
+    fn attention_extend(
+        &self,
+        qkv: [&Buffer<A>; 3],
+        plan: &attention::Plan,
+        layer: usize,
+        heads: Heads,
+        caches: &mut [&mut Self::Cache],
+        out: &mut Buffer<A>,
+    ) -> Result<()> {
+        attention::extend::<F, A>(qkv.map(|b| &b[..]), plan, layer, heads, caches, out);
+        Ok(())
+    }
+
+    fn bucket(&self, rows: usize) -> usize {
+        rows
+    }
+
+    fn replay(
+        &self,
+        _recording: &mut Option<Infallible>,
+        work: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        work()
     }
 
     fn vocab_forward(
@@ -461,5 +449,17 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
 
     fn sample(&self, logits: &Buffer<F>, rows: &[SampleRow]) -> Result<Vec<Sampled>> {
         Ok(sample::sample(logits, rows))
+    }
+
+    fn sum_squares(&self, tensors: &[&Buffer<F>]) -> Result<f64> {
+        Ok(tensors.iter().map(|tensor| rowwise::sum_squares(tensor)).sum())
+    }
+
+    fn adamw(&self, step: &AdamWStep, tensors: Vec<Updated<Self>>) -> Result<()> {
+        for Updated { weight, gradient, first, second, decays } in tensors {
+            let weight_decay = if decays { step.weight_decay } else { 0.0 };
+            rowwise::adamw(&AdamWStep { weight_decay, ..*step }, weight, gradient, first, second);
+        }
+        Ok(())
     }
 }
