@@ -16,7 +16,8 @@ use crate::weights::StoredTensor;
 use std::borrow::Cow;
 use std::ops::Range;
 
-pub use device::Device;
+pub(crate) use device::Found;
+pub use device::{Arithmetic, Device, Place};
 pub use precision::{InferencePrecision, Precision, Scalar};
 pub use threads::set_threads;
 
@@ -183,6 +184,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
 
     /// The device in words, and what it multiplies.
     fn describe(&self, precision: InferencePrecision) -> String;
+    /// Whether a row's results have the same bits whatever the other rows are, so that the sampler's log-probabilities
+    /// are those of a forward pass.
+    fn is_exact(&self) -> bool;
     /// Runs work on the threads that operations of this device are called from.
     fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
 
@@ -381,8 +385,12 @@ pub trait Backend: Clone + Send + Sync + 'static {
         heads: Heads,
         d_qkv: [&mut Self::Activation; 3],
     ) -> Result<()>;
-    /// Bytes that a generation may be given for its keys and values where nobody says how many.
-    fn available(&self) -> Result<usize>;
+    /// Bytes of the device's memory that nothing uses.
+    fn free_memory(&self) -> Result<usize>;
+    /// Bytes of an activation.
+    fn activation_bytes(&self) -> usize;
+    /// Bytes that a pass over the vocabulary takes, however many its rows are.
+    fn vocab_bytes(&self, vocab: usize) -> usize;
     /// Memory for at most so many bytes of caches.
     fn key_values(&self, layers: usize, heads: Heads, bytes: usize) -> Result<Self::KeyValues>;
     /// Keys and values of a segment that has none yet, with room for so many tokens.

@@ -38,8 +38,8 @@ pub fn count() -> usize {
     pool().current_num_threads()
 }
 
-/// The device in words, for example "cpu (2 threads, avx512)", and what it multiplies unless that is f32.
-pub fn describe(precision: InferencePrecision) -> String {
+/// The device in words, for example "cpu (2 threads, avx512)", what it multiplies unless that is f32, and a note.
+pub fn describe(precision: InferencePrecision, note: Option<&str>) -> String {
     let threads = count();
     let (name, instructions) = match precision {
         InferencePrecision::Trained(Precision::F32) => (String::new(), true),
@@ -50,5 +50,6 @@ pub fn describe(precision: InferencePrecision) -> String {
     };
     let without = if instructions { "" } else { " without instructions for it" };
     let (plural, isa) = (if threads == 1 { "" } else { "s" }, Isa::current().name());
-    format!("cpu ({threads} thread{plural}, {isa}{name}{without})")
+    let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+    format!("cpu ({threads} thread{plural}, {isa}{name}{without}{note})")
 }

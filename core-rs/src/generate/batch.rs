@@ -14,6 +14,9 @@ use crate::{Error, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
+/// Divisor of the device's free memory that gives the default budget of keys and values: half is left for
+/// activations, for the packed weights and for a second job.
+const DEFAULT_SHARE: usize = 2;
 /// Rows whose logits exist at once: at a vocabulary of 150,000, 77 MB of f32.
 const SAMPLE_ROWS: usize = 128;
 
@@ -72,7 +75,7 @@ impl<'a, B: Backend> Generation<'a, B> {
         let (layers, heads) = (reader.config.num_layers, reader.heads());
         let backend = reader.backend;
         let prefixes = Prefixes::new(backend, heads, layers, &prompts);
-        let budget = options.kv_bytes.map_or_else(|| backend.available(), Ok)?;
+        let budget = options.kv_bytes.map_or_else(|| Ok(backend.free_memory()? / DEFAULT_SHARE), Ok::<_, Error>)?;
         let mut all = prefixes.all_bytes();
         for (i, request) in requests.iter().enumerate() {
             let own = own_bytes(&reader, request);

@@ -3,16 +3,17 @@
 use super::frozen::Frozen;
 use super::language_model::{LanguageModel, generate_all, logprobs};
 use super::params::{Params, Spec};
-use crate::Result;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::stored::Element;
-use crate::backend::{Backend, Device, InferencePrecision, Precision};
+use crate::backend::cuda::{self, Cuda};
+use crate::backend::{Backend, Found, InferencePrecision, Place, Precision};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{self, Event, Request};
 use crate::weights::TextAssets;
 use half::bf16;
+use crate::{Error, Result};
 use std::ops::Deref;
 use std::path::Path;
 
@@ -39,15 +40,34 @@ pub trait Freeze: Backend<Scalar = f32> {
 
 impl<A: Element<f32>> Freeze for Cpu<f32, A> {
     fn freeze(&self, precision: InferencePrecision, source: Source<Self::Buffer>) -> Result<FrozenModel> {
+        let note = self.note();
         match precision {
             InferencePrecision::Trained(Precision::F32) => {
-                FrozenModel::open(Cpu::<f32>::new(), precision, source)
+                FrozenModel::open(Cpu::<f32>::new().noting(note), precision, source)
             }
             InferencePrecision::Trained(Precision::Bf16) => {
-                FrozenModel::open(Cpu::<f32, bf16>::new(), precision, source)
+                FrozenModel::open(Cpu::<f32, bf16>::new().noting(note), precision, source)
             }
             // Sums and activations are f32.
-            InferencePrecision::Int8 => FrozenModel::open(Cpu::<f32>::with_integers(), precision, source),
+            InferencePrecision::Int8 => {
+                FrozenModel::open(Cpu::<f32>::with_integers().noting(note), precision, source)
+            }
+        }
+    }
+}
+
+impl<A: cuda::Element> Freeze for Cuda<A> {
+    fn freeze(&self, precision: InferencePrecision, source: Source<Self::Buffer>) -> Result<FrozenModel> {
+        match precision {
+            InferencePrecision::Trained(Precision::F32) => {
+                FrozenModel::open(self.at::<f32>(), precision, source)
+            }
+            InferencePrecision::Trained(Precision::Bf16) => {
+                FrozenModel::open(self.at::<bf16>(), precision, source)
+            }
+            InferencePrecision::Int8 => Err(Error::Input(
+                "Precision \"int8\" is the CPU's alone, expected \"f32\" or \"bf16\" on a CUDA device".into(),
+            )),
         }
     }
 }
@@ -58,10 +78,16 @@ pub struct FrozenModel(Box<dyn LanguageModel>);
 
 impl FrozenModel {
     /// Opens what [`super::Model::load`] opens.
-    pub fn load(path: &Path, device: Device, precision: impl Into<InferencePrecision>) -> Result<Self> {
-        match device {
-            Device::Cpu => Cpu::<f32>::new().freeze(precision.into(), Source::File(path)),
-            Device::Cuda { .. } => device.unsupported(),
+    pub fn load(
+        path: &Path,
+        place: impl Into<Place>,
+        precision: impl Into<InferencePrecision>,
+    ) -> Result<Self> {
+        let Place { device, arithmetic } = place.into();
+        let precision = precision.into();
+        match device.find()? {
+            Found::Cpu(note) => Cpu::<f32>::new().noting(note).freeze(precision, Source::File(path)),
+            Found::Cuda(gpu) => Cuda::<f32>::new(gpu, arithmetic).freeze(precision, Source::File(path)),
         }
     }
 
@@ -125,6 +151,10 @@ impl<B: Backend<Scalar = f32>> LanguageModel for Fixed<B> {
 
     fn is_frozen(&self) -> bool {
         true
+    }
+
+    fn is_exact(&self) -> bool {
+        self.backend.is_exact()
     }
 
     fn logprobs(

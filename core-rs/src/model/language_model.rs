@@ -26,6 +26,8 @@ pub trait LanguageModel: Send + Sync {
     fn has_score_head(&self) -> bool;
     /// Whether it has forward passes alone.
     fn is_frozen(&self) -> bool;
+    /// Whether what it generates has the log-probabilities of [`LanguageModel::logprobs`] bit for bit.
+    fn is_exact(&self) -> bool;
     /// Log-probability of each token as [`super::Tape::logprobs`], keeping nothing else.
     fn logprobs(
         &self,

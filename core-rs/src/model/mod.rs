@@ -7,13 +7,15 @@ mod frozen;
 mod frozen_model;
 mod init;
 mod language_model;
+pub mod memory;
 pub mod layer;
 pub mod params;
 pub mod reader;
 mod trained;
 
-use crate::backend::Device;
 use crate::backend::cpu::Cpu;
+use crate::backend::cuda::Cuda;
+use crate::backend::{Found, Place};
 pub use crate::backend::{InferencePrecision, Precision};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
@@ -21,9 +23,11 @@ use crate::forest::Forest;
 use crate::weights::{Dtype, TextAssets};
 use crate::{Error, Result};
 pub use decoder::Coefficients;
+use frozen_model::Freeze;
 pub use frozen_model::FrozenModel;
 use half::bf16;
 pub use language_model::LanguageModel;
+pub use memory::TrainingMemory;
 pub use reader::ForwardOptions;
 use std::any::Any;
 use std::borrow::Cow;
@@ -99,6 +103,8 @@ pub trait Trainable: LanguageModel {
     fn step(&mut self, options: &AdamW) -> Result<f64>;
     /// Throws accumulated gradients away.
     fn discard_gradients(&mut self);
+    /// What training would take of the device's memory.
+    fn training_memory(&self) -> Result<TrainingMemory>;
     /// A copy of the weights as they are now on the same device, for forward passes alone, at the model's own precision
     /// or another.
     fn snapshot(&self, precision: Option<InferencePrecision>) -> Result<FrozenModel>;
@@ -114,8 +120,8 @@ pub struct Model(Box<dyn Trainable>);
 
 impl Model {
     /// Opens a Hugging Face directory, a directory with one GGUF file, or a GGUF file.
-    pub fn load(path: &Path, device: Device, precision: Precision) -> Result<Self> {
-        Self::open(device, precision, || Host::load(path))
+    pub fn load(path: &Path, place: impl Into<Place>, precision: Precision) -> Result<Self> {
+        Self::open(place.into(), precision, || Host::load(path))
     }
 
     /// A new model with random weights: matrices from N(0, 0.02²), those that write to the residual stream from
@@ -124,21 +130,24 @@ impl Model {
         config: ModelConfig,
         text: TextAssets,
         seed: u64,
-        device: Device,
+        place: impl Into<Place>,
         precision: Precision,
     ) -> Result<Self> {
-        Self::open(device, precision, || Host::init(config, text, seed))
+        Self::open(place.into(), precision, || Host::init(config, text, seed))
     }
 
     /// The device is found before anything is read.
-    fn open(device: Device, precision: Precision, host: impl FnOnce() -> Result<Host>) -> Result<Self> {
-        Ok(Self(match (device, precision) {
-            (Device::Cpu, Precision::F32) => Box::new(Trained::new(Cpu::<f32>::new(), precision, host()?)?),
-            (Device::Cpu, Precision::Bf16) => {
-                Box::new(Trained::new(Cpu::<f32, bf16>::new(), precision, host()?)?)
-            }
-            (Device::Cuda { .. }, _) => return device.unsupported(),
-        }))
+    fn open(place: Place, precision: Precision, host: impl FnOnce() -> Result<Host>) -> Result<Self> {
+        fn on<B: Freeze>(backend: B, precision: Precision, host: Host) -> Result<Model> {
+            Ok(Model(Box::new(Trained::new(backend, precision, host)?)))
+        }
+        let Place { device, arithmetic } = place;
+        match (device.find()?, precision) {
+            (Found::Cpu(note), Precision::F32) => on(Cpu::<f32>::new().noting(note), precision, host()?),
+            (Found::Cpu(note), Precision::Bf16) => on(Cpu::<f32, bf16>::new().noting(note), precision, host()?),
+            (Found::Cuda(gpu), Precision::F32) => on(Cuda::<f32>::new(gpu, arithmetic), precision, host()?),
+            (Found::Cuda(gpu), Precision::Bf16) => on(Cuda::<bf16>::new(gpu, arithmetic), precision, host()?),
+        }
     }
 }
 

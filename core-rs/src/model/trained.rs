@@ -3,6 +3,7 @@
 use super::decoder::{Coefficients, Decoder};
 use super::frozen_model::{Freeze, FrozenModel, Source};
 use super::init;
+use super::memory::{self, TrainingMemory};
 use super::language_model::{LanguageModel, generate_all, logprobs};
 use super::params::{Params, Spec};
 use super::reader::{ForwardOptions, Pass};
@@ -205,6 +206,22 @@ impl<B: Freeze> Trainable for Trained<B> {
         })
     }
 
+    fn training_memory(&self) -> Result<TrainingMemory> {
+        let (config, specs) = (&self.config, self.specs());
+        let weights: usize = specs.iter().map(Spec::len).sum();
+        let missing = usize::from(self.gradients.is_none()) + 2 * usize::from(self.moments.is_none());
+        let element = self.backend.activation_bytes();
+        let (token, recomputed_token) = memory::token_bytes(config, element);
+        Ok(TrainingMemory {
+            free: self.backend.free_memory()?,
+            state: missing * weights * size_of::<f32>(),
+            reference: memory::reference_bytes(config, &specs, element),
+            pass: self.backend.vocab_bytes(config.vocab_size),
+            token,
+            recomputed_token,
+        })
+    }
+
     fn discard_gradients(&mut self) {
         self.gradients = None;
     }
@@ -292,6 +309,10 @@ impl<B: Freeze> LanguageModel for Trained<B> {
 
     fn is_frozen(&self) -> bool {
         false
+    }
+
+    fn is_exact(&self) -> bool {
+        self.backend.is_exact()
     }
 
     fn logprobs(

@@ -3,7 +3,7 @@
 use super::frame::Frame;
 use super::job::Reply;
 use super::objects::{AnyModel, Objects};
-use crate::backend::threads;
+use crate::backend::{Arithmetic, Place, threads};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
@@ -18,132 +18,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// A request's body. `model` and `tape` are handles; arrays are named at each operation.
-#[derive(Deserialize)]
-#[serde(tag = "op", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
-enum Operation {
-    /// Answers `{"threads"}`. 0 takes as many as the machine offers.
-    SetThreads { threads: usize },
-    /// `device` is "cpu" or "cuda:0". Answers `{"model", "info"}`.
-    Load { path: PathBuf, device: String, precision: ProductPrecision, frozen: bool },
-    /// A new random model from a Hugging Face configuration and a `tokenizer.json`; answers as `load`.
-    Init {
-        config: Value,
-        tokenizer: Option<String>,
-        chat_template: Option<String>,
-        seed: u64,
-        device: String,
-        precision: ProductPrecision,
-    },
-    /// Answers the info of a model.
-    Info { model: usize },
-    /// Answers tokens: u32 of all texts, lengths: u32.
-    Encode { model: usize, texts: Vec<String> },
-    /// tokens: u32, lengths: u32. Answers `{"texts"}`.
-    Decode { model: usize, keep_special: bool },
-    /// tokens: u32, lengths: u32 of the prompts. Each finished request is an event `{"done", "text", "finish",
-    /// "promptTokens"}` with tokens: u32, logprobs: f32; with `stream` each step is an event `{}` with requests:
-    /// u32, tokens: u32, logprobs: f32. `kvBytes` null takes a share of the machine's memory. Answers `{"kvBudget",
-    /// "kvPeak", "waited", "prefilled"}`.
-    Generate { model: usize, requests: Vec<Value>, stream: bool, kv_bytes: Option<usize> },
-    /// tokens: u32, lengths: u32, parents: i32, optional select: u8. Answers logprobs: f32.
-    Logprobs { model: usize, temperature: f32 },
-    /// As `logprobs`, optional scores: u32. Answers `{"tape"}`, logprobs: f32, entropies: f32, scores: f32.
-    Forward { model: usize, temperature: f32, entropy: bool, recompute: bool },
-    /// Optional dLogprobs: f32, dEntropies: f32, dScores: f32.
-    Backward { model: usize, tape: usize },
-    /// Answers gradNorm: f64.
-    Step {
-        model: usize,
-        learning_rate: f64,
-        beta1: f64,
-        beta2: f64,
-        epsilon: f64,
-        weight_decay: f64,
-        max_grad_norm: f64,
-    },
-    /// Throws accumulated gradients away.
-    DiscardGradients { model: usize },
-    /// Adds a score head of zeros unless there is one. Answers the info.
-    AddScoreHead { model: usize },
-    /// Answers as `load`. `precision` null takes the model's own.
-    Snapshot { model: usize, precision: Option<ProductPrecision> },
-    /// Writes a Hugging Face directory.
-    Save { model: usize, path: PathBuf, dtype: StoredType, optimizer: bool },
-    /// Replaces weights and the optimizer's state.
-    Restore { model: usize, path: PathBuf },
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Sampling {
-    max_tokens: usize,
-    temperature: f32,
-    top_k: usize,
-    top_p: f32,
-    min_p: f32,
-    /// Token ids and biases; null, which is how JSON writes −∞, is a ban.
-    logit_bias: Vec<(u32, Option<f32>)>,
-    stop: Vec<String>,
-    ignore_eos: bool,
-    key: Key,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Key {
-    seed: u64,
-    step: u32,
-    prompt: u32,
-    rollout: u32,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum StoredType {
-    F32,
-    F16,
-    Bf16,
-}
-
-impl From<StoredType> for Dtype {
-    fn from(stored: StoredType) -> Self {
-        match stored {
-            StoredType::F32 => Dtype::F32,
-            StoredType::F16 => Dtype::F16,
-            StoredType::Bf16 => Dtype::BF16,
-        }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum ProductPrecision {
-    F32,
-    Bf16,
-    Int8,
-}
-
-impl From<ProductPrecision> for InferencePrecision {
-    fn from(precision: ProductPrecision) -> Self {
-        match precision {
-            ProductPrecision::F32 => Precision::F32.into(),
-            ProductPrecision::Bf16 => Precision::Bf16.into(),
-            ProductPrecision::Int8 => InferencePrecision::Int8,
-        }
-    }
-}
-
-/// The precision of a model that is trained.
-fn trained(precision: ProductPrecision) -> Result<Precision> {
-    match precision.into() {
-        InferencePrecision::Trained(precision) => Ok(precision),
-        InferencePrecision::Int8 => Err(Error::Input(
-            "Precision \"int8\" is for inference alone, expected \"f32\" or \"bf16\"".into(),
-        )),
-    }
-}
 
 /// Where events on the way go; its error ends the work.
 pub type Emit<'a> = dyn FnMut(Frame) -> Result<()> + 'a;
@@ -236,17 +110,17 @@ impl Running<'_> {
     /// The operations that take no arrays.
     fn plain(&self, operation: Operation) -> Result<Reply> {
         let body = match operation {
-            Operation::Load { path, device, precision, frozen: true } => {
-                let model = FrozenModel::load(&path, device.parse()?, precision)?;
+            Operation::Load { path, device, arithmetic, precision, frozen: true } => {
+                let model = FrozenModel::load(&path, place(&device, arithmetic)?, precision)?;
                 return self.open(AnyModel::Frozen(model));
             }
-            Operation::Load { path, device, precision, frozen: false } => {
-                let model = Model::load(&path, device.parse()?, trained(precision)?)?;
+            Operation::Load { path, device, arithmetic, precision, frozen: false } => {
+                let model = Model::load(&path, place(&device, arithmetic)?, trained(precision)?)?;
                 return self.open(AnyModel::Trainable(model));
             }
-            Operation::Init { config, tokenizer, chat_template, seed, device, precision } => {
+            Operation::Init { config, tokenizer, chat_template, seed, device, arithmetic, precision } => {
                 let (config, text) = described(&config, tokenizer, chat_template)?;
-                let model = Model::init(config, text, seed, device.parse()?, trained(precision)?)?;
+                let model = Model::init(config, text, seed, place(&device, arithmetic)?, trained(precision)?)?;
                 return self.open(AnyModel::Trainable(model));
             }
             Operation::Snapshot { model, precision } => {
@@ -268,6 +142,10 @@ impl Running<'_> {
                 m.add_score_head()?;
                 Ok(info(m))
             })?,
+            Operation::TrainingMemory { model } => {
+                let memory = self.read_trainable(model, |m| m.training_memory())?;
+                serde_json::to_value(memory).map_err(|error| Error::Internal(error.to_string()))?
+            }
             Operation::DiscardGradients { model } => self.write(model, |m| {
                 m.discard_gradients();
                 Ok(json!({}))
@@ -402,6 +280,7 @@ fn info(model: &dyn LanguageModel) -> Value {
     let (config, text) = (model.config(), model.text());
     json!({
         "backend": model.device(),
+        "exact": model.is_exact(),
         "precision": model.precision().name(),
         "frozen": model.is_frozen(),
         "parameters": model.num_parameters(),
@@ -448,24 +327,6 @@ fn described(
 
 fn tokenizer(model: &dyn LanguageModel) -> Result<&Tokenizer> {
     model.text().tokenizer.as_ref().ok_or_else(|| Error::Input("The model has no tokenizer".into()))
-}
-
-fn sampling(index: usize, request: Value, prompt: Vec<u32>) -> Result<Request> {
-    let r = Sampling::deserialize(request)
-        .map_err(|error| Error::Input(format!("Request {index} is malformed: {error}")))?;
-    let Key { seed, step, prompt: prompt_index, rollout } = r.key;
-    Ok(Request {
-        prompt,
-        max_tokens: r.max_tokens,
-        temperature: r.temperature,
-        top_k: r.top_k,
-        top_p: r.top_p,
-        min_p: r.min_p,
-        logit_bias: r.logit_bias.into_iter().map(|(t, b)| (t, b.unwrap_or(f32::NEG_INFINITY))).collect(),
-        stop: r.stop,
-        ignore_eos: r.ignore_eos,
-        key: DrawKey { seed, step, prompt: prompt_index, rollout },
-    })
 }
 
 fn event_frame(event: Event, stream: bool) -> Option<Frame> {

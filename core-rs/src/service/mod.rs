@@ -5,6 +5,7 @@ mod dispatch;
 mod frame;
 mod job;
 mod objects;
+mod operation;
 mod slots;
 
 pub use dispatch::{Emit, dispatch};

@@ -69,6 +69,23 @@ impl Encoding {
         })
     }
 
+    /// The inverse of [`Encoding::from_ggml`].
+    pub(crate) fn ggml(self) -> u32 {
+        match self {
+            Encoding::F32 => 0,
+            Encoding::F16 => 1,
+            Encoding::Q4_0 => 2,
+            Encoding::Q4_1 => 3,
+            Encoding::Q5_0 => 6,
+            Encoding::Q5_1 => 7,
+            Encoding::Q8_0 => 8,
+            Encoding::Q4K => 12,
+            Encoding::Q5K => 13,
+            Encoding::Q6K => 14,
+            Encoding::Bf16 => 30,
+        }
+    }
+
     /// Weights in the smallest stored unit; a row is whole units.
     pub(crate) fn block_len(self) -> usize {
         match self {
@@ -290,6 +307,7 @@ mod tests {
         assert_eq!(file.len(), 2 * ENCODINGS.len());
         for (name, number) in ENCODINGS {
             let encoding = Encoding::from_ggml(number).unwrap();
+            assert_eq!(encoding.ggml(), number);
             let blocks = file.tensor(&format!("{name}.blocks")).unwrap();
             let values = Encoding::F32.decode(file.tensor(&format!("{name}.values")).unwrap().data());
             assert_eq!(bits(&encoding.decode(blocks.data())), bits(&values), "{name}");

@@ -48,6 +48,16 @@ impl StoredTensor<'_> {
         self.encoding.runs().is_some()
     }
 
+    /// Its bytes, how they are to be read, and, where the rows of heads stand with their halves interleaved, a head's
+    /// rows.
+    pub(crate) fn packed(&self) -> (&[u8], Encoding, Option<usize>) {
+        let head = match self.order {
+            RowOrder::Plain => None,
+            RowOrder::Interleaved(head) => Some(head),
+        };
+        (self.bytes, self.encoding, head)
+    }
+
     /// The bytes of row i of a matrix, in the order that is meant.
     pub(crate) fn row(&self, i: usize) -> &[u8] {
         let size = self.row_bytes();
@@ -55,11 +65,11 @@ impl StoredTensor<'_> {
     }
 
     /// Elements of a row: 1 in a tensor of one dimension.
-    fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.shape[1..].iter().product()
     }
 
-    fn row_bytes(&self) -> usize {
+    pub(crate) fn row_bytes(&self) -> usize {
         self.width() / self.encoding.block_len() * self.encoding.block_bytes()
     }
 

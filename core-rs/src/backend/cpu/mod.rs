@@ -42,18 +42,30 @@ use weight::transposed;
 pub struct Cpu<F, A = F> {
     /// Weights are packed as integers, and products with them round activations to 8 bits.
     integers: bool,
+    /// Why it is the processor, where a GPU would have been taken.
+    note: Option<&'static str>,
     types: PhantomData<(F, A)>,
 }
 
 impl<F, A> Cpu<F, A> {
     /// The processor.
     pub fn new() -> Self {
-        Self { integers: false, types: PhantomData }
+        Self { integers: false, note: None, types: PhantomData }
     }
 
     /// The processor, for weights that are read as 8-bit integers; those of a quantised file have as few bits as it.
     pub fn with_integers() -> Self {
-        Self { integers: true, types: PhantomData }
+        Self { integers: true, ..Self::new() }
+    }
+
+    /// The same with a word on why it is the processor, which [`Backend::describe`] gives.
+    pub fn noting(self, note: Option<&'static str>) -> Self {
+        Self { note, ..self }
+    }
+
+    /// The word of [`Cpu::noting`].
+    pub fn note(&self) -> Option<&'static str> {
+        self.note
     }
 }
 
@@ -87,7 +99,11 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     const PACKS: bool = true;
 
     fn describe(&self, precision: InferencePrecision) -> String {
-        threads::describe(precision)
+        threads::describe(precision, self.note)
+    }
+
+    fn is_exact(&self) -> bool {
+        true
     }
 
     fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
@@ -371,8 +387,16 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         Ok(())
     }
 
-    fn available(&self) -> Result<usize> {
-        Ok(memory::available())
+    fn free_memory(&self) -> Result<usize> {
+        Ok(memory::unused())
+    }
+
+    fn activation_bytes(&self) -> usize {
+        size_of::<A>()
+    }
+
+    fn vocab_bytes(&self, vocab: usize) -> usize {
+        vocab::scratch_bytes::<F, A>(vocab)
     }
 
     fn key_values(&self, _layers: usize, _heads: Heads, _bytes: usize) -> Result<()> {

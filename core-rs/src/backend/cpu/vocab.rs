@@ -13,6 +13,11 @@ const VOCAB_CHUNK: usize = 2048;
 /// gradient depends on it.
 const ROW_PASS: usize = 512;
 
+/// See [`crate::backend::Backend::vocab_bytes`].
+pub fn scratch_bytes<F, A>(vocab: usize) -> usize {
+    ROW_PASS * vocab.min(VOCAB_CHUNK) * (size_of::<F>() + size_of::<A>())
+}
+
 /// A row's softmax so far.
 #[derive(Clone, Copy)]
 struct Running<F> {

@@ -109,6 +109,18 @@ impl<T: Pod> Array<T> {
         }
     }
 
+    /// All of it, in the same memory, as [`Array::part`].
+    pub fn whole(&self) -> Self {
+        self.part(0..self.len)
+    }
+
+    /// This array and one that begins fewer than `gap` elements behind its end, in the same memory, as one.
+    pub fn joined(&self, next: &Self, gap: usize) -> Option<Self> {
+        let end = self.start + self.len;
+        let near = Arc::ptr_eq(&self.memory, &next.memory) && (end..end + gap).contains(&next.start);
+        near.then(|| Self { len: next.start + next.len - self.start, ..self.whole() })
+    }
+
     /// Elements.
     pub fn len(&self) -> usize {
         self.len

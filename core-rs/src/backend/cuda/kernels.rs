@@ -88,7 +88,7 @@ macro_rules! sources {
 }
 
 /// The sources by name.
-const SOURCES: &[(&str, &str)] = sources!["elementwise", "indexing", "optimizer", "rowwise"];
+const SOURCES: &[(&str, &str)] = sources!["dequantize", "elementwise", "indexing", "optimizer", "rowwise"];
 
 /// Files that sources include, by name.
 pub const HEADERS: &[(&str, &str)] =
@@ -100,7 +100,7 @@ pub const HEAD_DIMS: [u32; 3] = [32, 64, 128];
 /// Every module there is, for building them all ahead.
 pub fn modules() -> Vec<Module> {
     let both = [Activation::F32, Activation::Bf16];
-    let plain = ["elementwise", "indexing", "optimizer", "rowwise"];
+    let plain = ["dequantize", "elementwise", "indexing", "optimizer", "rowwise"];
     both.into_iter().flat_map(|a| plain.map(|source| Module::new(source, a))).collect()
 }
 

@@ -323,6 +323,11 @@ static inline void sincospi(double x, double* sine, double* cosine) {
   *sine = std::sin(angle);
   *cosine = std::cos(angle);
 }
+static inline unsigned long long atomicMin(unsigned long long* at, unsigned long long value) {
+  unsigned long long before = *at;
+  *at = value < before ? value : before;
+  return before;
+}
 template <class T>
 static inline T __ldg(const T* at) { return *at; }
 static inline int min(int a, int b) { return a < b ? a : b; }

@@ -1,0 +1,535 @@
+//! The operations of [`Backend`] on a CUDA device.
+
+use super::attention::{self, Cache, ForestTiles, KeyValues, Plan};
+use super::attention_backward::{BackwardTiles, attention_backward};
+use super::buffer::{self, Buffer};
+use super::device::{Array, Device};
+use super::driver::{Driver, Format, Operand, Product};
+use super::element::Element;
+use super::elementwise::{self, Rotations};
+use super::product::{Arithmetic, product};
+use super::{dequantize, indexing, optimizer, rowwise, sample, vocab};
+use crate::backend::{
+    AdamWStep, Backend, Heads, InferencePrecision, Matrix, Piece, SampleRow, Sampled, Store, Updated,
+    VocabHead, VocabRows,
+};
+use crate::config::Rotary;
+use crate::forest::Layout;
+use crate::weights::StoredTensor;
+use crate::Result;
+use std::borrow::Cow;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex};
+
+/// A CUDA device. Activations, and the operands of products with weights, are `A`; all else is f32.
+pub struct Cuda<A> {
+    shared: Arc<Shared>,
+    activation: PhantomData<A>,
+}
+
+/// What all models on a device have in common.
+struct Shared {
+    device: Device,
+    arithmetic: Arithmetic,
+    /// The last frequencies that positions were multiplied by, as they lie on the device: those of one model, mostly.
+    turns: Mutex<Option<(Rotary, Arc<Array<f64>>)>>,
+}
+
+impl<A> Clone for Cuda<A> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), activation: PhantomData }
+    }
+}
+
+/// A decoding step on its way to being replayed.
+pub enum Recording {
+    /// It has been done once, so that all kernels are loaded: the next time it can be recorded.
+    Done,
+    /// It is replayed by this number.
+    Recorded(Device, u64),
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        if let Recording::Recorded(device, recording) = self {
+            device.forget(*recording);
+        }
+    }
+}
+
+/// Who attends to whom in a forest.
+pub struct Paths {
+    forward: ForestTiles,
+    backward: BackwardTiles,
+}
+
+impl<A: Element> Cuda<A> {
+    /// A device that multiplies in this arithmetic.
+    pub fn new(device: Device, arithmetic: Arithmetic) -> Self {
+        let shared = Shared { device, arithmetic, turns: Mutex::default() };
+        Self { shared: Arc::new(shared), activation: PhantomData }
+    }
+
+    /// The same device and arithmetic for other activations.
+    pub fn at<B: Element>(&self) -> Cuda<B> {
+        Cuda { shared: self.shared.clone(), activation: PhantomData }
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        &self.shared.device
+    }
+
+    /// A weight as products read it.
+    fn operand(&self, weight: Matrix<Self>) -> Result<Array<A>> {
+        match weight {
+            Matrix::Packed(weight) => Ok(weight.whole()),
+            Matrix::Plain(weight) => A::operand(weight).map_or_else(|| self.rounded(&weight.values), Ok),
+        }
+    }
+
+    fn rounded(&self, x: &Array<f32>) -> Result<Array<A>> {
+        let mut y = Array::unspecified(self.device(), x.len())?;
+        elementwise::round(x, &mut y)?;
+        Ok(y)
+    }
+
+    /// c (m × n) = or += a · b, each by its first element, its stride, and whether it is transposed.
+    fn multiply(
+        &self,
+        shape: [usize; 3],
+        (a, a_transposed): (&Array<A>, bool),
+        (b, b_transposed): (&Array<A>, bool),
+        (c, result): (u64, Format),
+        add: bool,
+    ) -> Result<()> {
+        let [m, n, k] = shape;
+        let operand = |at, stride, transposed| Operand { at, stride, transposed };
+        let wanted = Product {
+            shape,
+            operands: A::FORMAT,
+            a: operand(a.address(), if a_transposed { m } else { k }, a_transposed),
+            b: operand(b.address(), if b_transposed { k } else { n }, b_transposed),
+            c: operand(c, n, false),
+            result,
+            add,
+        };
+        product(self.device(), self.shared.arithmetic, &wanted)
+    }
+}
+
+impl<A: Element> Backend for Cuda<A> {
+    type Scalar = f32;
+    type Buffer = Buffer;
+    type Activation = Array<A>;
+    type Indices = Array<u32>;
+    type Packed = Array<A>;
+    type KeyValues = KeyValues<A>;
+    type Cache = Cache<A>;
+    type Plan = Plan;
+    type Recording = Recording;
+    type Rotations = Rotations;
+    type Paths = Paths;
+
+    const PACKS: bool = false;
+
+    fn describe(&self, precision: InferencePrecision) -> String {
+        let arithmetic = self.shared.arithmetic.name();
+        format!("{}, {} products, {arithmetic}", self.device().describe(), precision.name())
+    }
+
+    fn is_exact(&self) -> bool {
+        self.shared.arithmetic == Arithmetic::Exact
+    }
+
+    fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        work()
+    }
+
+    fn zeros(&self, n: usize) -> Result<Buffer> {
+        Ok(Array::zeros(self.device(), n)?.into())
+    }
+
+    fn unspecified(&self, n: usize) -> Result<Buffer> {
+        Ok(Array::unspecified(self.device(), n)?.into())
+    }
+
+    fn upload(&self, host: &[f32]) -> Result<Buffer> {
+        Ok(Array::upload(self.device(), host)?.into())
+    }
+
+    fn upload_all(&self, host: Vec<Vec<f32>>) -> Result<Vec<Buffer>> {
+        buffer::upload(self.device(), &host)
+    }
+
+    fn parameters(&self, host: Vec<Vec<f32>>) -> Result<Vec<Buffer>> {
+        buffer::parameters::<A>(self.device(), &host)
+    }
+
+    fn zeros_like(&self, tensors: &[&Buffer]) -> Result<Vec<Buffer>> {
+        let lengths: Vec<usize> = tensors.iter().map(|t| t.values.len()).collect();
+        buffer::zeros(self.device(), &lengths)
+    }
+
+    fn download<'a>(&self, buffer: &'a Buffer) -> Result<Cow<'a, [f32]>> {
+        Ok(Cow::Owned(buffer.values.download()?))
+    }
+
+    fn indices(&self, host: &[u32]) -> Result<Array<u32>> {
+        Array::upload(self.device(), host)
+    }
+
+    fn set_indices(&self, host: &[u32], to: &mut Array<u32>) -> Result<()> {
+        to.set(host)
+    }
+
+    fn activation(&self, n: usize) -> Result<Array<A>> {
+        Array::unspecified(self.device(), n)
+    }
+
+    fn duplicate_activation(&self, x: &Array<A>) -> Result<Array<A>> {
+        x.duplicate()
+    }
+
+    fn round(&self, x: &Buffer) -> Result<Array<A>> {
+        self.rounded(&x.values)
+    }
+
+    fn duplicate(&self, buffer: &Buffer) -> Result<Buffer> {
+        Ok(buffer.values.duplicate()?.into())
+    }
+
+    fn copy(&self, from: &Buffer, to: &mut Buffer) -> Result<()> {
+        to.values.copy_from(&from.values)
+    }
+
+    fn embed(
+        &self,
+        table: Matrix<Self>,
+        tokens: &Array<u32>,
+        width: usize,
+        out: &mut Buffer,
+    ) -> Result<()> {
+        match table {
+            Matrix::Plain(table) => indexing::gather::<A>(&table.values, tokens, width, &mut out.values),
+            Matrix::Packed(table) => indexing::gather_rounded(table, tokens, width, &mut out.values),
+        }
+    }
+
+    fn gather(&self, table: &Buffer, rows: &Array<u32>, width: usize, out: &mut Buffer) -> Result<()> {
+        indexing::gather::<A>(&table.values, rows, width, &mut out.values)
+    }
+
+    fn scatter_add(&self, d_out: &Buffer, rows: &[u32], width: usize, d_table: &mut Buffer) -> Result<()> {
+        indexing::scatter_add::<A>(&d_out.values, rows, width, &mut d_table.values)
+    }
+
+    fn rms_norm(
+        &self,
+        x: &Buffer,
+        weight: &Buffer,
+        epsilon: f64,
+        y: &mut Array<A>,
+        rstd: &mut Buffer,
+    ) -> Result<()> {
+        rowwise::rms_norm(&x.values, &weight.values, epsilon, y, &mut rstd.values)
+    }
+
+    fn rms_norm_backward(
+        &self,
+        x: &Buffer,
+        weight: &Buffer,
+        rstd: &Buffer,
+        d_y: &Buffer,
+        d_x: &mut Buffer,
+        d_weight: &mut Buffer,
+    ) -> Result<()> {
+        let [x, weight, rstd, d_y] = [x, weight, rstd, d_y].map(|b| &b.values);
+        rowwise::rms_norm_backward::<A>(x, weight, rstd, d_y, &mut d_x.values, &mut d_weight.values)
+    }
+
+    fn linears<const N: usize>(
+        &self,
+        x: &Array<A>,
+        weights: [Matrix<Self>; N],
+        inputs: usize,
+        ys: [&mut Array<A>; N],
+    ) -> Result<()> {
+        let rows = x.len() / inputs;
+        weights.into_iter().zip(ys).try_for_each(|(weight, y)| {
+            let weight = self.operand(weight)?;
+            let shape = [rows, weight.len() / inputs, inputs];
+            self.multiply(shape, (x, false), (&weight, true), (y.address(), A::FORMAT), false)
+        })
+    }
+
+    fn linear_into(
+        &self,
+        x: &Array<A>,
+        weight: Matrix<Self>,
+        inputs: usize,
+        y: &mut Buffer,
+        store: Store,
+    ) -> Result<()> {
+        let weight = self.operand(weight)?;
+        let shape = [x.len() / inputs, weight.len() / inputs, inputs];
+        let to = (y.values.address(), Format::F32);
+        self.multiply(shape, (x, false), (&weight, true), to, adds(store))
+    }
+
+    fn linear_dx(
+        &self,
+        d_y: &Array<A>,
+        weight: &Buffer,
+        inputs: usize,
+        d_x: &mut Buffer,
+        store: Store,
+    ) -> Result<()> {
+        let weight = self.operand(Matrix::Plain(weight))?;
+        let shape = [d_x.values.len() / inputs, inputs, weight.len() / inputs];
+        let to = (d_x.values.address(), Format::F32);
+        self.multiply(shape, (d_y, false), (&weight, false), to, adds(store))
+    }
+
+    fn linear_dw(&self, x: &Array<A>, d_y: &Array<A>, inputs: usize, d_weight: &mut Buffer) -> Result<()> {
+        let shape = [d_weight.values.len() / inputs, inputs, x.len() / inputs];
+        let to = (d_weight.values.address(), Format::F32);
+        self.multiply(shape, (d_y, true), (x, false), to, true)
+    }
+
+    fn pack(&self, weight: &Buffer, _inputs: usize) -> Result<Array<A>> {
+        self.rounded(&weight.values)
+    }
+
+    fn pack_stored(&self, weight: &StoredTensor) -> Result<Array<A>> {
+        dequantize::dequantize(self.device(), weight)
+    }
+
+    fn add_bias(&self, bias: &Buffer, y: &mut Array<A>) -> Result<()> {
+        elementwise::add_bias(&bias.values, y)
+    }
+
+    fn add_bias_into(&self, bias: &Buffer, y: &mut Buffer) -> Result<()> {
+        elementwise::add_bias_into::<A>(&bias.values, &mut y.values)
+    }
+
+    fn bias_backward(&self, d_y: &Array<A>, d_bias: &mut Buffer) -> Result<()> {
+        rowwise::bias_backward(d_y, &mut d_bias.values)
+    }
+
+    fn head_norm(
+        &self,
+        x: &Array<A>,
+        weight: &Buffer,
+        epsilon: f64,
+        y: &mut Array<A>,
+        rstd: &mut Buffer,
+    ) -> Result<()> {
+        rowwise::head_norm(x, &weight.values, epsilon, y, &mut rstd.values)
+    }
+
+    fn head_norm_backward(
+        &self,
+        x: &Array<A>,
+        weight: &Buffer,
+        rstd: &Buffer,
+        d: &mut Array<A>,
+        d_weight: &mut Buffer,
+    ) -> Result<()> {
+        rowwise::head_norm_backward(x, &weight.values, &rstd.values, d, &mut d_weight.values)
+    }
+
+    fn rotations(&self, positions: &Array<u32>, rotary: &Rotary) -> Result<Rotations> {
+        let mut last = self.shared.turns.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let turns = match &*last {
+            Some((known, turns)) if known == rotary => turns.clone(),
+            _ => {
+                let turns = Arc::new(elementwise::turns(self.device(), rotary)?);
+                *last = Some((rotary.clone(), turns.clone()));
+                turns
+            }
+        };
+        drop(last);
+        elementwise::rotations::<A>(positions, &turns, rotary.scale)
+    }
+
+    fn rope(
+        &self,
+        x: &mut Array<A>,
+        rotations: &Rotations,
+        heads: usize,
+        transposed: bool,
+    ) -> Result<()> {
+        elementwise::rope(x, rotations, heads, transposed)
+    }
+
+    fn swiglu(&self, gate: &Array<A>, up: &Array<A>, out: &mut Array<A>) -> Result<()> {
+        elementwise::swiglu(gate, up, out)
+    }
+
+    fn swiglu_backward(&self, gate: &mut Array<A>, up: &mut Array<A>, d_out: &Buffer) -> Result<()> {
+        elementwise::swiglu_backward(gate, up, &d_out.values)
+    }
+
+    fn paths(&self, layout: Layout, heads: Heads) -> Result<Paths> {
+        Ok(Paths {
+            forward: ForestTiles::new(self.device(), &layout, heads)?,
+            backward: BackwardTiles::new(self.device(), &layout, heads)?,
+        })
+    }
+
+    fn attention(
+        &self,
+        qkv: [&Array<A>; 3],
+        paths: &Paths,
+        heads: Heads,
+        out: &mut Array<A>,
+        log_sums: &mut Buffer,
+    ) -> Result<()> {
+        attention::forest(qkv, &paths.forward, heads, out, &mut log_sums.values)
+    }
+
+    fn attention_backward(
+        &self,
+        qkv: [&Array<A>; 3],
+        out: &Array<A>,
+        log_sums: &Buffer,
+        d_out: &Buffer,
+        paths: &Paths,
+        heads: Heads,
+        d_qkv: [&mut Array<A>; 3],
+    ) -> Result<()> {
+        attention_backward(qkv, out, &log_sums.values, &d_out.values, &paths.backward, heads, d_qkv)
+    }
+
+    fn free_memory(&self) -> Result<usize> {
+        Ok(self.device().memory()?.free)
+    }
+
+    fn activation_bytes(&self) -> usize {
+        size_of::<A>()
+    }
+
+    fn vocab_bytes(&self, vocab: usize) -> usize {
+        vocab::scratch_bytes::<A>(vocab)
+    }
+
+    fn key_values(&self, layers: usize, heads: Heads, bytes: usize) -> Result<KeyValues<A>> {
+        KeyValues::new(self.device(), layers, heads, bytes)
+    }
+
+    fn empty_cache(
+        &self,
+        memory: &KeyValues<A>,
+        _layers: usize,
+        _heads: Heads,
+        tokens: usize,
+    ) -> Result<Cache<A>> {
+        memory.cache(tokens)
+    }
+
+    fn cache_bytes(&self, layers: usize, heads: Heads, tokens: usize) -> usize {
+        attention::cache_bytes::<A>(layers, heads, tokens)
+    }
+
+    fn plan(&self, pieces: &[Piece], caches: &mut [&mut Cache<A>], plan: &mut Plan) -> Result<()> {
+        plan.make(self.device(), pieces, caches)
+    }
+
+    fn attention_extend(
+        &self,
+        qkv: [&Array<A>; 3],
+        plan: &Plan,
+        layer: usize,
+        heads: Heads,
+        caches: &mut [&mut Cache<A>],
+        out: &mut Array<A>,
+    ) -> Result<()> {
+        attention::extend(qkv, plan, layer, heads, caches, out)
+    }
+
+    fn bucket(&self, rows: usize) -> usize {
+        match rows {
+            0..=8 => rows.next_power_of_two(),
+            9..=64 => rows.next_multiple_of(8),
+            _ => rows.next_multiple_of(32),
+        }
+    }
+
+    fn replay(
+        &self,
+        recording: &mut Option<Recording>,
+        work: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        match recording {
+            None => {
+                work()?;
+                *recording = Some(Recording::Done);
+                Ok(())
+            }
+            Some(Recording::Done) => {
+                let number = self.device().record(work)?;
+                *recording = Some(Recording::Recorded(self.device().clone(), number));
+                self.device().replay(number)
+            }
+            Some(Recording::Recorded(device, number)) => device.replay(*number),
+        }
+    }
+
+    fn vocab_forward(
+        &self,
+        hidden: &Array<A>,
+        weight: Matrix<Self>,
+        targets: &[u32],
+        head: VocabHead,
+    ) -> Result<VocabRows<f32>> {
+        vocab::forward(self.shared.arithmetic, hidden, &self.operand(weight)?, targets, head)
+    }
+
+    fn vocab_backward(
+        &self,
+        hidden: &Array<A>,
+        weight: &Buffer,
+        targets: &[u32],
+        head: VocabHead,
+        forward: &VocabRows<f32>,
+        coefficients: (&[f32], &[f32]),
+        d_hidden: &mut Buffer,
+        d_weight: &mut Buffer,
+    ) -> Result<()> {
+        vocab::backward(
+            self.shared.arithmetic,
+            hidden,
+            &self.operand(Matrix::Plain(weight))?,
+            targets,
+            head,
+            forward,
+            coefficients,
+            &mut d_hidden.values,
+            &mut d_weight.values,
+        )
+    }
+
+    fn sample(&self, logits: &Buffer, rows: &[SampleRow]) -> Result<Vec<Sampled>> {
+        sample::sample(&logits.values, rows)
+    }
+
+    fn sum_squares(&self, tensors: &[&Buffer]) -> Result<f64> {
+        let arrays: Vec<&Array<f32>> = tensors.iter().map(|t| &t.values).collect();
+        optimizer::sum_squares::<A>(self.device(), &arrays)
+    }
+
+    fn adamw(&self, step: &AdamWStep, tensors: Vec<Updated<Self>>) -> Result<()> {
+        let tensors = tensors.into_iter().map(|t| optimizer::Tensor {
+            weight: t.weight.values.whole(),
+            copy: t.weight.rounded.as_ref().map(Array::whole),
+            gradient: t.gradient.values.whole(),
+            moments: [&t.first, &t.second].map(|moment| moment.values.whole()),
+            decays: t.decays,
+        });
+        optimizer::adamw::<A>(step, tensors.collect())
+    }
+}
+
+fn adds(store: Store) -> bool {
+    store != Store::Replace
+}
