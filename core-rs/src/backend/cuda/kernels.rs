@@ -88,12 +88,13 @@ macro_rules! sources {
 }
 
 /// The sources by name.
-const SOURCES: &[(&str, &str)] = sources!["rowwise"];
+const SOURCES: &[(&str, &str)] = sources!["product", "rowwise", "sample", "vocab"];
 
 /// Files that sources include, by name.
 pub const HEADERS: &[(&str, &str)] = &[
     ("device.cuh", include_str!("kernels/device.cuh")),
     ("mma.cuh", include_str!("kernels/mma.cuh")),
+    ("softmax.cuh", include_str!("kernels/softmax.cuh")),
 ];
 
 /// Widths of heads that attention is compiled for; another is padded to the next.
@@ -102,7 +103,12 @@ pub const HEAD_DIMS: [u32; 3] = [32, 64, 128];
 /// Every module there is, for building them all ahead.
 pub fn modules() -> Vec<Module> {
     let both = [Activation::F32, Activation::Bf16];
-    both.into_iter().map(|activation| Module::new("rowwise", activation)).collect()
+    let mut modules: Vec<Module> = ["product", "rowwise", "vocab"]
+        .into_iter()
+        .flat_map(|source| both.map(|activation| Module::new(source, activation)))
+        .collect();
+    modules.push(Module::new("sample", Activation::F32));
+    modules
 }
 
 #[cfg(test)]

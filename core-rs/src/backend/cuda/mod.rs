@@ -7,6 +7,9 @@ pub mod element;
 #[cfg(test)]
 mod emulator;
 pub mod kernels;
+mod product;
 mod rowwise;
+mod sample;
 #[cfg(test)]
 mod tests;
+mod vocab;
