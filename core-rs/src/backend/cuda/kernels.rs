@@ -88,11 +88,24 @@ macro_rules! sources {
 }
 
 /// The sources by name.
-const SOURCES: &[(&str, &str)] = sources!["dequantize", "elementwise", "indexing", "optimizer", "rowwise"];
+const SOURCES: &[(&str, &str)] = sources![
+    "dequantize",
+    "elementwise",
+    "indexing",
+    "optimizer",
+    "product",
+    "rowwise",
+    "sample",
+    "vocab"
+];
 
 /// Files that sources include, by name.
-pub const HEADERS: &[(&str, &str)] =
-    &[("device.cuh", include_str!("kernels/device.cuh")), ("mma.cuh", include_str!("kernels/mma.cuh"))];
+pub const HEADERS: &[(&str, &str)] = &[
+    ("device.cuh", include_str!("kernels/device.cuh")),
+    ("elements.cuh", include_str!("kernels/elements.cuh")),
+    ("mma.cuh", include_str!("kernels/mma.cuh")),
+    ("softmax.cuh", include_str!("kernels/softmax.cuh")),
+];
 
 /// Widths of heads that attention is compiled for; another is padded to the next.
 pub const HEAD_DIMS: [u32; 3] = [32, 64, 128];
@@ -100,8 +113,11 @@ pub const HEAD_DIMS: [u32; 3] = [32, 64, 128];
 /// Every module there is, for building them all ahead.
 pub fn modules() -> Vec<Module> {
     let both = [Activation::F32, Activation::Bf16];
-    let plain = ["dequantize", "elementwise", "indexing", "optimizer", "rowwise"];
-    both.into_iter().flat_map(|a| plain.map(|source| Module::new(source, a))).collect()
+    let plain = ["dequantize", "elementwise", "indexing", "optimizer", "product", "rowwise", "vocab"];
+    let mut modules: Vec<Module> =
+        plain.into_iter().flat_map(|source| both.map(|activation| Module::new(source, activation))).collect();
+    modules.push(Module::new("sample", Activation::F32));
+    modules
 }
 
 #[cfg(test)]

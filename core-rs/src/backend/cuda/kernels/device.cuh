@@ -67,6 +67,10 @@ __device__ __forceinline__ double warp_sum(double x) {
   for (int d = 16; d > 0; d /= 2) x += __shfl_xor_sync(ALL_LANES, x, d);
   return x;
 }
+__device__ __forceinline__ int warp_sum(int x) {
+  for (int d = 16; d > 0; d /= 2) x += __shfl_xor_sync(ALL_LANES, x, d);
+  return x;
+}
 __device__ __forceinline__ float warp_max(float x) {
   for (int d = 16; d > 0; d /= 2) x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, d));
   return x;

@@ -1,7 +1,10 @@
 //! Every kernel against the CPU backend on the same inputs: on a CUDA device where `RMR1_CUDA` is "1", else on the
 //! emulator.
 
+mod product;
 mod rowwise;
+mod sample;
+mod vocab;
 
 use super::device::{Array, Device};
 use super::element::Element;

@@ -1,0 +1,338 @@
+// Drawing tokens from logits; see the CPU's sampler, whose steps these are.
+#include "softmax.cuh"
+
+// As the host packs it.
+struct SampleRow {
+  double top_p, min_p, draw;
+  float inverse_temperature;
+  int greedy;
+  // 0: all
+  int top_k;
+  // Where the row's edits begin in the packed words: pairs of a token and its bias, by token, then banned tokens.
+  int edits, biases, banned;
+};
+
+// Weights are exponentials of what is at most 0: bit patterns in order, none above that of 1.
+constexpr uint32_t ABOVE_ALL = 0x3f800001u;
+// Ranges that a pass of the selection splits the bit patterns into.
+constexpr int RANGES = 8;
+
+struct Scratch {
+  SoftmaxScratch softmax;
+  float largest[VOCAB_WARPS];
+  int ids[VOCAB_WARPS];
+  double masses[VOCAB_WARPS];
+  double warp_masses[VOCAB_WARPS][RANGES];
+  int warp_counts[VOCAB_WARPS][RANGES];
+  double range_masses[RANGES];
+  int range_counts[RANGES];
+  int found;
+};
+
+// Block-wide, with barriers on both sides, so that scratch may be used again at once.
+__device__ __forceinline__ int least_id(int id, Scratch& scratch) {
+  for (int d = 16; d > 0; d /= 2) id = min(id, __shfl_xor_sync(ALL_LANES, id, d));
+  __syncthreads();
+  if (threadIdx.x % 32 == 0) scratch.ids[threadIdx.x / 32] = id;
+  __syncthreads();
+  for (int w = 0; w < VOCAB_WARPS; w++) id = min(id, scratch.ids[w]);
+  return id;
+}
+__device__ __forceinline__ double mass_of_all(double mass, Scratch& scratch) {
+  __syncthreads();
+  return block_sum(mass, scratch.masses);
+}
+__device__ __forceinline__ int count_of_all(int count, Scratch& scratch) {
+  __syncthreads();
+  return block_sum(count, scratch.ids);
+}
+
+// The sum over the threads before this one, in a fixed order.
+template <class T>
+__device__ __forceinline__ T sum_before(T own, T* warps) {
+  int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  T upto = own;
+  for (int d = 1; d < 32; d *= 2) {
+    T other = __shfl_up_sync(ALL_LANES, upto, d);
+    if (lane >= d) upto += other;
+  }
+  __syncthreads();
+  if (lane == 31) warps[warp] = upto;
+  __syncthreads();
+  T before = 0;
+  for (int w = 0; w < warp; w++) before += warps[w];
+  T inside = __shfl_up_sync(ALL_LANES, upto, 1);
+  return lane > 0 ? before + inside : before;
+}
+
+// The tokens kept: those above a weight, and those of this weight before a token.
+struct Cut {
+  uint32_t bits;
+  int before;
+
+  __device__ __forceinline__ float kept(const float* weights, int token) const {
+    float weight = weights[token];
+    uint32_t own = __float_as_uint(weight);
+    return weight > 0 && (own > bits || (own == bits && token < before)) ? weight : 0.0f;
+  }
+};
+
+// A weight, how many tokens are of it, and how many and how heavy those above it are.
+struct Border {
+  uint32_t bits;
+  int ties, above;
+  double mass;
+};
+
+// The largest weight, from `least` on, at which the tokens of at least this weight are as many as `count`, or, where
+// that is 0, as heavy as `mass`. All of at least `least` are taken to be enough; `from_least` says how many they are.
+__device__ __forceinline__ Border select(const float* weights, int vocab, uint32_t least, int from_least, int count,
+                                         double mass, Scratch& scratch) {
+  int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  uint32_t low = least, high = ABOVE_ALL;
+  int from_low = from_least;
+  Border border = {low, 0, 0, 0.0};
+  while (high - low > 1) {
+    uint32_t step = (high - low + RANGES - 1) / RANGES;
+    int counts[RANGES - 1] = {};
+    double masses[RANGES - 1] = {};
+#pragma unroll 4
+    for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) {
+      float weight = weights[token];
+      uint32_t bits = __float_as_uint(weight);
+      if (bits < low + step || bits >= ABOVE_ALL) continue;
+      double wide = count > 0 ? 0.0 : double(weight);
+#pragma unroll
+      for (int r = 0; r < RANGES - 1; r++)
+        if (bits >= low + (r + 1) * step) {
+          counts[r]++;
+          masses[r] += wide;
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < RANGES - 1; r++) {
+      counts[r] = warp_sum(counts[r]);
+      masses[r] = warp_sum(masses[r]);
+      if (lane == 0) {
+        scratch.warp_counts[warp][r] = counts[r];
+        scratch.warp_masses[warp][r] = masses[r];
+      }
+    }
+    __syncthreads();
+    if (threadIdx.x < RANGES - 1) {
+      int all = 0;
+      double heavy = 0;
+      for (int w = 0; w < VOCAB_WARPS; w++) {
+        all += scratch.warp_counts[w][threadIdx.x];
+        heavy += scratch.warp_masses[w][threadIdx.x];
+      }
+      scratch.range_counts[threadIdx.x] = all;
+      scratch.range_masses[threadIdx.x] = heavy;
+    }
+    __syncthreads();
+    uint32_t start = low, end = high;
+    for (int r = 0; r < RANGES - 1; r++) {
+      uint32_t at = start + (r + 1) * step;
+      if (at >= end) break;
+      int all = scratch.range_counts[r];
+      double heavy = scratch.range_masses[r];
+      if (count > 0 ? all >= count : heavy >= mass) {
+        low = at;
+        from_low = all;
+      } else {
+        high = at;
+        border.above = all;
+        border.mass = heavy;
+        break;
+      }
+    }
+  }
+  border.bits = low;
+  border.ties = from_low - border.above;
+  return border;
+}
+
+// The mass of all that is heavier than a weight.
+__device__ __forceinline__ double mass_above(const float* weights, int vocab, uint32_t bits, Scratch& scratch) {
+  double mass = 0;
+#pragma unroll 4
+  for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) {
+    float weight = weights[token];
+    if (weight > 0 && __float_as_uint(weight) > bits) mass += weight;
+  }
+  return mass_of_all(mass, scratch);
+}
+
+// The token after the first so many of this weight.
+__device__ __forceinline__ int after_ties(const float* weights, int vocab, uint32_t bits, int ties, Scratch& scratch) {
+  for (int chunk = 0; chunk < vocab; chunk += VOCAB_CHUNK) {
+    int first = chunk + threadIdx.x * VOCAB_OWN, end = min(first + VOCAB_OWN, vocab), own = 0;
+    for (int token = first; token < end; token++) own += __float_as_uint(weights[token]) == bits;
+    int here = count_of_all(own, scratch);
+    if (here < ties) {
+      ties -= here;
+      continue;
+    }
+    int before = sum_before(own, scratch.ids), after = vocab;
+    if (before < ties && before + own >= ties) {
+      for (after = first; before < ties; after++) before += __float_as_uint(weights[after]) == bits;
+    }
+    return least_id(after, scratch);
+  }
+  return vocab;
+}
+
+// What top-k, then top-p, then min-p keep.
+__device__ __forceinline__ Cut truncate(const float* weights, int vocab, const SampleRow& row, Scratch& scratch) {
+  Cut cut = {0, vocab};
+  int ties = 0, all_ties = 0;
+  if (row.top_k > 0 || row.top_p < 1) {
+    Border border = {0, vocab, 0, 0.0};
+    ties = vocab;
+    if (row.top_k > 0) {
+      border = select(weights, vocab, 0, vocab, row.top_k, 0.0, scratch);
+      ties = row.top_k - border.above;
+    }
+    if (row.top_p < 1) {
+      double equal = __uint_as_float(border.bits);
+      double enough = row.top_p * (mass_above(weights, vocab, border.bits, scratch) + ties * equal);
+      Border heavy = select(weights, vocab, border.bits, border.above + border.ties, 0, enough, scratch);
+      int most = heavy.bits == border.bits ? ties : heavy.ties;
+      double weight = __uint_as_float(heavy.bits);
+      ties = most;
+      if (weight > 0) {
+        double needed = ceil((enough - heavy.mass) / weight);
+        ties = needed < 1 ? 1 : needed < most ? int(needed) : most;
+        // The division rounds.
+        while (ties > 1 && heavy.mass + (ties - 1) * weight >= enough) ties--;
+        while (ties < most && heavy.mass + ties * weight < enough) ties++;
+      }
+      border = heavy;
+    }
+    cut.bits = border.bits;
+    all_ties = border.ties;
+  }
+  if (row.min_p > 0) {
+    // The least weight that is not below; that of the likeliest is 1.
+    float least = float(row.min_p);
+    uint32_t bits = __float_as_uint(least) + (double(least) < row.min_p ? 1 : 0);
+    if (bits > cut.bits) return {bits, vocab};
+  }
+  if (ties < all_ties && cut.bits > 0) cut.before = after_ties(weights, vocab, cut.bits, ties, scratch);
+  return cut;
+}
+
+// The token at which the running mass passes `draw` of the whole. `masses` has room for one of each chunk.
+__device__ __forceinline__ int pick(const float* weights, int vocab, Cut cut, double draw, double* masses,
+                                    Scratch& scratch) {
+  int chunks = (vocab + VOCAB_CHUNK - 1) / VOCAB_CHUNK;
+  double total = 0;
+  for (int c = 0; c < chunks; c++) {
+    int end = min((c + 1) * VOCAB_CHUNK, vocab);
+    double own = 0;
+#pragma unroll 8
+    for (int token = c * VOCAB_CHUNK + threadIdx.x; token < end; token += VOCAB_THREADS) {
+      own += cut.kept(weights, token);
+    }
+    double mass = mass_of_all(own, scratch);
+    if (threadIdx.x == 0) masses[c] = mass;
+    total += mass;
+  }
+  __syncthreads();
+  double target = draw * total, base = 0, passed = 0;
+  int chunk = -1;
+  for (int c = 0; c < chunks; c++) {
+    double mass = masses[c];
+    if (mass > 0) {
+      chunk = c;
+      base = passed;
+      if (passed + mass > target) break;
+    }
+    passed += mass;
+  }
+  if (chunk < 0) return 0;
+  int first = chunk * VOCAB_CHUNK + threadIdx.x * VOCAB_OWN, end = min(first + VOCAB_OWN, vocab);
+  double own = 0;
+  for (int token = first; token < end; token++) own += cut.kept(weights, token);
+  double running = base + sum_before(own, scratch.masses);
+  int token = vocab, last = -1;
+  for (int t = first; t < end; t++) {
+    float weight = cut.kept(weights, t);
+    running += weight;
+    if (weight > 0) last = t;
+    if (weight > 0 && running > target && token == vocab) token = t;
+  }
+  token = least_id(token, scratch);
+  // Rounding can leave the running mass at the target: the last token with any mass is meant.
+  return token < vocab ? token : -least_id(-last, scratch);
+}
+
+// Draws a token from each row of `vocab` logits; a block a row. `packed` holds the rows, then their edits, `edited`
+// a row of scores or weights for each. Writes tokens, then the bits of log-probabilities.
+extern "C" __global__ void __launch_bounds__(VOCAB_THREADS)
+sample(const float* logits, int vocab, const uint32_t* packed, float* edited, uint32_t* drawn) {
+  __shared__ Scratch scratch;
+  DYNAMIC_SHARED(double, masses);
+  SampleRow row = reinterpret_cast<const SampleRow*>(packed)[blockIdx.x];
+  logits += blockIdx.x * (long long)vocab;
+  float* weights = edited + blockIdx.x * (long long)vocab;
+  Softmax state;
+  for (int at = 0; at < vocab; at += VOCAB_CHUNK) {
+    state = advance(state, logits + at, min(VOCAB_CHUNK, vocab - at), row.inverse_temperature, scratch.softmax);
+  }
+  float log_sum = state.log_sum();
+
+  const float* scores = logits;
+  if (row.biases > 0 || row.banned > 0) {
+#pragma unroll 8
+    for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) weights[token] = logits[token];
+    __syncthreads();
+    const uint32_t* edits = packed + row.edits;
+    for (int i = threadIdx.x; i < row.biases; i += VOCAB_THREADS) {
+      uint32_t token = edits[2 * i];
+      if (i > 0 && edits[2 * i - 2] == token) continue;
+      float score = weights[token];
+      for (int j = i; j < row.biases && edits[2 * j] == token; j++) score += __uint_as_float(edits[2 * j + 1]);
+      weights[token] = score;
+    }
+    __syncthreads();
+    edits += 2 * row.biases;
+    for (int i = threadIdx.x; i < row.banned; i += VOCAB_THREADS) weights[edits[i]] = minus_infinity();
+    __syncthreads();
+    scores = weights;
+  }
+  float largest = minus_infinity();
+  int id = vocab;
+#pragma unroll 8
+  for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) {
+    float score = scores[token];
+    if (score > largest) {
+      largest = score;
+      id = token;
+    }
+  }
+  float own = largest;
+  largest = warp_max(largest);
+  if (threadIdx.x % 32 == 0) scratch.largest[threadIdx.x / 32] = largest;
+  __syncthreads();
+  for (int w = 0; w < VOCAB_WARPS; w++) largest = fmaxf(largest, scratch.largest[w]);
+
+  int token;
+  if (row.greedy) {
+    token = least_id(own == largest ? id : vocab, scratch);
+    if (token == vocab) token = 0;
+  } else {
+#pragma unroll 8
+    for (int t = threadIdx.x; t < vocab; t += VOCAB_THREADS) {
+      weights[t] = expf((scores[t] - largest) * row.inverse_temperature);
+    }
+    __syncthreads();
+    Cut cut = truncate(weights, vocab, row, scratch);
+    token = pick(weights, vocab, cut, row.draw, masses, scratch);
+  }
+  if (threadIdx.x == 0) {
+    drawn[blockIdx.x] = token;
+    drawn[gridDim.x + blockIdx.x] = __float_as_uint(log_probability(logits[token], row.inverse_temperature, log_sum));
+  }
+}
+EXPORT(sample)
