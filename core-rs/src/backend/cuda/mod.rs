@@ -1,6 +1,7 @@
 //! The CUDA backend: the kernels of `kernels/`, compiled when they are first used, and the device's library for
 //! matrix products.
 
+mod attention_backward;
 pub mod device;
 pub mod driver;
 pub mod element;
