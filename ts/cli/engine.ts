@@ -5,23 +5,41 @@
  */
 import type { NativeEngine, NativeOptions, NativeReference } from "../engine/native/native_engine.ts";
 import { resolveModel } from "../models/mod.ts";
+import { type Arithmetic, ARITHMETICS, type Device } from "../engine/device.ts";
 import {
   type Engine,
   INFERENCE_PRECISIONS,
   type InferencePrecision,
   type Precision,
 } from "../engine/engine.ts";
-import { anyText, defaulted, oneOf, required, wholeNumber } from "./parser.ts";
+import { anyText, defaulted, deviceName, oneOf, required, wholeNumber } from "./parser.ts";
 
 /** Options that say how a model is computed. */
 export const ENGINE_OPTIONS = {
   threads: defaulted("--threads", wholeNumber({ min: 0, max: 1024 }), 0, "Threads, 0 for all cores"),
   precision: defaulted("--precision", oneOf(INFERENCE_PRECISIONS), "f32", "What matrix products read"),
+  device: defaulted(
+    "--device",
+    deviceName(),
+    "auto",
+    "cpu, cuda:N, or auto for a CUDA device if there is one",
+  ),
+  arithmetic: defaulted(
+    "--arithmetic",
+    oneOf(ARITHMETICS),
+    "exact",
+    "How a CUDA device multiplies: in one order whatever the batch, or by the vendor's library",
+  ),
 };
 
 /** How a model is opened; 0 threads leave their number to the engine. */
 type Choice<P extends InferencePrecision> =
-  & { readonly threads: number; readonly precision: P }
+  & {
+    readonly threads: number;
+    readonly precision: P;
+    readonly device: Device;
+    readonly arithmetic: Arithmetic;
+  }
   & Pick<
     NativeOptions,
     "onSummary"

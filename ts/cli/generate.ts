@@ -48,9 +48,15 @@ export const generate: Command = defineCommand({
     stop: repeated("--stop", anyText("TEXT"), "End before this text; may be given again"),
     ignoreEos: flag("--ignore-eos", "Never draw an end-of-sequence token"),
   },
-  async run({ model, threads, precision, ids, text, ...sampling }, { out, log, signal }) {
+  async run({ model, threads, precision, device, arithmetic, ids, text, ...sampling }, { out, log, signal }) {
     using memory = new KeyValueMemory(log);
-    await using engine = await openFrozen(model, { threads, precision, onSummary: memory.see });
+    await using engine = await openFrozen(model, {
+      threads,
+      precision,
+      device,
+      arithmetic,
+      onSummary: memory.see,
+    });
     log(describeModel(engine));
     const prompt = await promptTokens(engine, { ids, text });
     const shown = engine.info.hasTokenizer ? showing(engine, out) : engine;

@@ -44,13 +44,13 @@ export type JudgeChoice =
 
 /** Opens a judge. `wrap` may stand between it and its model. */
 export async function openNamedJudge(
-  { judge, protocol, threads, precision, onSummary, ...options }: JudgeChoice,
+  { judge, protocol, threads, precision, device, arithmetic, onSummary, ...options }: JudgeChoice,
   wrap: (engine: Engine) => Engine = (engine) => engine,
 ): Promise<Judge> {
+  const computing = { threads, precision, device, arithmetic, ...(onSummary !== undefined && { onSummary }) };
   return await openJudge(judge.startsWith("baseline:") ? judge : await resolveModel(judge), {
     ...options,
     ...(protocol !== undefined && { protocol }),
-    openEngine: async (path) =>
-      wrap(await openFrozen(path, { threads, precision, ...(onSummary !== undefined && { onSummary }) })),
+    openEngine: async (path) => wrap(await openFrozen(path, computing)),
   });
 }

@@ -18,8 +18,8 @@ export const logprobs: Command = defineCommand({
     text: optional("--text", anyText("TEXT"), "Text for the model's tokenizer"),
     temperature: defaulted("--temperature", anyNumber({ min: 0 }), 1, "Divides the logits"),
   },
-  async run({ model, threads, precision, temperature, ...prompt }, { out, log, signal }) {
-    await using engine = await openFrozen(model, { threads, precision });
+  async run({ model, threads, precision, device, arithmetic, temperature, ...prompt }, { out, log, signal }) {
+    await using engine = await openFrozen(model, { threads, precision, device, arithmetic });
     log(describeModel(engine));
     const tokens = await promptTokens(engine, prompt);
     signal.throwIfAborted();

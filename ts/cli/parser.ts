@@ -10,6 +10,7 @@ import type { InferValue, Parser } from "@optique/core/parser";
 import { argument, command, flag as flagParser, option } from "@optique/core/primitives";
 import { choice, float, integer, string, type ValueParser } from "@optique/core/valueparser";
 import { run } from "@optique/run";
+import { type Device, DEVICES, isDevice } from "../engine/device.ts";
 
 /** A value as JSON has it. */
 export type Json = string | number | boolean | null | readonly Json[] | JsonObject;
@@ -143,6 +144,20 @@ export function anyNumber(
 /** One of some words. */
 export function oneOf<const T extends string>(words: readonly T[]): ValueParser<"sync", T> {
   return choice(words);
+}
+
+/** Where a model computes. */
+export function deviceName(): ValueParser<"sync", Device> {
+  return {
+    mode: "sync",
+    metavar: "DEVICE",
+    placeholder: "auto",
+    parse: (input) =>
+      isDevice(input)
+        ? { success: true, value: input }
+        : { success: false, error: say(`Expected ${DEVICES}, found "${input}".`) },
+    format: (device) => device,
+  };
 }
 
 /** A list of token ids, separated by commas. */

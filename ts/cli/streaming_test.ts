@@ -21,6 +21,7 @@ function byteEngine(text: string): Engine {
       hasTokenizer: true,
       precision: null,
       frozen: false,
+      exact: true,
       hasScoreHead: false,
     },
     encode: (texts) => Promise.resolve(texts.map((each) => Uint32Array.from(new TextEncoder().encode(each)))),

@@ -137,8 +137,8 @@ export interface TokenEvent {
   readonly token: number;
   /**
    * Log-probability of the token under the whole vocabulary at the request's temperature (at 1 when greedy):
-   * bit for bit what {@link TrainableEngine.forward} gives at that temperature, whatever filters and bias made of it
-   * for the draw.
+   * what {@link TrainableEngine.forward} gives at that temperature, whatever filters and bias made of it for the draw,
+   * and bit for bit where {@link ModelInfo.exact}.
    */
   readonly logprob: number;
 }
@@ -165,10 +165,12 @@ export interface DoneEvent {
 export interface ModelInfo {
   /** Where it was loaded from, or the remote model's name. */
   readonly name: string;
-  /** "cpu (2 threads, avx512)", "cpu (2 threads, avx512, bf16)", "http://…", …: never silent about the device. */
+  /** "cpu (2 threads, avx512, bf16)", "cuda:0 (NVIDIA H200, …)", "http://…", …: never silent about the device. */
   readonly backend: string;
   /** What the engine's products read; null where the engine does not say. */
   readonly precision: InferencePrecision | null;
+  /** Whether {@link Engine.generate} gives the log-probabilities of {@link Engine.logprobs} bit for bit. */
+  readonly exact: boolean;
   /** Whether the model is for inference alone, its weights packed, or quantised as its file. */
   readonly frozen: boolean;
   readonly parameters: number;
@@ -298,8 +300,26 @@ export interface ReferenceOptions {
   readonly precision?: InferencePrecision;
 }
 
+/** Bytes that training takes beyond the weights, by the size of its passes. */
+export interface TrainingMemory {
+  /** Free on the device now. */
+  readonly free: number;
+  /** Gradients and the optimizer's moments, as far as they are yet to be made. */
+  readonly state: number;
+  /** A copy of the weights by {@link TrainableEngine.reference}. */
+  readonly reference: number;
+  /** A forward and backward pass, whatever its tokens. */
+  readonly pass: number;
+  /** Each token of a pass. */
+  readonly token: number;
+  /** Each token of a pass with {@link ForwardOptions.recompute}. */
+  readonly recomputedToken: number;
+}
+
 /** An engine whose weights can be trained. */
 export interface TrainableEngine extends Engine {
+  /** What training would take on the engine's device; null where the engine cannot tell. */
+  trainingMemory(): Promise<TrainingMemory | null>;
   forward(forest: Forest, options?: ForwardOptions): Promise<Tape>;
   /** Applies the accumulated gradients and clears them. Gives the global norm before clipping. */
   step(options: StepOptions): Promise<{ readonly gradNorm: number }>;

@@ -6,10 +6,21 @@
  * - `io`: the system refused to read, write or connect
  * - `handle`: an engine or tape that has been closed
  * - `cancelled`: the work was told to stop
+ * - `memory`: the device has too little memory
+ * - `device`: the device or its driver failed; what had been saved is whole
  * - `library`: the native library is missing, or is of another version
  * - `internal`: a fault of this software
  */
-export type EngineErrorKind = "input" | "format" | "io" | "handle" | "cancelled" | "library" | "internal";
+export type EngineErrorKind =
+  | "input"
+  | "format"
+  | "io"
+  | "handle"
+  | "cancelled"
+  | "memory"
+  | "device"
+  | "library"
+  | "internal";
 
 /** An engine refused or failed. */
 export class EngineError extends Error {

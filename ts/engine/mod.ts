@@ -6,6 +6,7 @@
  */
 
 export * from "./chat_template.ts";
+export * from "./device.ts";
 export * from "./engine.ts";
 export * from "./error.ts";
 export * from "./forest.ts";

@@ -35,6 +35,7 @@ export class ScriptedEngine implements Engine {
       hasTokenizer: true,
       precision: null,
       frozen: false,
+      exact: true,
       hasScoreHead: false,
       ...info,
     };

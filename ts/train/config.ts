@@ -6,7 +6,7 @@
 import { readFile } from "node:fs/promises";
 import type { AdvantageStd, Normaliser } from "../algorithms/mod.ts";
 import type { Protocol } from "../cor/mod.ts";
-import type { Precision } from "../engine/mod.ts";
+import type { Arithmetic, Device, Precision } from "../engine/mod.ts";
 import { ConfigError, describeIssues, describeJsonError } from "./config_error.ts";
 import { configSchema } from "./config_schema.ts";
 
@@ -20,6 +20,8 @@ export interface TrainConfig {
   /** 0 takes all cores. Results do not depend on it. */
   readonly threads: number;
   readonly precision: Precision;
+  readonly device: Device;
+  readonly arithmetic: Arithmetic;
   readonly data: DataConfig;
   /** null leaves the stage out. */
   readonly stage1: Stage1Config | null;
@@ -123,7 +125,7 @@ export interface Stage2Config extends MicroBatchConfig {
   readonly topP: number;
   readonly topK: number;
   /**
-   * Who samples: the policy, with the trainer's arithmetic; or `int8`, a copy of it in 8-bit integers, which is
+   * Who samples: the policy, bit for bit where the engine is exact; or `int8`, a copy of it in 8-bit integers, which is
    * faster and whose draws are corrected for by truncated importance sampling.
    */
   readonly sampler: "policy" | "int8";

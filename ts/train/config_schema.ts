@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { PROTOCOLS } from "../cor/mod.ts";
-import { PRECISIONS } from "../engine/mod.ts";
+import { ARITHMETICS, DEVICES, isDevice, PRECISIONS } from "../engine/mod.ts";
 import type { TrainConfig } from "./config.ts";
 
 const UINT32 = 2 ** 32 - 1;
@@ -150,6 +150,11 @@ export const configSchema: z.ZodType<TrainConfig> = z.strictObject({
   threads: z.int().min(0).default(0).describe("0 takes all cores; results do not depend on it"),
   precision: z.enum(PRECISIONS).default("f32").describe(
     "What matrix products read; sums, gradients and the optimizer's weights are f32",
+  ),
+  device: z.string().refine(isDevice, `must be ${DEVICES}`).default("auto")
+    .describe("Where it computes; auto takes the first CUDA device or else the CPU"),
+  arithmetic: z.enum(ARITHMETICS).default("exact").describe(
+    "How a CUDA device multiplies: in one order whatever the batch, or by the vendor's library",
   ),
   data: data.prefault({ kind: "tasks" }),
   stage1: stage1.nullable().prefault({}).describe("null leaves the stage out"),

@@ -47,9 +47,9 @@ export interface Stage1StepRecord extends AnyStepRecord {
   readonly stage: 1;
 }
 
-/** A sampler that is not the policy. */
+/** A sampler whose arithmetic is not the trainer's. */
 export interface SamplerReport extends GapMetrics {
-  readonly kind: Exclude<Stage2Config["sampler"], "policy">;
+  readonly kind: Stage2Config["sampler"];
 }
 
 /** A step of reinforcement. */
@@ -76,9 +76,9 @@ export interface Stage2StepRecord extends AnyStepRecord {
   readonly distinct: number;
   /** Optimiser steps. */
   readonly updates: number;
-  /** Largest |ρ − 1| to the policy that sampled, before the first update: 0, or the step fails. */
+  /** Largest |ρ − 1| to the policy that sampled, before the first update: on an exact engine 0, or the step fails. */
   readonly onPolicyRatioGap: number;
-  /** How far the sampler was from the policy; null where it was the policy. */
+  /** How far the sampler was from the policy; null where it was the policy bit for bit. */
   readonly sampler: SamplerReport | null;
   /** Over all updates. */
   readonly policy: GrpoMetrics;

@@ -1,5 +1,6 @@
 /**
- * Rollouts by the policy itself or, by choice, by a copy of it in 8-bit integers, whose draws are then corrected for.
+ * Rollouts by the policy itself or, by choice, by a copy of it in 8-bit integers. Where the sampler's arithmetic is not
+ * the trainer's, its draws are corrected for.
  *
  * @module
  */
@@ -26,8 +27,8 @@ export interface SampledStep {
 }
 
 /**
- * Samples the groups of a step. Old log-probabilities are the policy's, bit for bit: as sampled where it samples
- * itself, and computed again where a copy does.
+ * Samples the groups of a step. Old log-probabilities are the trainer's: as sampled where the policy samples itself
+ * bit for bit, and computed again where a copy does or where the engine is not exact.
  */
 export async function sampleStep(
   engine: TrainableEngine,
@@ -37,10 +38,11 @@ export async function sampleStep(
 ): Promise<SampledStep> {
   const config = { ...stage, seed, step };
   const { sampler } = stage;
-  if (sampler === "policy") {
+  if (sampler === "policy" && engine.info.exact) {
     return { groups: await sampleGroups(engine, examples, config, options), sampler: null };
   }
   const groups = await (async () => {
+    if (sampler === "policy") return await sampleGroups(engine, examples, config, options);
     await using copy = await engine.reference({ precision: sampler });
     return await sampleGroups(copy, examples, config, options);
   })();

@@ -89,6 +89,40 @@ Deno.test("a copy's rollouts get the policy's own log-probabilities, and the wei
   expect(below).toBeGreaterThan(0);
 });
 
+/** An engine whose sampler rounds otherwise than its passes, as where products depend on the batch's shape. */
+function inexact(engine: TabularEngine, gap: number): TabularEngine {
+  return overridden(engine, {
+    info: { ...engine.info, exact: false },
+    reference: () => Promise.reject(new Error("No copy is needed")),
+    async *generate(requests, options) {
+      for await (const event of engine.generate(requests, options)) {
+        yield event.type === "done" ? { ...event, logprobs: event.logprobs.map((x) => x - gap) } : event;
+      }
+    },
+  });
+}
+
+Deno.test("where the engine is not exact the policy's log-probabilities are the trainer's, and the gap is told", async () => {
+  const engine = inexact(uneven(), 0.01);
+  const stage = stageOf({ sampler: "policy", beta: 0 });
+  const examples = await examplesOf(engine);
+  const { groups, sampler } = await sampleStep(engine, examples, { stage, seed: 3, step: 1 }, {});
+  expect(sampler?.kind).toBe("policy");
+  for (const { prompt, response, oldLogprobs, importance } of groups.flatMap(({ rollouts }) => rollouts)) {
+    const { forest } = forestOf([Uint32Array.of(...prompt, ...response)]);
+    const own = await engine.logprobs(forest, { temperature: stage.temperature });
+    expect(oldLogprobs).toEqual(own.subarray(prompt.length));
+    for (const weight of importance!) expect(weight).toBeCloseTo(Math.exp(0.01), 4);
+  }
+  const config = smallConfig({ stage1: null, stage2: { maxNewTokens: 12, prompts: 3, beta: 0 } });
+  await using prepared = await prepareStage2({ engine, config }, config.stage2!, {
+    records: tasks,
+    leftOut: {},
+  });
+  const record = await prepared.run(1, {}) as Stage2StepRecord;
+  expect(record.sampler?.kind).toBe("policy");
+});
+
 Deno.test("neither the micro-batch nor the decode batch changes a rollout or its weights", async () => {
   const engine = uneven();
   const whole = await rolloutsOf(engine, stageOf());

@@ -102,7 +102,7 @@ async function reinforce(
         stage,
         optimizer,
         reference,
-        onPolicy: updates === 0,
+        onPolicy: updates === 0 && engine.info.exact,
         ...(updates > 0 || signal === undefined ? {} : { signal }),
         onDone: (count) => {
           done += count;

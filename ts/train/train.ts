@@ -8,7 +8,13 @@
  *
  * @module
  */
-import { EngineError, type Precision, type TrainableEngine } from "../engine/mod.ts";
+import {
+  type Arithmetic,
+  type Device,
+  EngineError,
+  type Precision,
+  type TrainableEngine,
+} from "../engine/mod.ts";
 import { hashModel } from "../judge/mod.ts";
 import { Checkpoints, type ModelCard, saveModel } from "./checkpoint.ts";
 import type { EvaluationPoint, TrainConfig } from "./config.ts";
@@ -17,6 +23,7 @@ import { exists, findDamage, writeFileDurably } from "./durable.ts";
 import { evaluate } from "./evaluate.ts";
 import type { Usable } from "./examples.ts";
 import { evaluationIn, Journal, readJournal, totalSeconds } from "./journal.ts";
+import { assertFits } from "./memory.ts";
 import type { ProgressEvent } from "./progress.ts";
 import type { EvaluationReport, TrainResult } from "./records.ts";
 import { hashConfig, RunDirectory } from "./run_directory.ts";
@@ -38,7 +45,12 @@ export interface TrainOptions {
   /** Opens a model by its name or folder. */
   readonly openEngine: (
     model: string,
-    options: { readonly threads: number; readonly precision: Precision },
+    options: {
+      readonly threads: number;
+      readonly precision: Precision;
+      readonly device: Device;
+      readonly arithmetic: Arithmetic;
+    },
   ) => Promise<TrainableEngine>;
   /** Command that goes on with this run, for messages. */
   readonly resumeCommand?: string;
@@ -65,6 +77,8 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   let session: Session;
   try {
     const plan = await makePlan(base, config, data);
+    const memory = await base.trainingMemory();
+    if (memory !== null) assertFits(config, memory, base.info);
     const run = resumed ?? await RunDirectory.create(path, config);
     const journal = await Journal.open(run.file("journal.jsonl"));
     session = new Session({ config, options, run, data, plan, journal, code: await codeVersion() });
@@ -155,6 +169,11 @@ class Session {
     const firstCode = await run.recall("code", code);
     if (firstCode !== code) {
       await this.#warn(`The run was begun by version "${firstCode}", this is "${code}"`);
+    }
+    const device = backend.replace(/\d+ threads?, /, "");
+    const firstDevice = await run.recall("device", device);
+    if (firstDevice !== device) {
+      await this.#warn(`The run was begun on "${firstDevice}", this is "${device}": bits may differ`);
     }
     await run.pin("model", await exists(name) ? await hashModel(name) : name);
     await run.pin("training data", hashRecords(data.train));

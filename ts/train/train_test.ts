@@ -64,7 +64,7 @@ Deno.test("a run trains both stages, evaluates three times and leaves its eviden
     });
     expect(await readCard(join(path, "distilled"))).toMatchObject({ stage: 1, step: 6 });
     const provenance = JSON.parse(await readFile(join(path, "provenance.json"), "utf8"));
-    expect(Object.keys(provenance)).toEqual(["code", "model", "training data", "evaluation data"]);
+    expect(Object.keys(provenance)).toEqual(["code", "device", "model", "training data", "evaluation data"]);
     const judged = (await readFile(join(path, "evaluations", "base.jsonl"), "utf8")).trim().split("\n");
     expect(judged.length).toBe(6);
     const losses = stepsOf(await readJournal(join(path, "journal.jsonl")), 1).map(({ loss }) => loss);
@@ -159,6 +159,30 @@ Deno.test("what a signal stops in a step that has updated the weights is finishe
     await expect(run(path, { signal: controller.signal, onProgress })).rejects.toThrow(InterruptedError);
     await run(path, { resume: true });
     expect(await finalWeights(path)).toBe(await unbrokenWeights());
+  });
+});
+
+Deno.test("a run that goes on on another device says so, and threads are no other device", async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, "run");
+    const warnings: string[] = [];
+    const on = (backend: string, stopAt: number): Promise<TrainResult> => {
+      const controller = new AbortController();
+      return run(path, {
+        resume: stopAt > 2,
+        signal: controller.signal,
+        openEngine: opener({ backend }),
+        onProgress: (event) => {
+          if (event.type === "warning") warnings.push(event.message);
+          if (event.type === "working" && event.step === stopAt) controller.abort();
+        },
+      });
+    };
+    await expect(on("cpu (2 threads, avx2)", 2)).rejects.toThrow(InterruptedError);
+    await expect(on("cpu (1 thread, avx2)", 3)).rejects.toThrow(InterruptedError);
+    expect(warnings).toEqual([]);
+    await on("cuda:0", Infinity);
+    expect(warnings).toEqual(['The run was begun on "cpu (avx2)", this is "cuda:0": bits may differ']);
   });
 });
 
@@ -303,6 +327,17 @@ Deno.test("bad data or a bad model leave no run behind", async () => {
       'lower "stage1.examples" or set "stage2.records" to "all"',
     );
     expect(await readdir(folder)).toEqual([]);
+  });
+});
+
+Deno.test("a run that the device has no memory for is refused before anything is done", async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, "run");
+    const memory = { free: 1000, state: 100, reference: 100, pass: 100, token: 1, recomputedToken: 1 };
+    await expect(run(path, { openEngine: opener({ memory, backend: "cuda:0 (test)" }) })).rejects.toThrow(
+      "are free on cuda:0 (test)",
+    );
+    await expect(readdir(path)).rejects.toThrow("ENOENT");
   });
 });
 

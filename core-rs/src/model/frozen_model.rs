@@ -54,12 +54,12 @@ impl FrozenModel {
         weights: &Params<pool::Buffer<f32>>,
         text: TextAssets,
         precision: InferencePrecision,
-    ) -> Self {
+    ) -> Result<Self> {
         let weights = match arithmetic(precision) {
-            Arithmetic::F32(backend) => Weights::F32(Frozen::copy(&backend, &config, weights)),
-            Arithmetic::Bf16(backend) => Weights::Bf16(Frozen::copy(&backend, &config, weights)),
+            Arithmetic::F32(backend) => Weights::F32(Frozen::copy(&backend, &config, weights)?),
+            Arithmetic::Bf16(backend) => Weights::Bf16(Frozen::copy(&backend, &config, weights)?),
         };
-        Self { config, text, precision, weights }
+        Ok(Self { config, text, precision, weights })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::reader::{ForwardOptions, Keep, Reader};
 use crate::Result;
-use crate::backend::{Backend, InferencePrecision, threads};
+use crate::backend::{Backend, InferencePrecision};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
@@ -68,10 +68,11 @@ pub(super) fn generate_all<B: Backend>(
     if requests.is_empty() {
         return Ok(generate::Summary::default());
     }
+    let backend = reader.backend;
     let start = || Generation::start(reader, text.tokenizer.as_ref(), requests, options);
-    let mut generation = threads::install(start)?;
+    let mut generation = backend.install(start)?;
     // A sink that waits for a slow reader must not hold a thread of the pool meanwhile.
-    while let Some(events) = threads::install(|| generation.advance(cancel))? {
+    while let Some(events) = backend.install(|| generation.advance(cancel))? {
         events.into_iter().try_for_each(&mut *sink)?;
     }
     Ok(generation.summary())

@@ -12,7 +12,7 @@ pub mod params;
 pub mod reader;
 
 use crate::backend::cpu::{Cpu, pool};
-use crate::backend::{AdamWStep, Backend, threads};
+use crate::backend::{AdamWStep, Backend, Updated, threads};
 pub use crate::backend::{InferencePrecision, Precision};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
@@ -225,7 +225,7 @@ impl Model {
         let backend = Cpu::<f32>::new();
         let specs = self.specs();
         threads::install(|| {
-            let norm = gradients.iter().map(|g| backend.sum_squares(g)).sum::<f64>().sqrt();
+            let norm = backend.sum_squares(&gradients.iter().collect::<Vec<_>>())?.sqrt();
             if !norm.is_finite() {
                 return Err(Error::Input(format!("The gradient norm is \"{norm}\": the step was not taken")));
             }
@@ -234,21 +234,26 @@ impl Model {
                 self.moments.get_or_insert_with(|| Moments { first: zeros(), second: zeros(), steps: 0 });
             moments.steps += 1;
             let clip = options.max_grad_norm > 0.0 && norm > options.max_grad_norm;
+            let step = AdamWStep {
+                learning_rate: options.learning_rate,
+                beta1: options.beta1,
+                beta2: options.beta2,
+                epsilon: options.epsilon,
+                weight_decay: options.weight_decay,
+                gradient_scale: if clip { options.max_grad_norm / norm } else { 1.0 },
+                step: moments.steps,
+            };
             let state = moments.first.iter_mut().zip(moments.second.iter_mut());
-            for (((w, g), (m, v)), spec) in
-                self.weights.iter_mut().zip(gradients.iter()).zip(state).zip(specs.iter())
-            {
-                let step = AdamWStep {
-                    learning_rate: options.learning_rate,
-                    beta1: options.beta1,
-                    beta2: options.beta2,
-                    epsilon: options.epsilon,
-                    weight_decay: if spec.shape.len() > 1 { options.weight_decay } else { 0.0 },
-                    gradient_scale: if clip { options.max_grad_norm / norm } else { 1.0 },
-                    step: moments.steps,
-                };
-                backend.adamw(&step, w, g, m, v);
-            }
+            let updated = self.weights.iter_mut().zip(gradients.iter()).zip(state).zip(specs.iter()).map(
+                |(((weight, gradient), (first, second)), spec)| Updated {
+                    weight,
+                    gradient,
+                    first,
+                    second,
+                    decays: spec.shape.len() > 1,
+                },
+            );
+            backend.adamw(&step, updated.collect())?;
             self.version += 1;
             Ok(norm)
         })
@@ -260,7 +265,7 @@ impl Model {
     }
 
     /// A copy of the weights as they are now, for forward passes alone, at the model's own precision or another.
-    pub fn snapshot(&self, precision: Option<InferencePrecision>) -> FrozenModel {
+    pub fn snapshot(&self, precision: Option<InferencePrecision>) -> Result<FrozenModel> {
         let precision = precision.unwrap_or(self.precision.into());
         threads::install(|| {
             FrozenModel::copy(self.config.clone(), &self.weights, self.text.clone(), precision)
@@ -382,7 +387,7 @@ impl LanguageModel for Model {
             cancel: &Cancel,
             sink: &mut dyn FnMut(Event) -> Result<()>,
         ) -> Result<generate::Summary> {
-            let packed = threads::install(|| decoder.pack());
+            let packed = threads::install(|| decoder.pack())?;
             generate_all(decoder.packed_reader(&packed), text, (requests, options), cancel, sink)
         }
         let asked = (requests, options);

@@ -248,7 +248,7 @@ impl Running<'_> {
                 return self.open(AnyModel::Trainable(Box::new(model)));
             }
             Operation::Snapshot { model, precision } => {
-                let model = self.read_trainable(model, |m| Ok(m.snapshot(precision.map(Into::into))))?;
+                let model = self.read_trainable(model, |m| m.snapshot(precision.map(Into::into)))?;
                 return self.open(AnyModel::Frozen(Box::new(model)));
             }
             Operation::Encode { model, texts } => return self.encode(model, &texts),

@@ -37,7 +37,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 fn tiny_models_are_near_what_they_round() {
     for name in CAUSAL {
         let model = load(&folder(name));
-        let snapshot = model.snapshot(Some(InferencePrecision::Int8));
+        let snapshot = model.snapshot(Some(InferencePrecision::Int8)).unwrap();
         check(&snapshot, 97, name);
         let file = FrozenModel::load(&folder(name), InferencePrecision::Int8).unwrap();
         let forest = Forest::flat(&[tokens("int8", 60, 97)]).unwrap();
@@ -56,7 +56,7 @@ fn smollm2_is_near_what_it_rounds() {
     let full = logprobs(&*model, &forest, 1.0);
     // The file's own integers of 4 bits, and f32 weights rounded to 8.
     let quantised = FrozenModel::load(&smollm2_path().unwrap(), InferencePrecision::Int8).unwrap();
-    let snapshot = model.snapshot(Some(InferencePrecision::Int8));
+    let snapshot = model.snapshot(Some(InferencePrecision::Int8)).unwrap();
     for (what, rounded) in [("the file", quantised), ("a snapshot", snapshot)] {
         check(&rounded, 49152, what);
         let apart = distance(&full, &logprobs(&rounded, &forest, 1.0));
@@ -66,7 +66,7 @@ fn smollm2_is_near_what_it_rounds() {
 
 #[test]
 fn bits_do_not_depend_on_threads() {
-    let model = load(&folder(CAUSAL[0])).snapshot(Some(InferencePrecision::Int8));
+    let model = load(&folder(CAUSAL[0])).snapshot(Some(InferencePrecision::Int8)).unwrap();
     let forest = Forest::flat(&[tokens("int8", 300, 97), tokens("threads", 80, 97)]).unwrap();
     let [one, two] = [1, 2].map(|threads| {
         set_threads(threads);

@@ -5,6 +5,7 @@
  */
 
 import { ChatTemplate } from "../chat_template.ts";
+import type { Arithmetic, Device } from "../device.ts";
 import type {
   ChatMessage,
   ChatOptions,
@@ -27,6 +28,7 @@ import type {
   Tape,
   TokenEvent,
   TrainableEngine,
+  TrainingMemory,
 } from "../engine.ts";
 import { EngineError } from "../error.ts";
 import { arrayOf, type Frame, type FrameArray } from "./frame.ts";
@@ -37,6 +39,10 @@ import { samplingOf } from "./sampling.ts";
 
 /** What all native engines may be told. */
 export interface NativeOptions {
+  /** Where it computes. Default "auto". */
+  readonly device?: Device;
+  /** How a CUDA device multiplies. Default "exact". */
+  readonly arithmetic?: Arithmetic;
   /**
    * Threads of the whole process from now on, for all its native engines. Results do not depend on it. Default: as
    * many as the machine offers.
@@ -265,8 +271,7 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
     options?: NativeInitOptions,
   ): Promise<NativeEngine> {
     const { tokenizer = null, chatTemplate = null, seed = 0, name = "new model" } = options ?? {};
-    const precision = options?.precision ?? "f32";
-    const body = { op: "init", config, tokenizer, chatTemplate, seed, precision };
+    const body = { op: "init", config, tokenizer, chatTemplate, seed, ...computing(options) };
     return new NativeEngine(await opened(body, name, options));
   }
 
@@ -291,6 +296,11 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
       },
       free: this.freer(tape),
     });
+  }
+
+  async trainingMemory(): Promise<TrainingMemory> {
+    const { body } = await this.call({ op: "training_memory" });
+    return body as unknown as TrainingMemory;
   }
 
   async step(options: StepOptions): Promise<{ readonly gradNorm: number }> {
@@ -341,7 +351,13 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
 }
 
 function loading(path: string, frozen: boolean, options?: NativeReferenceOptions): Frame["body"] {
-  return { op: "load", path, precision: options?.precision ?? "f32", frozen };
+  return { op: "load", path, frozen, ...computing(options) };
+}
+
+/** Where and how a model computes. */
+function computing(options?: NativeReferenceOptions): Frame["body"] {
+  const { device = "auto", arithmetic = "exact", precision = "f32" } = options ?? {};
+  return { device, arithmetic, precision };
 }
 
 async function opened(body: Frame["body"], name: string, options?: NativeOptions): Promise<Opened> {

@@ -28,6 +28,7 @@ import {
   type StepOptions,
   type Tape,
   type TrainableEngine,
+  type TrainingMemory,
 } from "../../engine/mod.ts";
 
 const VOCABULARY = 128;
@@ -65,6 +66,10 @@ export interface TabularOptions {
   readonly onCall?: (name: CallName) => void;
   /** Longest context in tokens. Default 8192. */
   readonly contextLength?: number;
+  /** As {@link ModelInfo.backend}. Default "test". */
+  readonly backend?: string;
+  /** What {@link TabularEngine.trainingMemory} tells. Default nothing. */
+  readonly memory?: TrainingMemory;
 }
 
 /** The model. */
@@ -81,7 +86,7 @@ export class TabularEngine implements TrainableEngine {
     this.#options = options;
     this.info = {
       name,
-      backend: "test",
+      backend: options.backend ?? "test",
       parameters: PARAMETERS,
       vocabSize: VOCABULARY,
       contextLength: options.contextLength ?? 8192,
@@ -92,6 +97,7 @@ export class TabularEngine implements TrainableEngine {
       hasTokenizer: true,
       precision: null,
       frozen: false,
+      exact: true,
       hasScoreHead: false,
     };
   }
@@ -109,6 +115,10 @@ export class TabularEngine implements TrainableEngine {
   /** Opens a folder that {@link TabularEngine.save} wrote; the optimizer is new. */
   static async open(folder: string, options: TabularOptions = {}): Promise<TabularEngine> {
     return new TabularEngine(folder, await readTensor(join(folder, "model.safetensors")), options);
+  }
+
+  trainingMemory(): Promise<TrainingMemory | null> {
+    return Promise.resolve(this.#options.memory ?? null);
   }
 
   encode(texts: readonly string[]): Promise<Uint32Array[]> {
