@@ -147,6 +147,7 @@ pub fn attention_backward<A: Element>(
     ] {
         assert_eq!(len, expected, "{what} are not as many as the forest's tokens have");
     }
+    assert!(u32::try_from(rows).is_ok(), "more heads of tokens than kernels count");
     let device = q.device();
     let module = module::<A>(head_dim)?;
     let kernel = |name| Kernel { module, name };

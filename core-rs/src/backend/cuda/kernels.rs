@@ -91,8 +91,11 @@ macro_rules! sources {
 const SOURCES: &[(&str, &str)] = sources!["attention_backward", "rowwise"];
 
 /// Files that sources include, by name.
-pub const HEADERS: &[(&str, &str)] =
-    &[("device.cuh", include_str!("kernels/device.cuh")), ("mma.cuh", include_str!("kernels/mma.cuh"))];
+pub const HEADERS: &[(&str, &str)] = &[
+    ("attention.cuh", include_str!("kernels/attention.cuh")),
+    ("device.cuh", include_str!("kernels/device.cuh")),
+    ("mma.cuh", include_str!("kernels/mma.cuh")),
+];
 
 /// Widths of heads that attention is compiled for; another is padded to the next.
 pub const HEAD_DIMS: [u32; 3] = [32, 64, 128];
