@@ -89,6 +89,8 @@ macro_rules! sources {
 
 /// The sources by name.
 const SOURCES: &[(&str, &str)] = sources![
+    "attention",
+    "attention_backward",
     "dequantize",
     "elementwise",
     "indexing",
@@ -101,6 +103,7 @@ const SOURCES: &[(&str, &str)] = sources![
 
 /// Files that sources include, by name.
 pub const HEADERS: &[(&str, &str)] = &[
+    ("attention.cuh", include_str!("kernels/attention.cuh")),
     ("device.cuh", include_str!("kernels/device.cuh")),
     ("elements.cuh", include_str!("kernels/elements.cuh")),
     ("mma.cuh", include_str!("kernels/mma.cuh")),
@@ -116,6 +119,11 @@ pub fn modules() -> Vec<Module> {
     let plain = ["dequantize", "elementwise", "indexing", "optimizer", "product", "rowwise", "vocab"];
     let mut modules: Vec<Module> =
         plain.into_iter().flat_map(|source| both.map(|activation| Module::new(source, activation))).collect();
+    for source in ["attention", "attention_backward"] {
+        for head_dim in HEAD_DIMS {
+            modules.extend(both.map(|a| Module::new(source, a).with_head_dim(head_dim)));
+        }
+    }
     modules.push(Module::new("sample", Activation::F32));
     modules
 }

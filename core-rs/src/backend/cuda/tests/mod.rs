@@ -2,6 +2,7 @@
 //! emulator.
 
 mod product;
+mod attention_backward;
 mod rowwise;
 mod sample;
 mod vocab;
