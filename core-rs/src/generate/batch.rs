@@ -75,7 +75,8 @@ impl<'a, B: Backend> Generation<'a, B> {
         let (layers, heads) = (reader.config.num_layers, reader.heads());
         let backend = reader.backend;
         let prefixes = Prefixes::new(backend, heads, layers, &prompts);
-        let budget = options.kv_bytes.map_or_else(|| Ok(backend.free_memory()? / DEFAULT_SHARE), Ok::<_, Error>)?;
+        let budget =
+            options.kv_bytes.map_or_else(|| Ok(backend.free_memory()? / DEFAULT_SHARE), Ok::<_, Error>)?;
         let mut all = prefixes.all_bytes();
         for (i, request) in requests.iter().enumerate() {
             let own = own_bytes(&reader, request);

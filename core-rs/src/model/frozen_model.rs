@@ -12,8 +12,8 @@ use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{self, Event, Request};
 use crate::weights::TextAssets;
-use half::bf16;
 use crate::{Error, Result};
+use half::bf16;
 use std::ops::Deref;
 use std::path::Path;
 

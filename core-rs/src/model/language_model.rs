@@ -82,6 +82,10 @@ where
         (**self).is_frozen()
     }
 
+    fn is_exact(&self) -> bool {
+        (**self).is_exact()
+    }
+
     fn logprobs(
         &self,
         forest: &Forest,

@@ -7,8 +7,8 @@ mod frozen;
 mod frozen_model;
 mod init;
 mod language_model;
-pub mod memory;
 pub mod layer;
+pub mod memory;
 pub mod params;
 pub mod reader;
 mod trained;
@@ -144,7 +144,9 @@ impl Model {
         let Place { device, arithmetic } = place;
         match (device.find()?, precision) {
             (Found::Cpu(note), Precision::F32) => on(Cpu::<f32>::new().noting(note), precision, host()?),
-            (Found::Cpu(note), Precision::Bf16) => on(Cpu::<f32, bf16>::new().noting(note), precision, host()?),
+            (Found::Cpu(note), Precision::Bf16) => {
+                on(Cpu::<f32, bf16>::new().noting(note), precision, host()?)
+            }
             (Found::Cuda(gpu), Precision::F32) => on(Cuda::<f32>::new(gpu, arithmetic), precision, host()?),
             (Found::Cuda(gpu), Precision::Bf16) => on(Cuda::<bf16>::new(gpu, arithmetic), precision, host()?),
         }

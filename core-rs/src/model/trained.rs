@@ -3,8 +3,8 @@
 use super::decoder::{Coefficients, Decoder};
 use super::frozen_model::{Freeze, FrozenModel, Source};
 use super::init;
-use super::memory::{self, TrainingMemory};
 use super::language_model::{LanguageModel, generate_all, logprobs};
+use super::memory::{self, TrainingMemory};
 use super::params::{Params, Spec};
 use super::reader::{ForwardOptions, Pass};
 use super::{AdamW, Tape, Trainable};

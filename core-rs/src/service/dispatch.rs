@@ -3,20 +3,19 @@
 use super::frame::Frame;
 use super::job::Reply;
 use super::objects::{AnyModel, Objects};
-use crate::backend::{Arithmetic, Place, threads};
+use super::operation::{Operation, place, sampling, trained};
+use crate::backend::threads;
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
-use crate::generate::{self, DrawKey, Event, Request};
-use crate::model::{
-    AdamW, Coefficients, ForwardOptions, FrozenModel, InferencePrecision, LanguageModel, Model, Precision,
-};
+use crate::generate::{self, Event, Request};
+use crate::model::{AdamW, Coefficients, ForwardOptions, FrozenModel, LanguageModel, Model};
 use crate::tokenizer::Tokenizer;
-use crate::weights::{Dtype, TextAssets};
+use crate::weights::TextAssets;
 use crate::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Where events on the way go; its error ends the work.
@@ -120,7 +119,8 @@ impl Running<'_> {
             }
             Operation::Init { config, tokenizer, chat_template, seed, device, arithmetic, precision } => {
                 let (config, text) = described(&config, tokenizer, chat_template)?;
-                let model = Model::init(config, text, seed, place(&device, arithmetic)?, trained(precision)?)?;
+                let model =
+                    Model::init(config, text, seed, place(&device, arithmetic)?, trained(precision)?)?;
                 return self.open(AnyModel::Trainable(model));
             }
             Operation::Snapshot { model, precision } => {

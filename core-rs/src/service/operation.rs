@@ -16,13 +16,7 @@ pub enum Operation {
     /// Answers `{"threads"}`. 0 takes as many as the machine offers.
     SetThreads { threads: usize },
     /// `device` is "auto", "cpu" or "cuda:0". Answers `{"model", "info"}`.
-    Load {
-        path: PathBuf,
-        device: String,
-        arithmetic: Products,
-        precision: ProductPrecision,
-        frozen: bool,
-    },
+    Load { path: PathBuf, device: String, arithmetic: Products, precision: ProductPrecision, frozen: bool },
     /// A new random model from a Hugging Face configuration and a `tokenizer.json`; answers as `load`.
     Init {
         config: Value,

@@ -1,22 +1,23 @@
 //! The operations of [`Backend`] on a CUDA device.
 
-use super::attention::{self, Cache, ForestTiles, KeyValues, Plan};
+use super::attention::{self, ForestTiles};
 use super::attention_backward::{BackwardTiles, attention_backward};
 use super::buffer::{self, Buffer};
 use super::device::{Array, Device};
-use super::driver::{Driver, Format, Operand, Product};
 use super::element::Element;
 use super::elementwise::{self, Rotations};
-use super::product::{Arithmetic, product};
+use super::key_values::{Cache, KeyValues, cache_bytes};
+use super::plan::{Plan, bucket, extend};
+use super::product::{linear, linear_dw, linear_dx};
 use super::{dequantize, indexing, optimizer, rowwise, sample, vocab};
+use crate::Result;
 use crate::backend::{
-    AdamWStep, Backend, Heads, InferencePrecision, Matrix, Piece, SampleRow, Sampled, Store, Updated,
-    VocabHead, VocabRows,
+    AdamWStep, Arithmetic, Backend, Heads, InferencePrecision, Matrix, Piece, SampleRow, Sampled, Store,
+    Updated, VocabHead, VocabRows,
 };
 use crate::config::Rotary;
 use crate::forest::Layout;
 use crate::weights::StoredTensor;
-use crate::Result;
 use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex};
@@ -92,29 +93,6 @@ impl<A: Element> Cuda<A> {
         elementwise::round(x, &mut y)?;
         Ok(y)
     }
-
-    /// c (m × n) = or += a · b, each by its first element, its stride, and whether it is transposed.
-    fn multiply(
-        &self,
-        shape: [usize; 3],
-        (a, a_transposed): (&Array<A>, bool),
-        (b, b_transposed): (&Array<A>, bool),
-        (c, result): (u64, Format),
-        add: bool,
-    ) -> Result<()> {
-        let [m, n, k] = shape;
-        let operand = |at, stride, transposed| Operand { at, stride, transposed };
-        let wanted = Product {
-            shape,
-            operands: A::FORMAT,
-            a: operand(a.address(), if a_transposed { m } else { k }, a_transposed),
-            b: operand(b.address(), if b_transposed { k } else { n }, b_transposed),
-            c: operand(c, n, false),
-            result,
-            add,
-        };
-        product(self.device(), self.shared.arithmetic, &wanted)
-    }
 }
 
 impl<A: Element> Backend for Cuda<A> {
@@ -125,7 +103,7 @@ impl<A: Element> Backend for Cuda<A> {
     type Packed = Array<A>;
     type KeyValues = KeyValues<A>;
     type Cache = Cache<A>;
-    type Plan = Plan;
+    type Plan = Plan<A>;
     type Recording = Recording;
     type Rotations = Rotations;
     type Paths = Paths;
@@ -202,13 +180,7 @@ impl<A: Element> Backend for Cuda<A> {
         to.values.copy_from(&from.values)
     }
 
-    fn embed(
-        &self,
-        table: Matrix<Self>,
-        tokens: &Array<u32>,
-        width: usize,
-        out: &mut Buffer,
-    ) -> Result<()> {
+    fn embed(&self, table: Matrix<Self>, tokens: &Array<u32>, width: usize, out: &mut Buffer) -> Result<()> {
         match table {
             Matrix::Plain(table) => indexing::gather::<A>(&table.values, tokens, width, &mut out.values),
             Matrix::Packed(table) => indexing::gather_rounded(table, tokens, width, &mut out.values),
@@ -254,11 +226,8 @@ impl<A: Element> Backend for Cuda<A> {
         inputs: usize,
         ys: [&mut Array<A>; N],
     ) -> Result<()> {
-        let rows = x.len() / inputs;
         weights.into_iter().zip(ys).try_for_each(|(weight, y)| {
-            let weight = self.operand(weight)?;
-            let shape = [rows, weight.len() / inputs, inputs];
-            self.multiply(shape, (x, false), (&weight, true), (y.address(), A::FORMAT), false)
+            linear(self.shared.arithmetic, x, &self.operand(weight)?, inputs, y, Store::Replace)
         })
     }
 
@@ -270,10 +239,7 @@ impl<A: Element> Backend for Cuda<A> {
         y: &mut Buffer,
         store: Store,
     ) -> Result<()> {
-        let weight = self.operand(weight)?;
-        let shape = [x.len() / inputs, weight.len() / inputs, inputs];
-        let to = (y.values.address(), Format::F32);
-        self.multiply(shape, (x, false), (&weight, true), to, adds(store))
+        linear(self.shared.arithmetic, x, &self.operand(weight)?, inputs, &mut y.values, store)
     }
 
     fn linear_dx(
@@ -285,15 +251,11 @@ impl<A: Element> Backend for Cuda<A> {
         store: Store,
     ) -> Result<()> {
         let weight = self.operand(Matrix::Plain(weight))?;
-        let shape = [d_x.values.len() / inputs, inputs, weight.len() / inputs];
-        let to = (d_x.values.address(), Format::F32);
-        self.multiply(shape, (d_y, false), (&weight, false), to, adds(store))
+        linear_dx(self.shared.arithmetic, d_y, &weight, inputs, &mut d_x.values, store)
     }
 
     fn linear_dw(&self, x: &Array<A>, d_y: &Array<A>, inputs: usize, d_weight: &mut Buffer) -> Result<()> {
-        let shape = [d_weight.values.len() / inputs, inputs, x.len() / inputs];
-        let to = (d_weight.values.address(), Format::F32);
-        self.multiply(shape, (d_y, true), (x, false), to, true)
+        linear_dw(self.shared.arithmetic, x, d_y, inputs, &mut d_weight.values)
     }
 
     fn pack(&self, weight: &Buffer, _inputs: usize) -> Result<Array<A>> {
@@ -352,13 +314,7 @@ impl<A: Element> Backend for Cuda<A> {
         elementwise::rotations::<A>(positions, &turns, rotary.scale)
     }
 
-    fn rope(
-        &self,
-        x: &mut Array<A>,
-        rotations: &Rotations,
-        heads: usize,
-        transposed: bool,
-    ) -> Result<()> {
+    fn rope(&self, x: &mut Array<A>, rotations: &Rotations, heads: usize, transposed: bool) -> Result<()> {
         elementwise::rope(x, rotations, heads, transposed)
     }
 
@@ -385,7 +341,7 @@ impl<A: Element> Backend for Cuda<A> {
         out: &mut Array<A>,
         log_sums: &mut Buffer,
     ) -> Result<()> {
-        attention::forest(qkv, &paths.forward, heads, out, &mut log_sums.values)
+        attention::attention(qkv, &paths.forward, heads, out, &mut log_sums.values)
     }
 
     fn attention_backward(
@@ -428,38 +384,30 @@ impl<A: Element> Backend for Cuda<A> {
     }
 
     fn cache_bytes(&self, layers: usize, heads: Heads, tokens: usize) -> usize {
-        attention::cache_bytes::<A>(layers, heads, tokens)
+        cache_bytes::<A>(layers, heads, tokens)
     }
 
-    fn plan(&self, pieces: &[Piece], caches: &mut [&mut Cache<A>], plan: &mut Plan) -> Result<()> {
-        plan.make(self.device(), pieces, caches)
+    fn plan(&self, pieces: &[Piece], caches: &mut [&mut Cache<A>], plan: &mut Plan<A>) -> Result<()> {
+        plan.make(pieces, caches)
     }
 
     fn attention_extend(
         &self,
         qkv: [&Array<A>; 3],
-        plan: &Plan,
+        plan: &Plan<A>,
         layer: usize,
         heads: Heads,
-        caches: &mut [&mut Cache<A>],
+        _caches: &mut [&mut Cache<A>],
         out: &mut Array<A>,
     ) -> Result<()> {
-        attention::extend(qkv, plan, layer, heads, caches, out)
+        extend(qkv, plan, layer, heads, out)
     }
 
     fn bucket(&self, rows: usize) -> usize {
-        match rows {
-            0..=8 => rows.next_power_of_two(),
-            9..=64 => rows.next_multiple_of(8),
-            _ => rows.next_multiple_of(32),
-        }
+        bucket(rows)
     }
 
-    fn replay(
-        &self,
-        recording: &mut Option<Recording>,
-        work: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<()> {
+    fn replay(&self, recording: &mut Option<Recording>, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
         match recording {
             None => {
                 work()?;
@@ -528,8 +476,4 @@ impl<A: Element> Backend for Cuda<A> {
         });
         optimizer::adamw::<A>(step, tensors.collect())
     }
-}
-
-fn adds(store: Store) -> bool {
-    store != Store::Replace
 }

@@ -26,5 +26,8 @@ pub fn dequantize<A: Element>(device: &Device, tensor: &StoredTensor) -> Result<
     }
     // Reading it on the host names the value and its place.
     tensor.decode()?;
-    Err(Error::Internal(format!("tensor \"{}\" was read otherwise on the device than on the host", tensor.name())))
+    Err(Error::Internal(format!(
+        "tensor \"{}\" was read otherwise on the device than on the host",
+        tensor.name()
+    )))
 }

@@ -19,12 +19,6 @@ fn runs(elements: usize) -> Grid {
     Grid::cover(elements.div_ceil(RUN))
 }
 
-/// to += from
-pub fn add<A: Element>(from: &Array<f32>, to: &mut Array<f32>) -> Result<()> {
-    let n = from.len();
-    launch(from.device(), kernel::<A>("add"), runs(n), args![from, to, n])
-}
-
 /// to = from, rounded
 pub fn round<A: Element>(from: &Array<f32>, to: &mut Array<A>) -> Result<()> {
     let n = from.len();
@@ -38,11 +32,7 @@ pub fn swiglu<A: Element>(gate: &Array<A>, up: &Array<A>, out: &mut Array<A>) ->
 }
 
 /// See [`crate::backend::Backend::swiglu_backward`].
-pub fn swiglu_backward<A: Element>(
-    gate: &mut Array<A>,
-    up: &mut Array<A>,
-    d_out: &Array<f32>,
-) -> Result<()> {
+pub fn swiglu_backward<A: Element>(gate: &mut Array<A>, up: &mut Array<A>, d_out: &Array<f32>) -> Result<()> {
     let n = gate.len();
     launch(d_out.device(), kernel::<A>("swiglu_backward"), runs(n), args![gate, up, d_out, n])
 }

@@ -68,8 +68,7 @@ pub fn scatter_add<A: Element>(
     let [to, starts, order] = by_row(rows);
     let packed = Array::upload(device, &[&to[..], &starts, &order].concat())?;
     let (n, m) = (to.len(), rows.len());
-    let [to, starts, order] =
-        [0..n, n..2 * n + 1, 2 * n + 1..2 * n + 1 + m].map(|range| packed.part(range));
+    let [to, starts, order] = [0..n, n..2 * n + 1, 2 * n + 1..2 * n + 1 + m].map(|range| packed.part(range));
     let grid = Grid::of([n, width.div_ceil(COLUMNS), 1], COLUMNS as u32);
     let args = args![d_out, &to, &starts, &order, width as u32, d_table];
     launch(device, kernel::<A>("scatter_add"), grid, args)

@@ -14,7 +14,9 @@ mod elementwise;
 mod emulator;
 mod indexing;
 pub mod kernels;
+mod key_values;
 mod optimizer;
+mod plan;
 mod product;
 mod rowwise;
 mod sample;
@@ -26,3 +28,13 @@ use crate::{Error, Result};
 pub use backend::Cuda;
 pub use device::Device;
 pub use element::Element;
+
+/// The device of a number.
+pub fn open(ordinal: usize) -> Result<Device> {
+    Err(Error::Device(format!("Cannot open \"cuda:{ordinal}\"")))
+}
+
+/// The first device, or why there is none.
+pub fn first() -> std::result::Result<Device, &'static str> {
+    Err("no CUDA driver found")
+}

@@ -5,16 +5,7 @@ use super::driver::{Format, Grid, Operand, Product};
 use super::element::Element;
 use super::kernels::{Activation, Kernel, Module};
 use crate::Result;
-use crate::backend::Store;
-
-/// Who multiplies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Arithmetic {
-    /// Our own kernel: a row's bits do not depend on the other rows, nor on how many there are.
-    Exact,
-    /// The device's library: the same bits from run to run.
-    Fast,
-}
+use crate::backend::{Arithmetic, Store};
 
 /// How both sides are stored, by the letters of BLAS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

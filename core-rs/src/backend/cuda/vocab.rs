@@ -4,9 +4,9 @@ use super::device::{Array, args, launch};
 use super::driver::{Arg, Format, Grid, Product};
 use super::element::Element;
 use super::kernels::{Kernel, Module};
-use super::product::{Arithmetic, columns, product, rows};
+use super::product::{columns, product, rows};
 use crate::Result;
-use crate::backend::{VocabHead, VocabRows, chunks};
+use crate::backend::{Arithmetic, VocabHead, VocabRows, chunks};
 use std::ops::Range;
 
 /// Columns of a chunk, as `softmax.cuh` has it.
@@ -15,6 +15,11 @@ pub(super) const VOCAB_CHUNK: usize = 8192;
 pub(super) const VOCAB_THREADS: u32 = 512;
 /// Rows of a pass: with a chunk of columns, 128 MiB of logits.
 const ROW_PASS: usize = 4096;
+
+/// See [`crate::backend::Backend::vocab_bytes`].
+pub fn scratch_bytes<A>(vocab: usize) -> usize {
+    ROW_PASS * vocab.min(VOCAB_CHUNK) * (size_of::<f32>() + size_of::<A>())
+}
 
 fn kernel<A: Element>(name: &'static str) -> Kernel {
     Kernel { module: Module::new("vocab", A::ACTIVATION), name }

@@ -1,17 +1,6 @@
 // Operations on elements, RUN a thread.
 #include "elements.cuh"
 
-// to += from
-extern "C" __global__ void __launch_bounds__(256) add(const float* from, float* to, long long n) {
-  long long i = run_start();
-  float x[RUN], y[RUN];
-  read_run(from, i, n, x);
-  read_run(to, i, n, y);
-  for (int j = 0; j < RUN; j++) y[j] += x[j];
-  write_run(to, i, n, y);
-}
-EXPORT(add)
-
 // to = from, rounded
 extern "C" __global__ void __launch_bounds__(256) round_to(const float* from, ACTIVATION* to, long long n) {
   long long i = run_start();

@@ -1,8 +1,8 @@
 //! Every kernel against the CPU backend on the same inputs: on a CUDA device where `RMR1_CUDA` is "1", else on the
 //! emulator.
 
-mod product;
 mod attention_backward;
+mod product;
 mod rowwise;
 mod sample;
 mod vocab;

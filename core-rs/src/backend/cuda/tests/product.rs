@@ -3,9 +3,9 @@
 use super::super::device::{Array, Device};
 use super::super::driver::{Format, Operand, Product};
 use super::super::element::Element;
-use super::super::product::{Arithmetic, Form, by_tiles, linear, linear_dw, linear_dx, product, tiles};
+use super::super::product::{Form, by_tiles, linear, linear_dw, linear_dx, product, tiles};
 use super::{activations, close, device, put, tolerance, values};
-use crate::backend::Store;
+use crate::backend::{Arithmetic, Store};
 use half::bf16;
 
 const FORMS: [Form; 3] = [Form::Nt, Form::Nn, Form::Tn];

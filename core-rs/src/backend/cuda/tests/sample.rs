@@ -1,11 +1,11 @@
 //! Drawing tokens.
 
 use super::super::device::Array;
-use super::super::product::{Arithmetic, linear};
+use super::super::product::linear;
 use super::super::{sample, vocab};
 use super::{activations, device, put, values};
 use crate::backend::cpu::Cpu;
-use crate::backend::{Backend, SampleRow, Sampled, Store, VocabHead};
+use crate::backend::{Arithmetic, Backend, SampleRow, Sampled, Store, VocabHead};
 use half::bf16;
 
 const PLAIN: SampleRow =
@@ -43,10 +43,10 @@ fn rows(vocab: usize) -> Vec<SampleRow<'static>> {
 /// the next token's, by bisection from a draw at which it does.
 fn near_border(logits: &[f32], row: &SampleRow, found: u32) -> bool {
     let cpu = Cpu::<f32>::new();
-    let logits = cpu.upload(logits);
+    let logits = cpu.upload(logits).unwrap();
     [-1e-6, 1e-6].into_iter().any(|d| {
         let draw = (row.draw + d).clamp(0.0, 1.0 - f64::EPSILON);
-        cpu.sample(&logits, &[SampleRow { draw, ..*row }])[0].token == found
+        cpu.sample(&logits, &[SampleRow { draw, ..*row }]).unwrap()[0].token == found
     })
 }
 
@@ -60,7 +60,7 @@ fn draws(vocab: usize, steps: f32) {
     let rows = rows(vocab);
     let logits = stepped(rows.len(), vocab, steps);
     let cpu = Cpu::<f32>::new();
-    let expected = cpu.sample(&cpu.upload(&logits), &rows);
+    let expected = cpu.sample(&cpu.upload(&logits).unwrap(), &rows).unwrap();
     let found = sample::sample(&put(&device, &logits), &rows).unwrap();
     for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
         let (row, own) = (&rows[i], &logits[i * vocab..][..vocab]);
@@ -104,7 +104,7 @@ fn filters_keep_the_set_of_the_cpu() {
             (0..grid).map(|i| SampleRow { draw: (f64::from(i) + 0.5) / f64::from(grid), ..filter }).collect();
         let logits = own.repeat(rows.len());
         let tokens = |drawn: &[Sampled]| drawn.iter().map(|s| s.token).collect::<Vec<u32>>();
-        let expected = tokens(&cpu.sample(&cpu.upload(&logits), &rows));
+        let expected = tokens(&cpu.sample(&cpu.upload(&logits).unwrap(), &rows).unwrap());
         let found = tokens(&sample::sample(&put(&device, &logits), &rows).unwrap());
         for ((found, expected), row) in found.iter().zip(&expected).zip(&rows) {
             assert!(

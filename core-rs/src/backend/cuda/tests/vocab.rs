@@ -2,11 +2,10 @@
 
 use super::super::device::Device;
 use super::super::element::Element;
-use super::super::product::Arithmetic;
 use super::super::vocab;
 use super::{activations, close, device, put, tolerance, values};
 use crate::backend::cpu::{Cpu, stored};
-use crate::backend::{Backend, Matrix, VocabHead, VocabRows};
+use crate::backend::{Arithmetic, Backend, Matrix, VocabHead, VocabRows};
 use half::bf16;
 
 struct Inputs<A> {
@@ -46,9 +45,9 @@ fn parity<A: Element + stored::Element<f32>>() {
         let given = inputs::<A>(rows, head);
         let cpu = Cpu::<f32, A>::new();
         let wide: Vec<f32> = given.weight.iter().map(|x| Element::widen(*x)).collect();
-        let wide = cpu.upload(&wide);
+        let wide = cpu.upload(&wide).unwrap();
         let hidden = given.hidden.clone().into();
-        let expected = cpu.vocab_forward(&hidden, Matrix::Plain(&wide), &given.targets, head);
+        let expected = cpu.vocab_forward(&hidden, Matrix::Plain(&wide), &given.targets, head).unwrap();
         let found = forward(&device, &given, rows);
         close("logprobs", &found.logprobs, &expected.logprobs, 1e-5);
         close("entropies", &found.entropies, &expected.entropies, 1e-5);
@@ -57,7 +56,8 @@ fn parity<A: Element + stored::Element<f32>>() {
         let coefficients = (values(rows, 5), values(rows, 6));
         let coefficients = (&coefficients.0[..], &coefficients.1[..]);
         let (start_hidden, start_weight) = (values(rows * head.width, 7), values(head.vocab * head.width, 8));
-        let (mut d_hidden, mut d_weight) = (cpu.upload(&start_hidden), cpu.upload(&start_weight));
+        let (mut d_hidden, mut d_weight) =
+            (cpu.upload(&start_hidden).unwrap(), cpu.upload(&start_weight).unwrap());
         cpu.vocab_backward(
             &hidden,
             &wide,
@@ -67,7 +67,8 @@ fn parity<A: Element + stored::Element<f32>>() {
             coefficients,
             &mut d_hidden,
             &mut d_weight,
-        );
+        )
+        .unwrap();
         let mut found_hidden = put(&device, &start_hidden);
         let mut found_weight = put(&device, &start_weight);
         for arithmetic in [Arithmetic::Exact, Arithmetic::Fast] {
