@@ -15,7 +15,7 @@ mod trained;
 
 use crate::backend::cpu::Cpu;
 use crate::backend::cuda::Cuda;
-use crate::backend::{Found, Place};
+use crate::backend::{Arithmetic, Found, Place};
 pub use crate::backend::{InferencePrecision, Precision};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
@@ -33,7 +33,8 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use trained::{Host, Trained};
+pub(crate) use trained::Host;
+use trained::Trained;
 
 /// Options of [`Trainable::step`]: AdamW with decoupled weight decay on matrices.
 #[derive(Debug, Clone, Copy)]
@@ -138,17 +139,24 @@ impl Model {
 
     /// The device is found before anything is read.
     fn open(place: Place, precision: Precision, host: impl FnOnce() -> Result<Host>) -> Result<Self> {
-        fn on<B: Freeze>(backend: B, precision: Precision, host: Host) -> Result<Model> {
+        let found = place.device.find()?;
+        Self::on(found, place.arithmetic, precision, host()?)
+    }
+
+    /// Takes a model to a device.
+    pub(crate) fn on(found: Found, arithmetic: Arithmetic, precision: Precision, host: Host) -> Result<Self> {
+        fn trained<B: Freeze>(backend: B, precision: Precision, host: Host) -> Result<Model> {
             Ok(Model(Box::new(Trained::new(backend, precision, host)?)))
         }
-        let Place { device, arithmetic } = place;
-        match (device.find()?, precision) {
-            (Found::Cpu(note), Precision::F32) => on(Cpu::<f32>::new().noting(note), precision, host()?),
+        match (found, precision) {
+            (Found::Cpu(note), Precision::F32) => trained(Cpu::<f32>::new().noting(note), precision, host),
             (Found::Cpu(note), Precision::Bf16) => {
-                on(Cpu::<f32, bf16>::new().noting(note), precision, host()?)
+                trained(Cpu::<f32, bf16>::new().noting(note), precision, host)
             }
-            (Found::Cuda(gpu), Precision::F32) => on(Cuda::<f32>::new(gpu, arithmetic), precision, host()?),
-            (Found::Cuda(gpu), Precision::Bf16) => on(Cuda::<bf16>::new(gpu, arithmetic), precision, host()?),
+            (Found::Cuda(gpu), Precision::F32) => trained(Cuda::<f32>::new(gpu, arithmetic), precision, host),
+            (Found::Cuda(gpu), Precision::Bf16) => {
+                trained(Cuda::<bf16>::new(gpu, arithmetic), precision, host)
+            }
         }
     }
 }

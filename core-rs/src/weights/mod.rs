@@ -19,6 +19,8 @@ use crate::config::ModelConfig;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
+#[cfg(test)]
+pub(crate) use dequantize::Encoding;
 pub use hugging_face::save;
 pub(crate) use layout::{EMBEDDING, LM_HEAD, SCORE};
 pub use safetensors::{load_tensors, save_tensors};

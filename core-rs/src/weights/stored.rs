@@ -35,6 +35,11 @@ impl<'a> StoredTensor<'a> {
         let (file, name, order) = (Path::new("memory"), "blocks".to_owned(), RowOrder::Plain);
         Self { file, name, shape: shape.to_vec(), encoding, bytes, order }
     }
+
+    /// The same with the rows of heads of so many moved as llama.cpp moves them.
+    pub(crate) fn interleaved(self, head: Option<usize>) -> Self {
+        Self { order: head.map_or(RowOrder::Plain, RowOrder::Interleaved), ..self }
+    }
 }
 
 impl StoredTensor<'_> {

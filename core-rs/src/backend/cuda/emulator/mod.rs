@@ -12,6 +12,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock};
 
 const SHIM: &str = include_str!("emulator.h");
@@ -25,7 +26,9 @@ type Launch = unsafe extern "C" fn(*const u32, u32, u32, *mut *mut c_void, u32);
 /// The processor as a device.
 pub struct Emulator {
     /// Most bytes that may be allocated.
-    capacity: usize,
+    capacity: AtomicUsize,
+    /// Most bytes that were.
+    peak: AtomicUsize,
     allocated: Mutex<HashMap<Address, usize>>,
     recordings: Mutex<Vec<Recording>>,
     recording: Mutex<Option<Recording>>,
@@ -63,7 +66,8 @@ pub fn emulator_of(capacity: usize) -> Option<Arc<Emulator>> {
     });
     COMPILER.then(|| {
         Arc::new(Emulator {
-            capacity,
+            capacity: capacity.into(),
+            peak: AtomicUsize::new(0),
             allocated: Mutex::default(),
             recordings: Mutex::default(),
             recording: Mutex::default(),
@@ -142,6 +146,21 @@ impl Emulator {
         lock(&self.allocated).values().sum()
     }
 
+    /// Most bytes that were in use at once.
+    pub fn peak(&self) -> usize {
+        self.peak.load(Ordering::Relaxed)
+    }
+
+    /// Begins to watch for the peak anew.
+    pub fn forget_peak(&self) {
+        self.peak.store(self.in_use(), Ordering::Relaxed);
+    }
+
+    /// Changes how many bytes may be allocated.
+    pub fn set_capacity(&self, bytes: usize) {
+        self.capacity.store(bytes, Ordering::Relaxed);
+    }
+
     /// Panics unless the bytes lie within one allocation.
     fn check(&self, at: Address, bytes: usize) {
         let allocated = lock(&self.allocated);
@@ -166,7 +185,8 @@ impl Driver for Emulator {
     }
 
     fn memory(&self) -> Result<Memory> {
-        Ok(Memory { free: self.capacity - self.in_use(), total: self.capacity })
+        let total = self.capacity.load(Ordering::Relaxed);
+        Ok(Memory { free: total.saturating_sub(self.in_use()), total })
     }
 
     fn allocate(&self, bytes: usize) -> Result<Address> {
@@ -182,6 +202,7 @@ impl Driver for Emulator {
             at as Address + FENCE as Address
         };
         lock(&self.allocated).insert(at, bytes);
+        self.peak.fetch_max(self.in_use(), Ordering::Relaxed);
         Ok(at)
     }
 

@@ -2,6 +2,8 @@
 //! emulator.
 
 mod attention_backward;
+mod dequantize;
+mod model;
 mod product;
 mod rowwise;
 mod sample;

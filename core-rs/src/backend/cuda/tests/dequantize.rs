@@ -1,0 +1,52 @@
+//! Tensors of quantised files.
+
+use super::super::dequantize::dequantize;
+use super::super::element::Element;
+use super::device;
+use crate::weights::{Encoding, StoredTensor};
+use half::bf16;
+
+/// Blocks of a format; bytes below 0x78 make every f16 in them finite.
+fn blocks(encoding: Encoding, rows: usize, width: usize, seed: u32) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8 % 0x78
+    };
+    (0..rows * width / encoding.block_len() * encoding.block_bytes()).map(|_| next()).collect()
+}
+
+fn expanded<A: Element>(number: u32) {
+    let Some(device) = device() else { return };
+    let encoding = Encoding::from_ggml(number).unwrap();
+    let shape = [6, 512];
+    let bytes = blocks(encoding, shape[0], shape[1], number);
+    for head in [None, Some(6), Some(2)] {
+        let tensor = StoredTensor::of_blocks(encoding, shape, &bytes).interleaved(head);
+        let found = dequantize::<A>(&device, &tensor).unwrap().download().unwrap();
+        let expected = tensor.decode().unwrap().data;
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            let expected = A::of(*expected).widen();
+            assert_eq!(found.widen() + 0.0, expected + 0.0, "{encoding:?} {head:?} [{i}]");
+        }
+    }
+}
+
+#[test]
+fn every_format_gives_the_values_of_the_cpu() {
+    for number in [0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 30] {
+        expanded::<f32>(number);
+        expanded::<bf16>(number);
+    }
+}
+
+#[test]
+fn a_value_that_is_not_finite_is_refused_by_its_place() {
+    let Some(device) = device() else { return };
+    let encoding = Encoding::from_ggml(8).unwrap();
+    let mut bytes = blocks(encoding, 2, 64, 1);
+    bytes[34 * 2..][..2].copy_from_slice(&[0, 0x7c]);
+    let tensor = StoredTensor::of_blocks(encoding, [2, 64], &bytes);
+    let error = dequantize::<bf16>(&device, &tensor).err().unwrap().to_string();
+    assert_eq!(error, tensor.decode().err().unwrap().to_string());
+}
