@@ -88,10 +88,11 @@ macro_rules! sources {
 }
 
 /// The sources by name.
-const SOURCES: &[(&str, &str)] = sources!["rowwise"];
+const SOURCES: &[(&str, &str)] = sources!["attention", "rowwise"];
 
 /// Files that sources include, by name.
 pub const HEADERS: &[(&str, &str)] = &[
+    ("attention.cuh", include_str!("kernels/attention.cuh")),
     ("device.cuh", include_str!("kernels/device.cuh")),
     ("mma.cuh", include_str!("kernels/mma.cuh")),
 ];
@@ -102,7 +103,11 @@ pub const HEAD_DIMS: [u32; 3] = [32, 64, 128];
 /// Every module there is, for building them all ahead.
 pub fn modules() -> Vec<Module> {
     let both = [Activation::F32, Activation::Bf16];
-    both.into_iter().map(|activation| Module::new("rowwise", activation)).collect()
+    let mut modules: Vec<Module> = both.map(|activation| Module::new("rowwise", activation)).into();
+    for head_dim in HEAD_DIMS {
+        modules.extend(both.map(|a| Module::new("attention", a).with_head_dim(head_dim)));
+    }
+    modules
 }
 
 #[cfg(test)]
