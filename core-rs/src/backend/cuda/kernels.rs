@@ -88,7 +88,7 @@ macro_rules! sources {
 }
 
 /// The sources by name.
-const SOURCES: &[(&str, &str)] = sources!["attention_backward", "rowwise"];
+const SOURCES: &[(&str, &str)] = sources!["attention", "attention_backward", "rowwise"];
 
 /// Files that sources include, by name.
 pub const HEADERS: &[(&str, &str)] = &[
@@ -105,6 +105,7 @@ pub fn modules() -> Vec<Module> {
     let both = [Activation::F32, Activation::Bf16];
     let mut modules: Vec<Module> = both.map(|activation| Module::new("rowwise", activation)).into();
     for head_dim in HEAD_DIMS {
+        modules.extend(both.map(|a| Module::new("attention", a).with_head_dim(head_dim)));
         modules.extend(both.map(|a| Module::new("attention_backward", a).with_head_dim(head_dim)));
     }
     modules
