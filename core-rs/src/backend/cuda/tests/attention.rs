@@ -13,7 +13,7 @@ use crate::forest::{Forest, Layout};
 use bytemuck::Pod;
 use half::bf16;
 
-fn layout(lengths: &[u32], parents: &[i32]) -> Layout {
+pub(super) fn layout(lengths: &[u32], parents: &[i32]) -> Layout {
     let tokens = vec![0; lengths.iter().sum::<u32>() as usize];
     Layout::new(&Forest::new(tokens, lengths.to_vec(), parents.to_vec()).unwrap())
 }
@@ -25,7 +25,7 @@ fn picks(seed: u32) -> impl FnMut(usize) -> usize {
 }
 
 /// A forest of up to eight segments: most are short, one in five is longer than two blocks of keys.
-fn random_forest(seed: u32) -> Layout {
+pub(super) fn random_forest(seed: u32) -> Layout {
     let mut pick = picks(seed);
     let segments = 1 + pick(8);
     let length = |pick: &mut dyn FnMut(usize) -> usize| if pick(5) == 0 { 130 + pick(40) } else { 1 + pick(30) };
@@ -34,7 +34,7 @@ fn random_forest(seed: u32) -> Layout {
     layout(&lengths, &parents)
 }
 
-fn heads(kv_heads: usize, group: usize, head_dim: usize) -> Heads {
+pub(super) fn heads(kv_heads: usize, group: usize, head_dim: usize) -> Heads {
     Heads { heads: kv_heads * group, kv_heads, head_dim }
 }
 
@@ -58,12 +58,12 @@ fn whole<A: Element>(device: &Device, qkv: &[Vec<A>; 3], layout: &Layout, heads:
 }
 
 /// Some rows of a matrix, one after another.
-fn rows<T: Pod>(x: &[T], width: usize, rows: &[usize]) -> Vec<T> {
+pub(super) fn rows<T: Pod>(x: &[T], width: usize, rows: &[usize]) -> Vec<T> {
     rows.iter().flat_map(|&row| x[row * width..(row + 1) * width].to_vec()).collect()
 }
 
 /// Panics unless two arrays are the same bit by bit.
-fn same<T: Pod>(what: &str, found: &[T], expected: &[T]) {
+pub(super) fn same<T: Pod>(what: &str, found: &[T], expected: &[T]) {
     let bytes = [found, expected].map(|x| bytemuck::cast_slice::<T, u8>(x).to_vec());
     assert!(bytes[0] == bytes[1], "{what} has other bits");
 }
