@@ -16,13 +16,15 @@ pub struct KeyTiles {
     tiles: Array<[u32; 4]>,
     /// First row and tokens of each segment of a subtree, subtree by subtree.
     ranges: Array<[u32; 2]>,
+    tokens: usize,
 }
 
 impl KeyTiles {
     /// Cuts the segments of a forest into tiles.
     pub fn new(device: &Device, layout: &Layout) -> Result<Self> {
         let (tiles, ranges) = key_tiles(layout);
-        Ok(Self { tiles: Array::upload(device, &tiles)?, ranges: Array::upload(device, &ranges)? })
+        let tokens = layout.positions.len();
+        Ok(Self { tiles: Array::upload(device, &tiles)?, ranges: Array::upload(device, &ranges)?, tokens })
     }
 }
 
@@ -71,6 +73,7 @@ pub fn attention_backward<A: Element>(
     [d_q, d_k, d_v]: [&mut Array<A>; 3],
 ) -> Result<()> {
     assert_eq!(queries.heads, heads, "the tiles are for other heads");
+    assert_eq!(queries.tokens, keys.tokens, "the tiles are of different forests");
     let Heads { kv_heads, head_dim, .. } = heads;
     let rows = queries.tokens * heads.heads;
     let [wide, narrow] = [rows, queries.tokens * kv_heads].map(|n| n * head_dim);
