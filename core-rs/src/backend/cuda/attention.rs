@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 use std::cmp::Reverse;
 
 /// Rows of a block: tokens of its tile times heads that share a key head.
-const OWN: usize = 64;
+pub(super) const OWN: usize = 64;
 
 /// Some tokens that follow each other on a path, as the kernel's `Tile`.
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
@@ -70,10 +70,10 @@ pub(super) fn check(heads: Heads) -> Result<()> {
     Ok(())
 }
 
-/// The module for heads of a width that has been checked.
-pub(super) fn module<A: Element>(heads: Heads) -> Module {
+/// The module of a source for heads of a width that has been checked.
+pub(super) fn module<A: Element>(source: &'static str, heads: Heads) -> Module {
     let widest = HEAD_DIMS.into_iter().find(|&widest| heads.head_dim <= widest as usize).unwrap_or_default();
-    Module::new("attention", A::ACTIVATION).with_head_dim(widest)
+    Module::new(source, A::ACTIVATION).with_head_dim(widest)
 }
 
 /// A block's threads and the bytes of its shared memory, as the source lays it out.
@@ -106,7 +106,7 @@ pub(super) fn attend<A: Element>(
     log_sums: Address,
 ) -> Result<()> {
     let Heads { kv_heads, head_dim, .. } = heads;
-    let module = module::<A>(heads);
+    let module = module::<A>("attention", heads);
     let (threads, shared) = shape(module);
     let aligned = aligned::<A>(head_dim, &[q.address(), keys, values, out.address()]);
     let name = if aligned { "attention" } else { "attention_unaligned" };
@@ -119,11 +119,11 @@ pub(super) fn attend<A: Element>(
 
 /// Who attends to whom in a forest, on the device; one serves all layers of a pass.
 pub struct ForestTiles {
-    tiles: Array<Tile>,
+    pub(super) tiles: Array<Tile>,
     /// The tiles hold addresses of parts of it.
     _paths: Array<u32>,
-    tokens: usize,
-    heads: Heads,
+    pub(super) tokens: usize,
+    pub(super) heads: Heads,
 }
 
 impl ForestTiles {

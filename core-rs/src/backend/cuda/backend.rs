@@ -1,7 +1,7 @@
 //! The operations of [`Backend`] on a CUDA device.
 
 use super::attention::{self, ForestTiles};
-use super::attention_backward::{BackwardTiles, attention_backward};
+use super::attention_backward::{KeyTiles, attention_backward};
 use super::buffer::{self, Buffer};
 use super::device::{Array, Device};
 use super::element::Element;
@@ -60,8 +60,8 @@ impl Drop for Recording {
 
 /// Who attends to whom in a forest.
 pub struct Paths {
-    forward: ForestTiles,
-    backward: BackwardTiles,
+    queries: ForestTiles,
+    keys: KeyTiles,
 }
 
 impl<A: Element> Cuda<A> {
@@ -328,8 +328,8 @@ impl<A: Element> Backend for Cuda<A> {
 
     fn paths(&self, layout: Layout, heads: Heads) -> Result<Paths> {
         Ok(Paths {
-            forward: ForestTiles::new(self.device(), &layout, heads)?,
-            backward: BackwardTiles::new(self.device(), &layout, heads)?,
+            queries: ForestTiles::new(self.device(), &layout, heads)?,
+            keys: KeyTiles::new(self.device(), &layout)?,
         })
     }
 
@@ -341,7 +341,7 @@ impl<A: Element> Backend for Cuda<A> {
         out: &mut Array<A>,
         log_sums: &mut Buffer,
     ) -> Result<()> {
-        attention::attention(qkv, &paths.forward, heads, out, &mut log_sums.values)
+        attention::attention(qkv, &paths.queries, heads, out, &mut log_sums.values)
     }
 
     fn attention_backward(
@@ -354,7 +354,15 @@ impl<A: Element> Backend for Cuda<A> {
         heads: Heads,
         d_qkv: [&mut Array<A>; 3],
     ) -> Result<()> {
-        attention_backward(qkv, out, &log_sums.values, &d_out.values, &paths.backward, heads, d_qkv)
+        attention_backward(
+            qkv,
+            out,
+            &log_sums.values,
+            &d_out.values,
+            (&paths.queries, &paths.keys),
+            heads,
+            d_qkv,
+        )
     }
 
     fn free_memory(&self) -> Result<usize> {

@@ -128,7 +128,7 @@ pub fn extend<A: Element>(
     let tiles = told.address();
     let places = tiles + (plan.tiles * size_of::<Tile>()) as Address;
     let aligned = aligned::<A>(narrow, &[k.address(), v.address(), kv[0], kv[1]]);
-    let kernel = Kernel { module: module::<A>(heads), name: "append" };
+    let kernel = Kernel { module: module::<A>("attention", heads), name: "append" };
     let grid = Grid::new(rows, APPEND_THREADS);
     let numbers = args![narrow as u32, wide as u32, u32::from(aligned)];
     let all = [args![k, v, places], &numbers[..], args![kv[0], kv[1], &mut *out]].concat();

@@ -25,15 +25,6 @@ constexpr int SHARED_QUERIES = OWN * STRIDE, SHARED_PAIRS = KEYS * PAIR_STRIDE;
 constexpr int KEY_TILE = KEYS * STRIDE;
 // Blocks whose copies are under way, the one that is waited for among them.
 constexpr int AHEAD = STAGES > 1 ? STAGES - 1 : 1;
-constexpr uint32_t NO_ROW = 0xffffffffu;
-
-// Some tokens that follow each other on a path.
-struct Tile {
-  // The row of the key at each position of the path.
-  const uint32_t* path;
-  // Row of the first token's queries and results, how many tokens, and the first one's position.
-  uint32_t first, tokens, position, unused;
-};
 
 // A tile and a key head a block. A block's rows are its tokens' heads that read the key head, token by token. `scale`
 // multiplies scores; `log_sums`, unless it is null, gets log Σ exp of them for each token and head. ALIGNED: every head

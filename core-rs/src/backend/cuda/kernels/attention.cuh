@@ -259,6 +259,16 @@ struct RowSums {
 };
 #endif
 
+constexpr uint32_t NO_ROW = 0xffffffffu;
+
+// Some tokens that follow each other on a path.
+struct Tile {
+  // The row of the key at each position of the path.
+  const uint32_t* path;
+  // Row of the first token's queries and results, how many tokens, and the first one's position.
+  uint32_t first, tokens, position, unused;
+};
+
 constexpr int WARPS = THREADS / 32;
 // Rows that the threads of a block copy at once.
 constexpr int PASS = THREADS / CHUNKS;

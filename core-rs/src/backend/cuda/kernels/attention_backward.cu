@@ -15,11 +15,10 @@ constexpr int SHARED_PAIRS = 0;
 #else
 constexpr int OTHER = HEAD_DIM <= 64 ? 32 : 16;
 constexpr int STAGES = HEAD_DIM <= 64 ? 2 : 1;
-constexpr int BLOCKS = 2;
+constexpr int BLOCKS = HEAD_DIM <= 64 ? 2 : 0;
 constexpr int SHARED_PAIRS = OTHER * PAIR_STRIDE;
 #endif
 constexpr int OWN_TILE = OWN * STRIDE, OTHER_TILE = OTHER * STRIDE;
-constexpr uint32_t NO_ROW = 0xffffffffu;
 
 // The index, among the heads of all tokens, of the x-th that reads a key head from token `first` on.
 __device__ __forceinline__ uint32_t head_row(uint32_t first, int x, int kv_heads, int head, int group) {
@@ -63,24 +62,20 @@ attention_backward_dots(const ACTIVATION* out, const float* d_out, long long row
 }
 EXPORT(attention_backward_dots)
 
-// d_q of a tile of queries and a key head a block. A tile: where its segment's path begins in `paths`, which have the
-// row of the token at each position; its first token's row and position; heads of that token's group that belong to
-// the tile before; rows.
+// d_q of a tile of queries and a key head a block.
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 attention_backward_queries(const ACTIVATION* q, const ACTIVATION* k, const ACTIVATION* v, const ACTIVATION* d_out,
-                           const float* log_sums, const float* dots, const uint32_t* tiles, const uint32_t* paths,
-                           int kv_heads, int group, int head_dim, float scale, int aligned, ACTIVATION* d_q) {
+                           const float* log_sums, const float* dots, const Tile* tiles, int kv_heads, int group,
+                           int head_dim, float scale, int aligned, ACTIVATION* d_q) {
   DYNAMIC_SHARED(ACTIVATION, shared);
   ACTIVATION *own_q = shared, *own_d_out = own_q + OWN_TILE;
   ACTIVATION *tile_k = own_d_out + OWN_TILE, *tile_v = tile_k + STAGES * OTHER_TILE;
   ACTIVATION* shared_ds = tile_v + STAGES * OTHER_TILE;
+  const Tile& tile = tiles[blockIdx.x / kv_heads];
+  const uint32_t* path = tile.path;
   int head = blockIdx.x % kv_heads;
-  tiles += blockIdx.x / kv_heads * 5LL;
-  paths += tiles[0];
-  uint32_t first = tiles[1];
-  int position = tiles[2], skipped = tiles[3], rows = tiles[4];
-  int seen = position + (skipped + rows - 1) / group + 1;
-  auto index = [&](int row) { return head_row(first, skipped + row, kv_heads, head, group); };
+  int rows = tile.tokens * group, position = tile.position, seen = position + tile.tokens;
+  auto index = [&](int row) { return head_row(tile.first, row, kv_heads, head, group); };
 
   int warp = threadIdx.x / 32, copied = threadIdx.x / CHUNKS;
   for (int row = copied; row < OWN; row += PASS) {
@@ -94,7 +89,7 @@ attention_backward_queries(const ACTIVATION* q, const ACTIVATION* k, const ACTIV
 #pragma unroll
     for (int i = 0; i < OTHER / PASS; i++) {
       int at = block * OTHER + copied + i * PASS;
-      key_rows[i] = at < seen ? paths[at] : NO_ROW;
+      key_rows[i] = at < seen ? path[at] : NO_ROW;
     }
   };
   auto fetch = [&](int block) {
@@ -120,7 +115,7 @@ attention_backward_queries(const ACTIVATION* q, const ACTIVATION* k, const ACTIV
     bool valid = row < rows;
     log_sum[i] = valid ? log_sums[index(row)] * LOG2_E : 0;
     dot[i] = valid ? dots[index(row)] : 0;
-    last[i] = valid ? position + (skipped + row) / group : -1;
+    last[i] = valid ? position + row / group : -1;
   }
   RowSums sum;
   int blocks = (seen + OTHER - 1) / OTHER;

@@ -1,6 +1,7 @@
 //! Every kernel against the CPU backend on the same inputs: on a CUDA device where `RMR1_CUDA` is "1", else on the
 //! emulator.
 
+mod attention;
 mod attention_backward;
 mod dequantize;
 mod model;
