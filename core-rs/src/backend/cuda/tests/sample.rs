@@ -92,7 +92,7 @@ fn filters_keep_the_set_of_the_cpu() {
     let Some(device) = device() else { return };
     let vocab = 60;
     let own = stepped(1, vocab, 1.0);
-    let grid = 150;
+    let grid = 40;
     let cpu = Cpu::<f32>::new();
     for filter in [
         SampleRow { top_k: 7, ..PLAIN },
