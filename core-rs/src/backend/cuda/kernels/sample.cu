@@ -26,6 +26,25 @@ struct Scratch {
   double range_sums[RANGES];
 };
 
+// Goes through a thread's share of some numbers in ascending order, with several loads in flight.
+template <class F>
+__device__ __forceinline__ void sweep(const float* from, int n, F take) {
+  constexpr int FLYING = 8;
+  for (int first = threadIdx.x; first < n; first += FLYING * VOCAB_THREADS) {
+    float x[FLYING];
+#pragma unroll
+    for (int i = 0; i < FLYING; i++) {
+      int at = first + i * VOCAB_THREADS;
+      x[i] = at < n ? from[at] : 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < FLYING; i++) {
+      int at = first + i * VOCAB_THREADS;
+      if (at < n) take(at, x[i]);
+    }
+  }
+}
+
 // Block-wide, with barriers on both sides, so that scratch may be used again at once.
 __device__ __forceinline__ int least_id(int id, Scratch& scratch) {
   for (int d = 16; d > 0; d /= 2) id = min(id, __shfl_xor_sync(ALL_LANES, id, d));
@@ -67,8 +86,7 @@ struct Cut {
   uint32_t bits;
   int before;
 
-  __device__ __forceinline__ float kept(const float* weights, int token) const {
-    float weight = weights[token];
+  __device__ __forceinline__ float kept(int token, float weight) const {
     uint32_t own = __float_as_uint(weight);
     return weight > 0 && (own > bits || (own == bits && token < before)) ? weight : 0.0f;
   }
@@ -84,16 +102,14 @@ __device__ __forceinline__ uint32_t select(const float* weights, int vocab, uint
   while (high - low > 1) {
     uint32_t step = (high - low + RANGES - 1) / RANGES;
     T sums[RANGES - 1] = {};
-#pragma unroll 4
-    for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) {
-      float weight = weights[token];
+    sweep(weights, vocab, [&](int, float weight) {
       uint32_t bits = __float_as_uint(weight);
-      if (bits < low + step || bits >= ABOVE_ALL) continue;
+      if (bits < low + step || bits >= ABOVE_ALL) return;
       T own = sizeof(T) == sizeof(int) ? T(1) : T(weight);
 #pragma unroll
       for (int r = 0; r < RANGES - 1; r++)
         if (bits >= low + (r + 1) * step) sums[r] += own;
-    }
+    });
 #pragma unroll
     for (int r = 0; r < RANGES - 1; r++) {
       T sum = warp_sum(sums[r]);
@@ -127,16 +143,14 @@ struct Tally {
 };
 __device__ __forceinline__ Tally tally(const float* weights, int vocab, uint32_t bits, Scratch& scratch) {
   Tally own = {0, 0, 0.0};
-#pragma unroll 4
-  for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) {
-    float weight = weights[token];
+  sweep(weights, vocab, [&](int, float weight) {
     uint32_t its = __float_as_uint(weight);
     own.ties += its == bits;
     if (its > bits && its < ABOVE_ALL) {
       own.above++;
       own.mass += weight;
     }
-  }
+  });
   return {count_of_all(own.ties, scratch), count_of_all(own.above, scratch), mass_of_all(own.mass, scratch)};
 }
 
@@ -203,12 +217,10 @@ __device__ __forceinline__ int pick(const float* weights, int vocab, Cut cut, do
   int chunks = (vocab + VOCAB_CHUNK - 1) / VOCAB_CHUNK;
   double total = 0;
   for (int c = 0; c < chunks; c++) {
-    int end = min((c + 1) * VOCAB_CHUNK, vocab);
+    int first = c * VOCAB_CHUNK;
     double own = 0;
-#pragma unroll 8
-    for (int token = c * VOCAB_CHUNK + threadIdx.x; token < end; token += VOCAB_THREADS) {
-      own += cut.kept(weights, token);
-    }
+    sweep(weights + first, min(VOCAB_CHUNK, vocab - first),
+          [&](int at, float weight) { own += cut.kept(first + at, weight); });
     double mass = mass_of_all(own, scratch);
     if (threadIdx.x == 0) masses[c] = mass;
     total += mass;
@@ -228,11 +240,11 @@ __device__ __forceinline__ int pick(const float* weights, int vocab, Cut cut, do
   if (chunk < 0) return 0;
   int first = chunk * VOCAB_CHUNK + threadIdx.x * VOCAB_OWN, end = min(first + VOCAB_OWN, vocab);
   double own = 0;
-  for (int token = first; token < end; token++) own += cut.kept(weights, token);
+  for (int token = first; token < end; token++) own += cut.kept(token, weights[token]);
   double running = base + sum_before(own, scratch.masses);
   int token = vocab, last = -1;
   for (int t = first; t < end; t++) {
-    float weight = cut.kept(weights, t);
+    float weight = cut.kept(t, weights[t]);
     running += weight;
     if (weight > 0) last = t;
     if (weight > 0 && running > target && token == vocab) token = t;
@@ -259,8 +271,7 @@ sample(const float* logits, int vocab, const uint32_t* packed, float* edited, ui
 
   const float* scores = logits;
   if (row.biases > 0 || row.banned > 0) {
-#pragma unroll 8
-    for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) weights[token] = logits[token];
+    sweep(logits, vocab, [&](int token, float logit) { weights[token] = logit; });
     __syncthreads();
     const uint32_t* edits = packed + row.edits;
     for (int i = threadIdx.x; i < row.biases; i += VOCAB_THREADS) {
@@ -278,14 +289,12 @@ sample(const float* logits, int vocab, const uint32_t* packed, float* edited, ui
   }
   float largest = minus_infinity();
   int id = vocab;
-#pragma unroll 8
-  for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) {
-    float score = scores[token];
+  sweep(scores, vocab, [&](int token, float score) {
     if (score > largest) {
       largest = score;
       id = token;
     }
-  }
+  });
   float own = largest;
   largest = warp_max(largest);
   if (threadIdx.x % 32 == 0) scratch.largest[threadIdx.x / 32] = largest;
@@ -297,10 +306,9 @@ sample(const float* logits, int vocab, const uint32_t* packed, float* edited, ui
     token = least_id(own == largest ? id : vocab, scratch);
     if (token == vocab) token = 0;
   } else {
-#pragma unroll 8
-    for (int t = threadIdx.x; t < vocab; t += VOCAB_THREADS) {
-      weights[t] = expf((scores[t] - largest) * row.inverse_temperature);
-    }
+    sweep(scores, vocab, [&](int at, float score) {
+      weights[at] = expf((score - largest) * row.inverse_temperature);
+    });
     __syncthreads();
     Cut cut = truncate(weights, vocab, row, scratch);
     token = pick(weights, vocab, cut, row.draw, masses, scratch);
