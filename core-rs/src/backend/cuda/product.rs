@@ -62,11 +62,11 @@ const MULTIPLICATIONS: [f64; 2] = [1200.0, 100.0];
 pub(super) fn tiles(operands: Format, form: Form) -> &'static [Tile] {
     match (operands, form) {
         (Format::Bf16, Form::Nt) => tiles! { "nt":
-            128 by 128, 256, 3; 64 by 128, 256, 4; 32 by 128, 128, 4; 16 by 128, 128, 5;
+            128 by 128, 128, 3; 64 by 128, 128, 4; 32 by 128, 128, 4; 16 by 128, 128, 5;
             32 by 32, 128, 8; 16 by 32, 128, 8; 16 by 16, 64, 12;
         },
-        (Format::Bf16, Form::Nn) => tiles! { "nn": 128 by 128, 256, 3; 64 by 64, 128, 4; },
-        (Format::Bf16, Form::Tn) => tiles! { "tn": 128 by 128, 256, 3; 64 by 64, 128, 4; },
+        (Format::Bf16, Form::Nn) => tiles! { "nn": 128 by 128, 128, 3; 64 by 64, 128, 4; },
+        (Format::Bf16, Form::Tn) => tiles! { "tn": 128 by 128, 128, 3; 64 by 64, 128, 4; },
         (Format::F32, Form::Nt) => tiles! { "nt": 128 by 64, 256, 0; 64 by 64, 256, 0; 16 by 64, 256, 0; },
         (Format::F32, Form::Nn) => tiles! { "nn": 128 by 64, 256, 0; 64 by 64, 256, 0; },
         (Format::F32, Form::Tn) => tiles! { "tn": 128 by 64, 256, 0; 64 by 64, 256, 0; },

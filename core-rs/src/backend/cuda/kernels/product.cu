@@ -31,32 +31,65 @@ __device__ __forceinline__ TilePlace tile_place(int m, int n) {
 // Terms of a step.
 constexpr int TERMS = 64;
 
-// Where 8 elements of a row of so many chunks of 8 stand in a tile: chunks change places so that the 8 rows which
-// ldmatrix reads at once lie in different banks.
+// Where 8 elements of a row of so many chunks of 8, at least 8 of them, stand in a tile: chunks change places so that
+// the 8 rows which ldmatrix reads at once lie in different banks.
 template <int CHUNKS>
 __device__ __forceinline__ int place(int row, int chunk) {
-  constexpr int ROWS_OF_BANKS = CHUNKS < 8 ? 8 / CHUNKS : 1;
-  return (row * CHUNKS + (chunk ^ (row / ROWS_OF_BANKS % 8 & (CHUNKS - 1)))) * 8;
+  return (row * CHUNKS + (chunk ^ row % 8)) * 8;
 }
 
-// Begins to copy a tile whose first `rows` rows and `columns` columns lie in the matrix; zeros elsewhere.
-template <int ROWS, int COLUMNS, int THREADS>
-__device__ __forceinline__ void fetch(bf16* tile, const bf16* from, long long stride, int rows, int columns,
-                                      bool in_chunks) {
-  constexpr int CHUNKS = COLUMNS / 8;
-#pragma unroll
-  for (int i = threadIdx.x; i < ROWS * CHUNKS; i += THREADS) {
-    int row = i / CHUNKS, chunk = i % CHUNKS;
-    int left = row < rows ? columns - chunk * 8 : 0;
-    const bf16* at = from + row * stride + chunk * 8;
-    bf16* to = tile + place<CHUNKS>(row, chunk);
-    if (left <= 0 || (in_chunks && left >= 8)) {
-      copy_async(to, left > 0 ? at : reinterpret_cast<const bf16*>(uintptr_t(from) & ~uintptr_t(15)), left > 0);
-    } else {
-      for (int e = 0; e < 8; e++) to[e] = e < left ? at[e] : bf16{0};
-    }
+// Copies one side's tiles to shared memory, step after step. In memory a tile has so many rows and columns; k runs
+// along a row or down. Of the other dimension `count` lie in the matrix from the tile's first on, of k `terms`; what
+// lies outside is zero.
+template <int ROWS, int COLUMNS, int THREADS, bool ALONG>
+struct Feed {
+  static constexpr int CHUNKS = COLUMNS / 8, APART = THREADS / CHUNKS, COPIES = ROWS / APART;
+  // So that the rows of a thread's chunks have the same place modulo the exchanges of `place`.
+  static_assert(CHUNKS >= 8 && APART % 8 == 0 && ROWS % APART == 0, "a tile does not fit its threads");
+
+  const bf16* at;
+  long long stride;
+  int row, chunk, count, terms;
+  bool in_chunks;
+
+  __device__ __forceinline__ Feed(const bf16* side, long long stride, int first, int tile, int count, int terms,
+                                  bool in_chunks)
+      : stride(stride),
+        row(threadIdx.x / CHUNKS),
+        chunk(threadIdx.x % CHUNKS),
+        count(count - tile),
+        terms(terms),
+        in_chunks(in_chunks && (ALONG || count % 8 == 0)) {
+    at = side + ((ALONG ? tile : first) + row) * stride + (ALONG ? first : tile) + chunk * 8;
   }
-}
+
+  __device__ __forceinline__ void next(bf16* tile) {
+    const bf16* from = at;
+    bf16* to = tile + place<CHUNKS>(row, chunk);
+    if (in_chunks && terms >= TERMS) {
+#pragma unroll
+      for (int i = 0; i < COPIES; i++) {
+        copy_async(to, from, ALONG ? row + i * APART < count : chunk * 8 < count);
+        from += APART * stride;
+        to += THREADS * 8;
+      }
+    } else {
+#pragma unroll 1
+      for (int i = 0; i < COPIES; i++) {
+        int down = row + i * APART;
+        for (int e = 0; e < 8; e++) {
+          int across = chunk * 8 + e;
+          bool inside = ALONG ? down < count && across < terms : down < terms && across < count;
+          to[e] = inside ? from[e] : bf16{0};
+        }
+        from += APART * stride;
+        to += THREADS * 8;
+      }
+    }
+    at += ALONG ? TERMS : TERMS * stride;
+    terms -= TERMS;
+  }
+};
 
 template <int ROWS, int COLUMNS, int WARPS_DOWN, int WARPS_ACROSS, int STAGES, bool A_TURNED, bool B_TURNED>
 __device__ __forceinline__ void product(ARGUMENTS, bf16* shared) {
@@ -70,29 +103,22 @@ __device__ __forceinline__ void product(ARGUMENTS, bf16* shared) {
   int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   int down = warp / WARPS_ACROSS * DOWN * 16, across = warp % WARPS_ACROSS * ACROSS * 8;
 
-  auto begin = [&](int step) {
-    if (step < steps) {
-      bf16* to = shared + step % STAGES * STAGE;
-      int left = terms - step * TERMS;
-      long long at = first + step * TERMS;
-      if constexpr (A_TURNED) {
-        fetch<TERMS, ROWS, THREADS>(to, a + at * a_stride + tile.row, a_stride, left, m - tile.row,
-                                    flags & A_IN_CHUNKS);
-      } else {
-        fetch<ROWS, TERMS, THREADS>(to, a + tile.row * a_stride + at, a_stride, m - tile.row, left,
-                                    flags & A_IN_CHUNKS);
-      }
-      to += ROWS * TERMS;
-      if constexpr (B_TURNED) {
-        fetch<COLUMNS, TERMS, THREADS>(to, b + tile.column * b_stride + at, b_stride, n - tile.column, left,
-                                       flags & B_IN_CHUNKS);
-      } else {
-        fetch<TERMS, COLUMNS, THREADS>(to, b + at * b_stride + tile.column, b_stride, left, n - tile.column,
-                                       flags & B_IN_CHUNKS);
-      }
+  Feed<A_TURNED ? TERMS : ROWS, A_TURNED ? ROWS : TERMS, THREADS, !A_TURNED> feed_left(
+      a, a_stride, first, tile.row, m, terms, flags & A_IN_CHUNKS);
+  Feed<B_TURNED ? COLUMNS : TERMS, B_TURNED ? TERMS : COLUMNS, THREADS, B_TURNED> feed_right(
+      b, b_stride, first, tile.column, n, terms, flags & B_IN_CHUNKS);
+  int begun = 0;
+  bf16* fresh = shared;
+  auto begin = [&] {
+    if (begun < steps) {
+      feed_left.next(fresh);
+      feed_right.next(fresh + ROWS * TERMS);
+      begun++;
+      fresh = fresh == shared + (STAGES - 1) * STAGE ? shared : fresh + STAGE;
     }
     close_copies();
   };
+  // Two sets of operands: one is read while the other is multiplied.
   uint32_t left[2][DOWN][4], right[2][PAIRS][4];
   auto read = [&](int set, const bf16* stage, int term) {
 #pragma unroll
@@ -120,13 +146,13 @@ __device__ __forceinline__ void product(ARGUMENTS, bf16* shared) {
   };
 
   float sums[DOWN][ACROSS][4] = {};
-  for (int step = 0; step < STAGES - 1; step++) begin(step);
+  for (int i = 0; i < STAGES - 1; i++) begin();
+  const bf16* stage = shared;
   for (int step = 0; step < steps; step++) {
     wait_copies<STAGES - 2>();
     __syncthreads();
-    const bf16* stage = shared + step % STAGES * STAGE;
     read(0, stage, 0);
-    begin(step + STAGES - 1);
+    begin();
 #pragma unroll
     for (int term = 0; term < TERMS; term += 16) {
       int set = term / 16 % 2;
@@ -139,6 +165,7 @@ __device__ __forceinline__ void product(ARGUMENTS, bf16* shared) {
           mma_16x8x16(sums[i][j], left[set][i], pair);
         }
     }
+    stage = stage == shared + (STAGES - 1) * STAGE ? shared : stage + STAGE;
   }
 
   long long past = blockIdx.y * (long long)m * n;
@@ -176,7 +203,7 @@ __device__ __forceinline__ void product(ARGUMENTS, bf16* shared) {
 }
 
 #define PRODUCT(form, a_turned, b_turned, rows, columns, warps_down, warps_across, stages)                      \
-  extern "C" __global__ void __launch_bounds__(warps_down* warps_across * 32)                                   \
+  extern "C" __global__ void __launch_bounds__(warps_down* warps_across * 32, 2)                                  \
       product_##form##_##rows##x##columns(ARGUMENTS) {                                                          \
     DYNAMIC_SHARED(bf16, shared);                                                                               \
     product<rows, columns, warps_down, warps_across, stages, a_turned, b_turned>(                               \
@@ -184,16 +211,16 @@ __device__ __forceinline__ void product(ARGUMENTS, bf16* shared) {
   }                                                                                                             \
   EXPORT(product_##form##_##rows##x##columns)
 
-PRODUCT(nt, false, true, 128, 128, 2, 4, 3)
-PRODUCT(nt, false, true, 64, 128, 2, 4, 4)
+PRODUCT(nt, false, true, 128, 128, 2, 2, 3)
+PRODUCT(nt, false, true, 64, 128, 2, 2, 4)
 PRODUCT(nt, false, true, 32, 128, 1, 4, 4)
 PRODUCT(nt, false, true, 16, 128, 1, 4, 5)
 PRODUCT(nt, false, true, 32, 32, 2, 2, 8)
 PRODUCT(nt, false, true, 16, 32, 1, 4, 8)
 PRODUCT(nt, false, true, 16, 16, 1, 2, 12)
-PRODUCT(nn, false, false, 128, 128, 2, 4, 3)
+PRODUCT(nn, false, false, 128, 128, 2, 2, 3)
 PRODUCT(nn, false, false, 64, 64, 2, 2, 4)
-PRODUCT(tn, true, false, 128, 128, 2, 4, 3)
+PRODUCT(tn, true, false, 128, 128, 2, 2, 3)
 PRODUCT(tn, true, false, 64, 64, 2, 2, 4)
 
 #else

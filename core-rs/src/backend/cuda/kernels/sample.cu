@@ -22,12 +22,28 @@ struct Scratch {
   float largest[VOCAB_WARPS];
   int ids[VOCAB_WARPS];
   double masses[VOCAB_WARPS];
-  double warp_masses[VOCAB_WARPS][RANGES];
-  int warp_counts[VOCAB_WARPS][RANGES];
-  double range_masses[RANGES];
-  int range_counts[RANGES];
-  int found;
+  double warp_sums[VOCAB_WARPS][RANGES];
+  double range_sums[RANGES];
 };
+
+// Goes through a thread's share of some numbers in ascending order, with several loads in flight.
+template <class F>
+__device__ __forceinline__ void sweep(const float* from, int n, F take) {
+  constexpr int FLYING = 8;
+  for (int first = threadIdx.x; first < n; first += FLYING * VOCAB_THREADS) {
+    float x[FLYING];
+#pragma unroll
+    for (int i = 0; i < FLYING; i++) {
+      int at = first + i * VOCAB_THREADS;
+      x[i] = at < n ? from[at] : 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < FLYING; i++) {
+      int at = first + i * VOCAB_THREADS;
+      if (at < n) take(at, x[i]);
+    }
+  }
+}
 
 // Block-wide, with barriers on both sides, so that scratch may be used again at once.
 __device__ __forceinline__ int least_id(int id, Scratch& scratch) {
@@ -70,97 +86,72 @@ struct Cut {
   uint32_t bits;
   int before;
 
-  __device__ __forceinline__ float kept(const float* weights, int token) const {
-    float weight = weights[token];
+  __device__ __forceinline__ float kept(int token, float weight) const {
     uint32_t own = __float_as_uint(weight);
     return weight > 0 && (own > bits || (own == bits && token < before)) ? weight : 0.0f;
   }
 };
 
-// A weight, how many tokens are of it, and how many and how heavy those above it are.
-struct Border {
-  uint32_t bits;
-  int ties, above;
-  double mass;
-};
-
-// The largest weight, from `least` on, at which the tokens of at least this weight are as many as `count`, or, where
-// that is 0, as heavy as `mass`. All of at least `least` are taken to be enough; `from_least` says how many they are.
-__device__ __forceinline__ Border select(const float* weights, int vocab, uint32_t least, int from_least, int count,
-                                         double mass, Scratch& scratch) {
+// The largest weight, from `least` on, at which all tokens of at least this weight are `enough`: so many, or, in
+// doubles, so heavy. Those of at least `least` are taken to be.
+template <class T>
+__device__ __forceinline__ uint32_t select(const float* weights, int vocab, uint32_t least, T enough,
+                                           Scratch& scratch) {
   int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   uint32_t low = least, high = ABOVE_ALL;
-  int from_low = from_least;
-  Border border = {low, 0, 0, 0.0};
   while (high - low > 1) {
     uint32_t step = (high - low + RANGES - 1) / RANGES;
-    int counts[RANGES - 1] = {};
-    double masses[RANGES - 1] = {};
-#pragma unroll 4
-    for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) {
-      float weight = weights[token];
+    T sums[RANGES - 1] = {};
+    sweep(weights, vocab, [&](int, float weight) {
       uint32_t bits = __float_as_uint(weight);
-      if (bits < low + step || bits >= ABOVE_ALL) continue;
-      double wide = count > 0 ? 0.0 : double(weight);
+      if (bits < low + step || bits >= ABOVE_ALL) return;
+      T own = sizeof(T) == sizeof(int) ? T(1) : T(weight);
 #pragma unroll
       for (int r = 0; r < RANGES - 1; r++)
-        if (bits >= low + (r + 1) * step) {
-          counts[r]++;
-          masses[r] += wide;
-        }
-    }
+        if (bits >= low + (r + 1) * step) sums[r] += own;
+    });
 #pragma unroll
     for (int r = 0; r < RANGES - 1; r++) {
-      counts[r] = warp_sum(counts[r]);
-      masses[r] = warp_sum(masses[r]);
-      if (lane == 0) {
-        scratch.warp_counts[warp][r] = counts[r];
-        scratch.warp_masses[warp][r] = masses[r];
-      }
+      T sum = warp_sum(sums[r]);
+      if (lane == 0) scratch.warp_sums[warp][r] = sum;
     }
     __syncthreads();
     if (threadIdx.x < RANGES - 1) {
-      int all = 0;
-      double heavy = 0;
-      for (int w = 0; w < VOCAB_WARPS; w++) {
-        all += scratch.warp_counts[w][threadIdx.x];
-        heavy += scratch.warp_masses[w][threadIdx.x];
-      }
-      scratch.range_counts[threadIdx.x] = all;
-      scratch.range_masses[threadIdx.x] = heavy;
+      double sum = 0;
+      for (int w = 0; w < VOCAB_WARPS; w++) sum += scratch.warp_sums[w][threadIdx.x];
+      scratch.range_sums[threadIdx.x] = sum;
     }
     __syncthreads();
     uint32_t start = low, end = high;
     for (int r = 0; r < RANGES - 1; r++) {
       uint32_t at = start + (r + 1) * step;
       if (at >= end) break;
-      int all = scratch.range_counts[r];
-      double heavy = scratch.range_masses[r];
-      if (count > 0 ? all >= count : heavy >= mass) {
-        low = at;
-        from_low = all;
-      } else {
+      if (scratch.range_sums[r] < enough) {
         high = at;
-        border.above = all;
-        border.mass = heavy;
         break;
       }
+      low = at;
     }
   }
-  border.bits = low;
-  border.ties = from_low - border.above;
-  return border;
+  return low;
 }
 
-// The mass of all that is heavier than a weight.
-__device__ __forceinline__ double mass_above(const float* weights, int vocab, uint32_t bits, Scratch& scratch) {
-  double mass = 0;
-#pragma unroll 4
-  for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) {
-    float weight = weights[token];
-    if (weight > 0 && __float_as_uint(weight) > bits) mass += weight;
-  }
-  return mass_of_all(mass, scratch);
+// How many tokens are of a weight, and how many and how heavy those above it are.
+struct Tally {
+  int ties, above;
+  double mass;
+};
+__device__ __forceinline__ Tally tally(const float* weights, int vocab, uint32_t bits, Scratch& scratch) {
+  Tally own = {0, 0, 0.0};
+  sweep(weights, vocab, [&](int, float weight) {
+    uint32_t its = __float_as_uint(weight);
+    own.ties += its == bits;
+    if (its > bits && its < ABOVE_ALL) {
+      own.above++;
+      own.mass += weight;
+    }
+  });
+  return {count_of_all(own.ties, scratch), count_of_all(own.above, scratch), mass_of_all(own.mass, scratch)};
 }
 
 // The token after the first so many of this weight.
@@ -185,32 +176,30 @@ __device__ __forceinline__ int after_ties(const float* weights, int vocab, uint3
 // What top-k, then top-p, then min-p keep.
 __device__ __forceinline__ Cut truncate(const float* weights, int vocab, const SampleRow& row, Scratch& scratch) {
   Cut cut = {0, vocab};
-  int ties = 0, all_ties = 0;
+  int kept = 0, ties = 0;
   if (row.top_k > 0 || row.top_p < 1) {
-    Border border = {0, vocab, 0, 0.0};
-    ties = vocab;
-    if (row.top_k > 0) {
-      border = select(weights, vocab, 0, vocab, row.top_k, 0.0, scratch);
-      ties = row.top_k - border.above;
-    }
+    if (row.top_k > 0) cut.bits = select(weights, vocab, 0, row.top_k, scratch);
+    Tally of = tally(weights, vocab, cut.bits, scratch);
+    ties = of.ties;
+    kept = row.top_k > 0 ? row.top_k - of.above : ties;
     if (row.top_p < 1) {
-      double equal = __uint_as_float(border.bits);
-      double enough = row.top_p * (mass_above(weights, vocab, border.bits, scratch) + ties * equal);
-      Border heavy = select(weights, vocab, border.bits, border.above + border.ties, 0, enough, scratch);
-      int most = heavy.bits == border.bits ? ties : heavy.ties;
-      double weight = __uint_as_float(heavy.bits);
-      ties = most;
-      if (weight > 0) {
-        double needed = ceil((enough - heavy.mass) / weight);
-        ties = needed < 1 ? 1 : needed < most ? int(needed) : most;
-        // The division rounds.
-        while (ties > 1 && heavy.mass + (ties - 1) * weight >= enough) ties--;
-        while (ties < most && heavy.mass + ties * weight < enough) ties++;
+      double enough = row.top_p * (of.mass + kept * double(__uint_as_float(cut.bits)));
+      uint32_t bits = select(weights, vocab, cut.bits, enough, scratch);
+      if (bits > cut.bits) {
+        cut.bits = bits;
+        of = tally(weights, vocab, bits, scratch);
+        kept = ties = of.ties;
       }
-      border = heavy;
+      double weight = __uint_as_float(cut.bits);
+      if (weight > 0) {
+        int most = kept;
+        double needed = ceil((enough - of.mass) / weight);
+        kept = needed < 1 ? 1 : needed < most ? int(needed) : most;
+        // The division rounds.
+        while (kept > 1 && of.mass + (kept - 1) * weight >= enough) kept--;
+        while (kept < most && of.mass + kept * weight < enough) kept++;
+      }
     }
-    cut.bits = border.bits;
-    all_ties = border.ties;
   }
   if (row.min_p > 0) {
     // The least weight that is not below; that of the likeliest is 1.
@@ -218,7 +207,7 @@ __device__ __forceinline__ Cut truncate(const float* weights, int vocab, const S
     uint32_t bits = __float_as_uint(least) + (double(least) < row.min_p ? 1 : 0);
     if (bits > cut.bits) return {bits, vocab};
   }
-  if (ties < all_ties && cut.bits > 0) cut.before = after_ties(weights, vocab, cut.bits, ties, scratch);
+  if (kept < ties && cut.bits > 0) cut.before = after_ties(weights, vocab, cut.bits, kept, scratch);
   return cut;
 }
 
@@ -228,12 +217,10 @@ __device__ __forceinline__ int pick(const float* weights, int vocab, Cut cut, do
   int chunks = (vocab + VOCAB_CHUNK - 1) / VOCAB_CHUNK;
   double total = 0;
   for (int c = 0; c < chunks; c++) {
-    int end = min((c + 1) * VOCAB_CHUNK, vocab);
+    int first = c * VOCAB_CHUNK;
     double own = 0;
-#pragma unroll 8
-    for (int token = c * VOCAB_CHUNK + threadIdx.x; token < end; token += VOCAB_THREADS) {
-      own += cut.kept(weights, token);
-    }
+    sweep(weights + first, min(VOCAB_CHUNK, vocab - first),
+          [&](int at, float weight) { own += cut.kept(first + at, weight); });
     double mass = mass_of_all(own, scratch);
     if (threadIdx.x == 0) masses[c] = mass;
     total += mass;
@@ -253,11 +240,11 @@ __device__ __forceinline__ int pick(const float* weights, int vocab, Cut cut, do
   if (chunk < 0) return 0;
   int first = chunk * VOCAB_CHUNK + threadIdx.x * VOCAB_OWN, end = min(first + VOCAB_OWN, vocab);
   double own = 0;
-  for (int token = first; token < end; token++) own += cut.kept(weights, token);
+  for (int token = first; token < end; token++) own += cut.kept(token, weights[token]);
   double running = base + sum_before(own, scratch.masses);
   int token = vocab, last = -1;
   for (int t = first; t < end; t++) {
-    float weight = cut.kept(weights, t);
+    float weight = cut.kept(t, weights[t]);
     running += weight;
     if (weight > 0) last = t;
     if (weight > 0 && running > target && token == vocab) token = t;
@@ -284,8 +271,7 @@ sample(const float* logits, int vocab, const uint32_t* packed, float* edited, ui
 
   const float* scores = logits;
   if (row.biases > 0 || row.banned > 0) {
-#pragma unroll 8
-    for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) weights[token] = logits[token];
+    sweep(logits, vocab, [&](int token, float logit) { weights[token] = logit; });
     __syncthreads();
     const uint32_t* edits = packed + row.edits;
     for (int i = threadIdx.x; i < row.biases; i += VOCAB_THREADS) {
@@ -303,14 +289,12 @@ sample(const float* logits, int vocab, const uint32_t* packed, float* edited, ui
   }
   float largest = minus_infinity();
   int id = vocab;
-#pragma unroll 8
-  for (int token = threadIdx.x; token < vocab; token += VOCAB_THREADS) {
-    float score = scores[token];
+  sweep(scores, vocab, [&](int token, float score) {
     if (score > largest) {
       largest = score;
       id = token;
     }
-  }
+  });
   float own = largest;
   largest = warp_max(largest);
   if (threadIdx.x % 32 == 0) scratch.largest[threadIdx.x / 32] = largest;
@@ -322,10 +306,9 @@ sample(const float* logits, int vocab, const uint32_t* packed, float* edited, ui
     token = least_id(own == largest ? id : vocab, scratch);
     if (token == vocab) token = 0;
   } else {
-#pragma unroll 8
-    for (int t = threadIdx.x; t < vocab; t += VOCAB_THREADS) {
-      weights[t] = expf((scores[t] - largest) * row.inverse_temperature);
-    }
+    sweep(scores, vocab, [&](int at, float score) {
+      weights[at] = expf((score - largest) * row.inverse_temperature);
+    });
     __syncthreads();
     Cut cut = truncate(weights, vocab, row, scratch);
     token = pick(weights, vocab, cut, row.draw, masses, scratch);

@@ -42,8 +42,8 @@ __device__ __forceinline__ void keep_four(bf16* to, const float (&x)[4]) {
 // From a chunk of logits to dL/dlogit, both with rows that are `stride` apart, a multiple of 4. `given` holds each
 // row's log-sum, entropy, dL/dlogprob and dL/dentropy, `rows` of each. A block a row of the pass.
 extern "C" __global__ void __launch_bounds__(256)
-vocab_gradients(const float* logits, ACTIVATION* gradients, long long stride, int n, int first,
-                const uint32_t* targets, float inverse_temperature, long long pass, long long rows,
+vocab_gradients(const float* __restrict__ logits, ACTIVATION* __restrict__ gradients, long long stride, int n,
+                int first, const uint32_t* targets, float inverse_temperature, long long pass, long long rows,
                 const float* given) {
   logits += blockIdx.x * stride;
   gradients += blockIdx.x * stride;
