@@ -45,7 +45,9 @@ function fileOf(path: string): string {
 async function openPlace(device: string): Promise<Place> {
   if (device === "cpu") return { device, index: 0, gpu: null };
   const [, digits] = /^cuda:(\d+)$/.exec(device) ?? [];
-  if (digits === undefined) throw new RangeError(`Option --device is "${device}", expected "cpu" or "cuda:N"`);
+  if (digits === undefined) {
+    throw new RangeError(`Option --device is "${device}", expected "cpu" or "cuda:N"`);
+  }
   const index = Number(digits);
   return { device: `cuda:${index}`, index, gpu: await describeGpu(index) };
 }

@@ -76,6 +76,11 @@ export const recordSchema: z.ZodType<CudaRecord> = z.discriminatedUnion("kind", 
   }),
 ]);
 
+/** What a record is of: a later one of the same takes its place. */
+export function recordKey(record: CudaRecord): string {
+  return record.kind === "part" ? `part ${record.name}` : `row ${record.report.id}`;
+}
+
 /** Adds a line to a folder's records. */
 export async function appendRecord(folder: string, record: CudaRecord): Promise<void> {
   await appendFile(join(folder, FILE), `${JSON.stringify(record)}\n`);
@@ -101,7 +106,7 @@ export async function readRecords(folder: string): Promise<readonly CudaRecord[]
     if (error !== undefined) {
       throw new SyntaxError(`${path}:${index + 1}: not a record: ${z.prettifyError(error)}`);
     }
-    last.set(data.kind === "part" ? `part ${data.name}` : `row ${data.report.id}`, data);
+    last.set(recordKey(data), data);
   }
   return [...last.values()];
 }

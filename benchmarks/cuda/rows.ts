@@ -87,7 +87,8 @@ function grpo(size: Size, arithmetic: Arithmetic): CudaRow {
   const [rollouts, newTokens] = size === "full" ? [8, 512] : [4, 16];
   return {
     id: `grpo-0.5B-${arithmetic}`,
-    work: `GRPO step, 0.5B, ${count} × ${rollouts} × ${newTokens} tokens, prompts of ${tokens}, ${arithmetic}`,
+    work:
+      `GRPO step, 0.5B, ${count} × ${rollouts} × ${newTokens} tokens, prompts of ${tokens}, ${arithmetic}`,
     peer: "TRL",
     script: "grpo_step.py",
     shape: size === "full" ? "0.5B" : "tiny",

@@ -4,13 +4,13 @@
  * @module
  */
 import type { Engine } from "../../ts/engine/mod.ts";
-import type { DecodeJob, RolloutJob, Sample } from "../protocol.ts";
+import type { DecodeJob, RolloutJob } from "../protocol.ts";
 
 /** Seconds of some work and its tokens. */
 export interface Timed {
   readonly seconds: number;
   readonly tokens: number;
-  /** As {@link Sample.meanContext}. */
+  /** Mean tokens that a sampled token was drawn behind; of rollouts alone. */
   readonly meanContext?: number;
 }
 
