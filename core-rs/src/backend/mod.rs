@@ -5,83 +5,20 @@
 
 pub mod cpu;
 pub mod cuda;
+mod device;
+mod precision;
 pub mod threads;
 
 use crate::Result;
 use crate::config::Rotary;
 use crate::forest::Layout;
 use crate::weights::StoredTensor;
+use std::borrow::Cow;
 use std::ops::Range;
 
-pub use threads::{describe, set_threads};
-
-/// A scalar that weights and results are made of.
-pub trait Scalar: Copy + Default + Send + Sync + std::fmt::Debug + 'static {
-    /// Rounds to this type.
-    fn from_f64(x: f64) -> Self;
-    /// Exact.
-    fn to_f64(self) -> f64;
-}
-
-impl Scalar for f32 {
-    #[inline(always)]
-    fn from_f64(x: f64) -> Self {
-        x as f32
-    }
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        f64::from(self)
-    }
-}
-
-impl Scalar for f64 {
-    #[inline(always)]
-    fn from_f64(x: f64) -> Self {
-        x
-    }
-    #[inline(always)]
-    fn to_f64(self) -> f64 {
-        self
-    }
-}
-
-/// What matrix products read: activations and weights are rounded to it, and sums are f32 always. Weights, gradients
-/// and the optimizer's state are f32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// Nothing is rounded.
-    #[default]
-    F32,
-    /// bfloat16. Norms, softmaxes and the residual stream stay f32.
-    Bf16,
-}
-
-/// What matrix products read where there are forward passes alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InferencePrecision {
-    /// As a trained model's.
-    Trained(Precision),
-    /// Integers of 8 bits, or as few as the model's file has, with scales for runs of them. Activations are rounded to
-    /// 8 bits run by run. The embedding, norms, softmaxes and the residual stream stay f32.
-    Int8,
-}
-
-impl From<Precision> for InferencePrecision {
-    fn from(precision: Precision) -> Self {
-        InferencePrecision::Trained(precision)
-    }
-}
-
-impl InferencePrecision {
-    /// Lower-case name.
-    pub fn name(self) -> &'static str {
-        match self {
-            InferencePrecision::Trained(Precision::F32) => "f32",
-            InferencePrecision::Trained(Precision::Bf16) => "bf16",
-            InferencePrecision::Int8 => "int8",
-        }
-    }
-}
+pub use device::Device;
+pub use precision::{InferencePrecision, Precision, Scalar};
+pub use threads::set_threads;
 
 /// Heads of an attention layer. A row of queries holds `heads · head_dim` elements, a row of keys or values
 /// `kv_heads · head_dim`; query head h reads key head h / (heads / kv_heads).
@@ -166,12 +103,26 @@ pub struct AdamWStep {
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub epsilon: f64,
-    /// The weight loses `learning_rate · weight_decay` of itself.
+    /// A tensor that decays loses `learning_rate · weight_decay` of itself.
     pub weight_decay: f64,
     /// Multiplies the gradient first: the clipping factor.
     pub gradient_scale: f64,
     /// Steps taken, this one included.
     pub step: u64,
+}
+
+/// A tensor that an optimizer step changes.
+pub struct Updated<'a, B: Backend> {
+    /// Its values.
+    pub weight: &'a mut B::Buffer,
+    /// Its accumulated gradient.
+    pub gradient: &'a B::Buffer,
+    /// First moment.
+    pub first: &'a mut B::Buffer,
+    /// Second moment.
+    pub second: &'a mut B::Buffer,
+    /// Whether [`AdamWStep::weight_decay`] is its.
+    pub decays: bool,
 }
 
 /// A weight (out × inputs) as products read it.
@@ -190,16 +141,7 @@ impl<B: Backend> Clone for Matrix<'_, B> {
 
 impl<B: Backend> Copy for Matrix<'_, B> {}
 
-/// Sequences of a decode batch that share a chain of prompt segments.
-#[derive(Debug)]
-pub struct DecodeGroup<'a, B: Backend> {
-    /// Keys and values of the shared segments, root first.
-    pub shared: Vec<&'a B::Cache>,
-    /// Each sequence's row in the batch and its own keys and values.
-    pub own: Vec<(usize, &'a B::Cache)>,
-}
-
-/// Rows of a pass that go on from keys and values of earlier passes.
+/// Rows of a pass that go on from keys and values of earlier passes. A sequence that decodes is a piece of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// Its rows in the pass.
@@ -210,7 +152,8 @@ pub struct Piece {
     pub own: usize,
 }
 
-/// A device.
+/// A device. What an operation returns as an error is the device's own failure, such as memory that it does not have;
+/// shapes that do not fit are faults of the caller and panic.
 pub trait Backend: Clone + Send + Sync + 'static {
     /// What buffers hold.
     type Scalar: Scalar;
@@ -218,40 +161,85 @@ pub trait Backend: Clone + Send + Sync + 'static {
     type Buffer: Send + Sync;
     /// Activations, which may be narrower: what products with weights read, and most of what a tape keeps.
     type Activation: Send + Sync;
+    /// An array of u32 on the device: tokens, rows, positions.
+    type Indices: Send + Sync;
     /// A weight in the layout that products with few rows like best.
     type Packed: Send + Sync;
-    /// Keys and values of a segment in one layer.
+    /// The memory that the caches of one generation come from.
+    type KeyValues: Send + Sync;
+    /// Keys and values of a segment in all layers.
     type Cache: Send + Sync;
+    /// What a pass over caches tells the device once for all its layers.
+    type Plan: Send + Sync + Default;
+    /// Work that the device can do again by itself.
+    type Recording: Send + Sync;
     /// Sines and cosines of rows' positions.
     type Rotations: Send + Sync;
+    /// Who attends to whom in a forest, for all layers of a pass.
+    type Paths: Send + Sync;
+
+    /// Whether products with few rows gain from [`Backend::pack`].
+    const PACKS: bool;
+
+    /// The device in words, and what it multiplies.
+    fn describe(&self, precision: InferencePrecision) -> String;
+    /// Runs work on the threads that operations of this device are called from.
+    fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
 
     /// A buffer of zeros.
-    fn zeros(&self, n: usize) -> Self::Buffer;
+    fn zeros(&self, n: usize) -> Result<Self::Buffer>;
     /// A buffer that will be written before it is read.
-    fn unspecified(&self, n: usize) -> Self::Buffer;
+    fn unspecified(&self, n: usize) -> Result<Self::Buffer>;
     /// Copies to the device.
-    fn upload(&self, host: &[Self::Scalar]) -> Self::Buffer;
-    /// Copies from the device.
-    fn download(&self, buffer: &Self::Buffer) -> Vec<Self::Scalar>;
+    fn upload(&self, host: &[Self::Scalar]) -> Result<Self::Buffer>;
+    /// Takes tensors to the device together, in order; they are laid out as [`Backend::zeros_like`] of them.
+    fn upload_all(&self, host: Vec<Vec<Self::Scalar>>) -> Result<Vec<Self::Buffer>>;
+    /// As [`Backend::upload_all`], of all weights of a model that is trained: products read them, and
+    /// [`Backend::adamw`] changes them.
+    fn parameters(&self, host: Vec<Vec<Self::Scalar>>) -> Result<Vec<Self::Buffer>>;
+    /// Zeros as many as each of the tensors has: gradients and moments of a model's parameters.
+    fn zeros_like(&self, tensors: &[&Self::Buffer]) -> Result<Vec<Self::Buffer>>;
+    /// The values on the host, copied from the device where they are not.
+    fn download<'a>(&self, buffer: &'a Self::Buffer) -> Result<Cow<'a, [Self::Scalar]>>;
+    /// Copies to the device.
+    fn indices(&self, host: &[u32]) -> Result<Self::Indices>;
+    /// Copies to the device over as many that are there.
+    fn set_indices(&self, host: &[u32], to: &mut Self::Indices) -> Result<()>;
     /// Activations that will be written before they are read.
-    fn activation(&self, n: usize) -> Self::Activation;
+    fn activation(&self, n: usize) -> Result<Self::Activation>;
     /// Copies on the device.
-    fn duplicate_activation(&self, x: &Self::Activation) -> Self::Activation;
+    fn duplicate_activation(&self, x: &Self::Activation) -> Result<Self::Activation>;
     /// Rounds to activations; a copy where they are scalars.
-    fn round(&self, x: &Self::Buffer) -> Self::Activation;
+    fn round(&self, x: &Self::Buffer) -> Result<Self::Activation>;
     /// Copies on the device.
-    fn duplicate(&self, buffer: &Self::Buffer) -> Self::Buffer;
-    /// Sets every element to zero.
-    fn clear(&self, buffer: &mut Self::Buffer);
-    /// to += from
-    fn add(&self, from: &Self::Buffer, to: &mut Self::Buffer);
+    fn duplicate(&self, buffer: &Self::Buffer) -> Result<Self::Buffer>;
+    /// to = from
+    fn copy(&self, from: &Self::Buffer, to: &mut Self::Buffer) -> Result<()>;
 
     /// out\[i\] = table\[tokens\[i\]\]: the embedding.
-    fn embed(&self, table: Matrix<Self>, tokens: &[u32], width: usize, out: &mut Self::Buffer);
+    fn embed(
+        &self,
+        table: Matrix<Self>,
+        tokens: &Self::Indices,
+        width: usize,
+        out: &mut Self::Buffer,
+    ) -> Result<()>;
     /// out\[i\] = table\[rows\[i\]\]: the choice of hidden states.
-    fn gather(&self, table: &Self::Buffer, rows: &[u32], width: usize, out: &mut Self::Buffer);
+    fn gather(
+        &self,
+        table: &Self::Buffer,
+        rows: &Self::Indices,
+        width: usize,
+        out: &mut Self::Buffer,
+    ) -> Result<()>;
     /// d_table\[rows\[i\]\] += d_out\[i\], in ascending order of i.
-    fn scatter_add(&self, d_out: &Self::Buffer, rows: &[u32], width: usize, d_table: &mut Self::Buffer);
+    fn scatter_add(
+        &self,
+        d_out: &Self::Buffer,
+        rows: &[u32],
+        width: usize,
+        d_table: &mut Self::Buffer,
+    ) -> Result<()>;
 
     /// y = x · rstd · weight with rstd = 1/√(mean(x²) + epsilon) (Zhang & Sennrich 2019, equation 4).
     fn rms_norm(
@@ -261,7 +249,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         epsilon: f64,
         y: &mut Self::Activation,
         rstd: &mut Self::Buffer,
-    );
+    ) -> Result<()>;
     /// d_x +=, d_weight +=
     fn rms_norm_backward(
         &self,
@@ -271,7 +259,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         d_y: &Self::Buffer,
         d_x: &mut Self::Buffer,
         d_weight: &mut Self::Buffer,
-    );
+    ) -> Result<()>;
 
     /// y (rows × out) = x (rows × inputs) · weightᵀ for several weights, each out × inputs. Weights are rounded as
     /// activations are; sums are in full and rounded once. A packed weight gives the bits of a plain one.
@@ -281,7 +269,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         weights: [Matrix<Self>; N],
         inputs: usize,
         ys: [&mut Self::Activation; N],
-    );
+    ) -> Result<()>;
     /// As [`Backend::linears`] of one weight, the sums kept or added in full.
     fn linear_into(
         &self,
@@ -290,7 +278,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         inputs: usize,
         y: &mut Self::Buffer,
         store: Store,
-    );
+    ) -> Result<()>;
     /// d_x = or += d_y · weight
     fn linear_dx(
         &self,
@@ -299,7 +287,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         inputs: usize,
         d_x: &mut Self::Buffer,
         store: Store,
-    );
+    ) -> Result<()>;
     /// d_weight += d_yᵀ · x
     fn linear_dw(
         &self,
@@ -307,9 +295,9 @@ pub trait Backend: Clone + Send + Sync + 'static {
         d_y: &Self::Activation,
         inputs: usize,
         d_weight: &mut Self::Buffer,
-    );
+    ) -> Result<()>;
     /// Lays a weight out for products with few rows.
-    fn pack(&self, weight: &Self::Buffer, inputs: usize) -> Self::Packed;
+    fn pack(&self, weight: &Self::Buffer, inputs: usize) -> Result<Self::Packed>;
     /// Lays a matrix of a file out for products; one that is quantised stays so.
     ///
     /// # Errors
@@ -317,11 +305,11 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn pack_stored(&self, weight: &StoredTensor) -> Result<Self::Packed>;
 
     /// y += bias, in each row
-    fn add_bias(&self, bias: &Self::Buffer, y: &mut Self::Activation);
+    fn add_bias(&self, bias: &Self::Buffer, y: &mut Self::Activation) -> Result<()>;
     /// As [`Backend::add_bias`], on sums in full.
-    fn add_bias_into(&self, bias: &Self::Buffer, y: &mut Self::Buffer);
+    fn add_bias_into(&self, bias: &Self::Buffer, y: &mut Self::Buffer) -> Result<()>;
     /// d_bias += Σ d_y over the rows, in ascending order
-    fn bias_backward(&self, d_y: &Self::Activation, d_bias: &mut Self::Buffer);
+    fn bias_backward(&self, d_y: &Self::Activation, d_bias: &mut Self::Buffer) -> Result<()>;
 
     /// As [`Backend::rms_norm`], on activations: each head is a row.
     fn head_norm(
@@ -331,7 +319,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         epsilon: f64,
         y: &mut Self::Activation,
         rstd: &mut Self::Buffer,
-    );
+    ) -> Result<()>;
     /// Turns dL/dy in `d` into dL/dx; d_weight +=
     fn head_norm_backward(
         &self,
@@ -340,30 +328,47 @@ pub trait Backend: Clone + Send + Sync + 'static {
         rstd: &Self::Buffer,
         d: &mut Self::Activation,
         d_weight: &mut Self::Buffer,
-    );
+    ) -> Result<()>;
 
     /// Of each row's position · frequency, scaled.
-    fn rotations(&self, positions: &[u32], rotary: &Rotary) -> Self::Rotations;
+    fn rotations(&self, positions: &Self::Indices, rotary: &Rotary) -> Result<Self::Rotations>;
     /// Rotates each head's halves in place by position · frequency and scales them (Su et al. 2021, equation 34;
     /// Hugging Face's pairing of element i with i + head_dim/2). `transposed` is the backward pass: it rotates back,
     /// and scales too.
-    fn rope(&self, x: &mut Self::Activation, rotations: &Self::Rotations, heads: usize, transposed: bool);
+    fn rope(
+        &self,
+        x: &mut Self::Activation,
+        rotations: &Self::Rotations,
+        heads: usize,
+        transposed: bool,
+    ) -> Result<()>;
 
     /// out = silu(gate) · up (Shazeer 2020, equation 6)
-    fn swiglu(&self, gate: &Self::Activation, up: &Self::Activation, out: &mut Self::Activation);
+    fn swiglu(
+        &self,
+        gate: &Self::Activation,
+        up: &Self::Activation,
+        out: &mut Self::Activation,
+    ) -> Result<()>;
     /// Replaces gate and up by their gradients.
-    fn swiglu_backward(&self, gate: &mut Self::Activation, up: &mut Self::Activation, d_out: &Self::Buffer);
+    fn swiglu_backward(
+        &self,
+        gate: &mut Self::Activation,
+        up: &mut Self::Activation,
+        d_out: &Self::Buffer,
+    ) -> Result<()>;
 
-    /// Causal attention over a forest. `log_sums` gets log Σ exp of the scaled scores, rows × heads. Gives each
-    /// segment's keys and values in the layout that [`Backend::attention_decode`] reads.
+    /// Tells the device of a forest.
+    fn paths(&self, layout: Layout, heads: Heads) -> Result<Self::Paths>;
+    /// Causal attention over a forest. `log_sums` gets log Σ exp of the scaled scores, rows × heads.
     fn attention(
         &self,
         qkv: [&Self::Activation; 3],
-        layout: &Layout,
+        paths: &Self::Paths,
         heads: Heads,
         out: &mut Self::Activation,
         log_sums: &mut Self::Buffer,
-    ) -> Vec<Self::Cache>;
+    ) -> Result<()>;
     /// Fills d_q, d_k, d_v.
     #[allow(clippy::too_many_arguments)]
     fn attention_backward(
@@ -372,42 +377,46 @@ pub trait Backend: Clone + Send + Sync + 'static {
         out: &Self::Activation,
         log_sums: &Self::Buffer,
         d_out: &Self::Buffer,
-        layout: &Layout,
+        paths: &Self::Paths,
         heads: Heads,
         d_qkv: [&mut Self::Activation; 3],
-    );
-    /// Keys and values of a sequence that has none yet, with room for so many tokens.
-    fn empty_cache(&self, heads: Heads, tokens: usize) -> Self::Cache;
-    /// Bytes that a cache with room for so many tokens holds.
-    fn cache_bytes(&self, heads: Heads, tokens: usize) -> usize;
-    /// Appends a row of keys and a row of values of the batch to a cache.
-    fn append(
+    ) -> Result<()>;
+    /// Bytes that a generation may be given for its keys and values where nobody says how many.
+    fn available(&self) -> Result<usize>;
+    /// Memory for at most so many bytes of caches.
+    fn key_values(&self, layers: usize, heads: Heads, bytes: usize) -> Result<Self::KeyValues>;
+    /// Keys and values of a segment that has none yet, with room for so many tokens.
+    fn empty_cache(
         &self,
-        k: &Self::Activation,
-        v: &Self::Activation,
-        row: usize,
+        memory: &Self::KeyValues,
+        layers: usize,
         heads: Heads,
-        cache: &mut Self::Cache,
-    );
-    /// Appends each piece's keys and values to its cache; then attention of its rows over its path, which is whole
-    /// by then. The bits of [`Backend::attention`].
+        tokens: usize,
+    ) -> Result<Self::Cache>;
+    /// Bytes that a cache with room for so many tokens takes of its memory.
+    fn cache_bytes(&self, layers: usize, heads: Heads, tokens: usize) -> usize;
+    /// Plans a pass and reserves the places in the pieces' caches that its rows will be appended to. The plan is made
+    /// anew; whatever it was before may be of use to the device.
+    fn plan(&self, pieces: &[Piece], caches: &mut [&mut Self::Cache], plan: &mut Self::Plan) -> Result<()>;
+    /// Appends each planned piece's keys and values in this layer; then attention of its rows over its path, which is
+    /// whole by then. The bits of [`Backend::attention`]. Rows of no piece are left as they are.
     fn attention_extend(
         &self,
         qkv: [&Self::Activation; 3],
-        pieces: &[Piece],
+        plan: &Self::Plan,
+        layer: usize,
         heads: Heads,
         caches: &mut [&mut Self::Cache],
         out: &mut Self::Activation,
-    );
-    /// Attention of one new token a sequence, whose own key and value have been appended; the bits of
-    /// [`Backend::attention`].
-    fn attention_decode(
+    ) -> Result<()>;
+    /// Rows of the recorded passes that a pass with so many is padded to.
+    fn bucket(&self, rows: usize) -> usize;
+    /// Does the work, or what a recording of it did: the work reads and writes the same buffers each time.
+    fn replay(
         &self,
-        q: &Self::Activation,
-        groups: &[DecodeGroup<Self>],
-        heads: Heads,
-        out: &mut Self::Activation,
-    );
+        recording: &mut Option<Self::Recording>,
+        work: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()>;
 
     /// Log-probabilities, entropies and log-sums of the targets, chunked over the vocabulary: logits never exist
     /// whole.
@@ -417,7 +426,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         weight: Matrix<Self>,
         targets: &[u32],
         head: VocabHead,
-    ) -> VocabRows<Self::Scalar>;
+    ) -> Result<VocabRows<Self::Scalar>>;
     /// d_hidden +=, d_weight += for the given dL/dlogprob and dL/dentropy of each row.
     #[allow(clippy::too_many_arguments)]
     fn vocab_backward(
@@ -430,22 +439,15 @@ pub trait Backend: Clone + Send + Sync + 'static {
         coefficients: (&[Self::Scalar], &[Self::Scalar]),
         d_hidden: &mut Self::Buffer,
         d_weight: &mut Self::Buffer,
-    );
+    ) -> Result<()>;
     /// Draws one token from each row of raw logits (rows × vocab). The log-probabilities have the bits of
     /// [`Backend::vocab_forward`].
-    fn sample(&self, logits: &Self::Buffer, rows: &[SampleRow]) -> Vec<Sampled>;
+    fn sample(&self, logits: &Self::Buffer, rows: &[SampleRow]) -> Result<Vec<Sampled>>;
 
-    /// Σ x² in f64.
-    fn sum_squares(&self, x: &Self::Buffer) -> f64;
-    /// Updates a weight and its moments.
-    fn adamw(
-        &self,
-        step: &AdamWStep,
-        weight: &mut Self::Buffer,
-        gradient: &Self::Buffer,
-        first: &mut Self::Buffer,
-        second: &mut Self::Buffer,
-    );
+    /// Σ x² of all tensors in f64, added in order.
+    fn sum_squares(&self, tensors: &[&Self::Buffer]) -> Result<f64>;
+    /// Updates a model's parameters and their moments.
+    fn adamw(&self, step: &AdamWStep, tensors: Vec<Updated<Self>>) -> Result<()>;
 }
 
 /// Splits `0..n` into chunks of `size`.

@@ -3,15 +3,15 @@
 use super::check::check;
 use super::memory::Memory;
 use super::prefixes::{Held, Prefixes};
+use super::step::{self, Step};
 use super::stop::StopSearch;
 use super::{Event, Finish, Options, Request, Summary};
-use crate::backend::{Backend, DecodeGroup, Piece, SampleRow, Sampled, chunks};
+use crate::backend::{Backend, Piece, SampleRow, Sampled, chunks};
 use crate::cancel::Cancel;
-use crate::model::layer::{self, Projected};
 use crate::model::reader::Reader;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
 /// Rows whose logits exist at once: at a vocabulary of 150,000, 77 MB of f32.
@@ -25,8 +25,8 @@ struct Active<B: Backend> {
     tokens: Vec<u32>,
     logprobs: Vec<f32>,
     stop: StopSearch,
-    /// Keys and values of its tokens but the last, by layer.
-    caches: Vec<B::Cache>,
+    /// Keys and values of its tokens but the last.
+    cache: B::Cache,
 }
 
 /// Requests on their way, one token of each at a time.
@@ -37,6 +37,9 @@ pub struct Generation<'a, B: Backend> {
     prefill_rows: usize,
     prefixes: Prefixes<B>,
     memory: Memory,
+    key_values: B::KeyValues,
+    /// Decoding steps by their rows.
+    steps: BTreeMap<usize, Step<B>>,
     /// The first request that waits for admission.
     next: usize,
     /// Segments that have yet to go through the model, parents first.
@@ -66,34 +69,40 @@ impl<'a, B: Backend> Generation<'a, B> {
             return Err(Error::Input("prefill_rows is \"0\", expected at least 1".into()));
         }
         let prompts: Vec<&[u32]> = requests.iter().map(|r| r.prompt.as_slice()).collect();
-        let layers = reader.config.num_layers;
-        let generation = Self {
-            prefixes: Prefixes::new(reader.backend, reader.heads(), layers, &prompts),
+        let (layers, heads) = (reader.config.num_layers, reader.heads());
+        let backend = reader.backend;
+        let prefixes = Prefixes::new(backend, heads, layers, &prompts);
+        let budget = options.kv_bytes.map_or_else(|| backend.available(), Ok)?;
+        let mut all = prefixes.all_bytes();
+        for (i, request) in requests.iter().enumerate() {
+            let own = own_bytes(&reader, request);
+            all = all.saturating_add(own);
+            let needed = prefixes.bytes(i) + own;
+            if needed > budget {
+                return Err(Error::Input(format!(
+                    "Request {i}: the keys and values of {} prompt tokens and up to {} new ones need \"{needed}\" \
+                     bytes, expected at most the budget of {budget}: ask for fewer max_tokens or raise kv_bytes",
+                    request.prompt.len(),
+                    new_tokens(&reader, request),
+                )));
+            }
+        }
+        Ok(Self {
+            key_values: backend.key_values(layers, heads, budget.min(all))?,
+            prefixes,
             reader,
             tokenizer,
             requests,
             prefill_rows: options.prefill_rows,
-            memory: Memory::new(options.kv_bytes),
+            memory: Memory::new(budget),
+            steps: BTreeMap::new(),
             next: 0,
             pending: VecDeque::new(),
             filling: Vec::new(),
             active: Vec::new(),
             waited: None,
             prefilled: 0,
-        };
-        for (i, request) in requests.iter().enumerate() {
-            let needed = generation.prefixes.bytes(i) + generation.own_bytes(i);
-            let budget = generation.memory.budget();
-            if needed > budget {
-                return Err(Error::Input(format!(
-                    "Request {i}: the keys and values of {} prompt tokens and up to {} new ones need \"{needed}\" \
-                     bytes, expected at most the budget of {budget}: ask for fewer max_tokens or raise kv_bytes",
-                    request.prompt.len(),
-                    generation.new_tokens(i),
-                )));
-            }
-        }
-        Ok(generation)
+        })
     }
 
     /// What it took so far.
@@ -113,15 +122,16 @@ impl<'a, B: Backend> Generation<'a, B> {
             return Ok(None);
         }
         cancel.check()?;
-        self.admit();
+        self.admit()?;
         if !self.pending.is_empty() {
             self.prefill(cancel)?;
         }
         let mut sampled = Vec::with_capacity(self.active.len());
         if !self.active.is_empty() {
-            let x = self.step();
+            self.step(cancel)?;
             let rows: Vec<u32> = (0..self.active.len() as u32).collect();
-            sampled = self.sample(&x, &rows, &self.active)?;
+            let bucket = self.reader.backend.bucket(rows.len());
+            sampled = self.sample(self.steps[&bucket].output(), &rows, &self.active)?;
         }
         let (joining, first) = self.join()?;
         self.active.extend(joining);
@@ -142,7 +152,7 @@ impl<'a, B: Backend> Generation<'a, B> {
                 going.push(a);
                 continue;
             };
-            self.memory.give(self.own_bytes(a.request));
+            self.memory.give(own_bytes(&self.reader, &self.requests[a.request]));
             self.prefixes.leave(&mut self.memory, a.request, self.next);
             events.push(Event::Done {
                 request: a.request as u32,
@@ -157,33 +167,18 @@ impl<'a, B: Backend> Generation<'a, B> {
         Ok(Some(events))
     }
 
-    /// Most tokens that a request can get.
-    fn new_tokens(&self, request: usize) -> usize {
-        let r = &self.requests[request];
-        r.max_tokens.min(self.reader.config.max_position - r.prompt.len())
-    }
-
-    /// Tokens of an answer that may be read again: the last one never is.
-    fn own_room(&self, request: usize) -> usize {
-        self.new_tokens(request) - 1
-    }
-
-    fn own_bytes(&self, request: usize) -> usize {
-        let backend = self.reader.backend;
-        self.reader.config.num_layers * backend.cache_bytes(self.reader.heads(), self.own_room(request))
-    }
-
     /// Admits requests in order until one finds no room.
-    fn admit(&mut self) {
+    fn admit(&mut self) -> Result<()> {
         while self.next < self.requests.len() {
-            let own = self.own_bytes(self.next);
-            let backend = self.reader.backend;
-            let Some(missing) = self.prefixes.admit(backend, &mut self.memory, self.next, own) else { break };
+            let own = own_bytes(&self.reader, &self.requests[self.next]);
+            let device = (self.reader.backend, &self.key_values);
+            let Some(missing) = self.prefixes.admit(device, &mut self.memory, self.next, own)? else { break };
             self.pending.extend(missing);
             self.filling.push(self.next);
             self.next += 1;
         }
         self.waited.get_or_insert(self.requests.len() - self.next);
+        Ok(())
     }
 
     /// Takes the next `prefill_rows` prompt tokens through the model.
@@ -223,28 +218,23 @@ impl<'a, B: Backend> Generation<'a, B> {
         assert_eq!(held.len(), used.len(), "the segments before one that is admitted are held");
 
         let (reader, b) = (&self.reader, self.reader.backend);
-        let heads = reader.heads();
-        let rotations = reader.rotations(&positions);
-        let mut x = reader.embed(&tokens);
-        for (l, w) in reader.layers.iter().enumerate() {
-            cancel.check()?;
-            let Projected { q, k, v, .. } = layer::project(reader, w, &x, tokens.len(), &rotations);
-            let mut attended = b.activation(tokens.len() * heads.heads * heads.head_dim);
-            let mut caches: Vec<&mut B::Cache> = held.iter_mut().map(|h| &mut h.caches[l]).collect();
-            b.attention_extend([&q, &k, &v], &pieces, heads, &mut caches, &mut attended);
-            x = layer::finish(reader, w, x, &attended, tokens.len()).output;
-        }
+        let mut caches: Vec<&mut B::Cache> = held.iter_mut().map(|h| &mut h.cache).collect();
+        let mut plan = B::Plan::default();
+        b.plan(&pieces, &mut caches, &mut plan)?;
+        let (ids, positions) = (b.indices(&tokens)?, b.indices(&positions)?);
+        let x = step::layers(reader, tokens.len(), (&ids, &positions), &plan, &mut caches, cancel)?;
 
         let ends = |(s, run): &(usize, Range<usize>)| {
             segments[*s].ends_prompt && run.end == segments[*s].tokens.len()
         };
         let ending: Vec<usize> = (0..runs.len()).filter(|&i| ends(&runs[i])).collect();
         let rows: Vec<u32> = ending.iter().map(|&i| pieces[i].rows.end as u32 - 1).collect();
-        let width = reader.config.hidden_size;
-        let mut chosen = b.unspecified(rows.len() * width);
-        b.gather(&x, &rows, width, &mut chosen);
-        for (&i, last) in ending.iter().zip(b.download(&chosen).chunks_exact(width)) {
-            held[pieces[i].own].last = last.to_vec();
+        if !rows.is_empty() {
+            let last = reader.gather(&x, &rows)?;
+            let last = b.download(&last)?;
+            for (&i, last) in ending.iter().zip(last.chunks_exact(reader.config.hidden_size)) {
+                held[pieces[i].own].last = last.to_vec();
+            }
         }
         for ((_, run), piece) in runs.iter().zip(&pieces) {
             held[piece.own].done = run.end;
@@ -265,65 +255,64 @@ impl<'a, B: Backend> Generation<'a, B> {
         if ready.is_empty() {
             return Ok((Vec::new(), Vec::new()));
         }
-        let joining: Vec<Active<B>> = ready
-            .iter()
-            .map(|&request| Active {
+        let joining = ready.iter().map(|&request| {
+            let room = own_room(reader, &self.requests[request]);
+            Ok(Active {
                 request,
                 leaf: leaf(&request),
                 tokens: Vec::new(),
                 logprobs: Vec::new(),
                 stop: StopSearch::default(),
-                caches: (0..reader.config.num_layers)
-                    .map(|_| b.empty_cache(reader.heads(), self.own_room(request)))
-                    .collect(),
+                cache: b.empty_cache(&self.key_values, reader.config.num_layers, reader.heads(), room)?,
             })
-            .collect();
+        });
+        let joining: Vec<Active<B>> = joining.collect::<Result<_>>()?;
         let mut leaves: Vec<usize> = ready.iter().map(leaf).collect();
         leaves.sort_unstable();
         leaves.dedup();
         let last: Vec<B::Scalar> =
             leaves.iter().filter_map(|&l| segments[l].held.as_ref()).flat_map(|h| h.last.clone()).collect();
         let rows: Vec<u32> = ready.iter().map(|r| leaves.partition_point(|&l| l < leaf(r)) as u32).collect();
-        let first = self.sample(&b.upload(&last), &rows, &joining)?;
+        let first = self.sample(&b.upload(&last)?, &rows, &joining)?;
         self.filling = filling;
         Ok((joining, first))
     }
 
-    /// Runs the last token of each rollout through the model. Gives the residual stream behind the last layer.
-    fn step(&mut self) -> B::Buffer {
-        let Self { reader, requests, prefixes, active, .. } = self;
-        let b = reader.backend;
-        let heads = reader.heads();
+    /// Runs the last token of each rollout through the model.
+    fn step(&mut self, cancel: &Cancel) -> Result<()> {
+        let Self { reader, requests, prefixes, active, steps, .. } = self;
         let tokens: Vec<u32> = active.iter().filter_map(|a| a.tokens.last().copied()).collect();
         let positions: Vec<u32> =
             active.iter().map(|a| (requests[a.request].prompt.len() + a.tokens.len()) as u32 - 1).collect();
-        // Rows of the same prompt stand together in `by_leaf`.
-        let mut by_leaf: Vec<usize> = (0..active.len()).collect();
-        by_leaf.sort_by_key(|&row| active[row].leaf);
-        let rotations = reader.rotations(&positions);
-        let mut x = reader.embed(&tokens);
-        for (l, w) in reader.layers.iter().enumerate() {
-            let Projected { q, k, v, .. } = layer::project(reader, w, &x, tokens.len(), &rotations);
-            for (row, a) in active.iter_mut().enumerate() {
-                b.append(&k, &v, row, heads, &mut a.caches[l]);
-            }
-            let groups: Vec<DecodeGroup<B>> = by_leaf
-                .chunk_by(|&i, &j| active[i].leaf == active[j].leaf)
-                .map(|rows| DecodeGroup {
-                    shared: prefixes.segments[active[rows[0]].leaf]
-                        .path
-                        .iter()
-                        .filter_map(|&s| prefixes.segments[s].held.as_ref())
-                        .map(|held| &held.caches[l])
-                        .collect(),
-                    own: rows.iter().map(|&row| (row, &active[row].caches[l])).collect(),
-                })
-                .collect();
-            let mut attended = b.activation(tokens.len() * heads.heads * heads.head_dim);
-            b.attention_decode(&q, &groups, heads, &mut attended);
-            x = layer::finish(reader, w, x, &attended, tokens.len()).output;
+        let mut used: Vec<usize> =
+            active.iter().flat_map(|a| &prefixes.segments[a.leaf].path).copied().collect();
+        used.sort_unstable();
+        used.dedup();
+        let place = |s: &usize| used.partition_point(|u| u < s);
+        let pieces: Vec<Piece> = active
+            .iter()
+            .enumerate()
+            .map(|(row, a)| Piece {
+                rows: row..row + 1,
+                ancestors: prefixes.segments[a.leaf].path.iter().map(place).collect(),
+                own: used.len() + row,
+            })
+            .collect();
+        let mut shared = prefixes.segments.iter_mut().enumerate();
+        let mut caches: Vec<&mut B::Cache> = used
+            .iter()
+            .filter_map(|&s| shared.find(|(i, _)| *i == s)?.1.held.as_mut())
+            .map(|held| &mut held.cache)
+            .collect();
+        caches.extend(active.iter_mut().map(|a| &mut a.cache));
+        let rows = reader.backend.bucket(tokens.len());
+        if !steps.contains_key(&rows) {
+            // What has not been recorded is as soon made again.
+            steps.retain(|_, step| step.is_recorded());
+            steps.insert(rows, Step::new(reader, rows)?);
         }
-        x
+        let step = steps.get_mut(&rows).expect("it has just been made");
+        step.run(reader, (tokens, positions), &pieces, &mut caches, cancel)
     }
 
     /// Draws one token behind each of the given rows of the residual stream, for the rollouts in their order.
@@ -347,7 +336,7 @@ impl<'a, B: Backend> Generation<'a, B> {
         let mut sampled = Vec::with_capacity(rows.len());
         for pass in chunks(rows.len(), SAMPLE_ROWS) {
             let logits = reader.head_logits(x, &rows[pass.clone()])?;
-            sampled.extend(b.sample(&logits, &sampling[pass]));
+            sampled.extend(b.sample(&logits, &sampling[pass])?);
         }
         Ok(sampled)
     }
@@ -374,4 +363,20 @@ impl<'a, B: Backend> Generation<'a, B> {
         }
         Ok(None)
     }
+}
+
+/// Most tokens that a request can get.
+fn new_tokens<B: Backend>(reader: &Reader<B>, request: &Request) -> usize {
+    request.max_tokens.min(reader.config.max_position - request.prompt.len())
+}
+
+/// Tokens of an answer that may be read again: the last one never is.
+fn own_room<B: Backend>(reader: &Reader<B>, request: &Request) -> usize {
+    new_tokens(reader, request) - 1
+}
+
+/// Bytes of an answer's keys and values.
+fn own_bytes<B: Backend>(reader: &Reader<B>, request: &Request) -> usize {
+    let room = own_room(reader, request);
+    reader.backend.cache_bytes(reader.config.num_layers, reader.heads(), room)
 }

@@ -7,6 +7,7 @@ mod check;
 pub mod draw;
 mod memory;
 mod prefixes;
+mod step;
 mod stop;
 mod trie;
 
@@ -98,7 +99,7 @@ pub enum Event {
 /// How requests are scheduled. None of it changes results.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Most bytes of keys and values. `None` takes half of the memory that the machine has available.
+    /// Most bytes of keys and values. `None` takes what [`crate::backend::Backend::available`] offers.
     pub kv_bytes: Option<usize>,
     /// Most prompt tokens that go through the model in a pass, which bounds the memory of activations; at least 1.
     pub prefill_rows: usize,

@@ -2,14 +2,15 @@
 
 use super::memory::Memory;
 use super::trie;
+use crate::Result;
 use crate::backend::{Backend, Heads};
 use crate::forest::Layout;
 use std::cmp::Reverse;
 
 /// What is kept of a segment while it is held.
 pub struct Held<B: Backend> {
-    /// Keys and values, by layer.
-    pub caches: Vec<B::Cache>,
+    /// Keys and values.
+    pub cache: B::Cache,
     /// Its tokens that have gone through the model.
     pub done: usize,
     /// The residual stream behind its last token, once a prompt that ends here has gone through.
@@ -32,7 +33,7 @@ pub struct Segment<B: Backend> {
     pub held: Option<Held<B>>,
     /// Requests that need it, ascending.
     users: Vec<usize>,
-    /// What its caches take, in bytes.
+    /// What its cache takes.
     bytes: usize,
 }
 
@@ -71,7 +72,7 @@ impl<B: Backend> Prefixes<B> {
             .into_iter()
             .enumerate()
             .map(|(i, s)| Segment {
-                bytes: layers * backend.cache_bytes(heads, s.tokens.len()),
+                bytes: backend.cache_bytes(layers, heads, s.tokens.len()),
                 tokens: forest.tokens[s.tokens].to_vec(),
                 position: s.position,
                 path: s.ancestors.into_iter().chain([i]).collect(),
@@ -87,6 +88,11 @@ impl<B: Backend> Prefixes<B> {
             }
         }
         Self { segments, leaves, layers, heads }
+    }
+
+    /// Bytes of all prompts at once.
+    pub fn all_bytes(&self) -> usize {
+        self.segments.iter().map(|s| s.bytes).sum()
     }
 
     /// Bytes of a request's whole prompt.
@@ -106,11 +112,11 @@ impl<B: Backend> Prefixes<B> {
     /// room is short, the one that is needed last goes first, which is the best choice there is (Belady 1966).
     pub fn admit(
         &mut self,
-        backend: &B,
+        (backend, key_values): (&B, &B::KeyValues),
         memory: &mut Memory,
         request: usize,
         own: usize,
-    ) -> Option<Vec<usize>> {
+    ) -> Result<Option<Vec<usize>>> {
         let path = self.path(request).to_vec();
         let missing: Vec<usize> = path.iter().copied().filter(|&s| self.segments[s].held.is_none()).collect();
         let needed = own + missing.iter().map(|&s| self.segments[s].bytes).sum::<usize>();
@@ -121,7 +127,7 @@ impl<B: Backend> Prefixes<B> {
             );
             let idle_bytes: usize = idle.iter().map(|&s| self.segments[s].bytes).sum();
             if needed > memory.free() + idle_bytes {
-                return None;
+                return Ok(None);
             }
             idle.sort_by_key(|&s| Reverse((self.segments[s].next_use(request), s)));
         }
@@ -134,15 +140,15 @@ impl<B: Backend> Prefixes<B> {
         memory.take(needed);
         for &s in &missing {
             let tokens = self.segments[s].tokens.len();
-            let caches = (0..self.layers).map(|_| backend.empty_cache(self.heads, tokens)).collect();
-            self.segments[s].held = Some(Held { caches, done: 0, last: Vec::new(), readers: 0 });
+            let cache = backend.empty_cache(key_values, self.layers, self.heads, tokens)?;
+            self.segments[s].held = Some(Held { cache, done: 0, last: Vec::new(), readers: 0 });
         }
         for s in path {
             if let Some(held) = &mut self.segments[s].held {
                 held.readers += 1;
             }
         }
-        Some(missing)
+        Ok(Some(missing))
     }
 
     /// Takes a request from its prompt's readers. What nobody reads any more stays only for the requests from `next`
@@ -180,11 +186,12 @@ mod tests {
     #[test]
     fn room_is_made_by_what_is_needed_last() {
         let backend = Cpu::<f32>::new();
-        let one = backend.cache_bytes(HEADS, 2);
+        let one = backend.cache_bytes(1, HEADS, 2);
         let prompts: [&[u32]; 6] = [&[1, 1], &[2, 2], &[3, 3], &[2, 2], &[1, 1], &[1, 1]];
         let mut prefixes = Prefixes::new(&backend, HEADS, 1, &prompts);
-        let mut memory = Memory::new(Some(2 * one));
-        let admit = |p: &mut Prefixes<_>, memory: &mut Memory, r| p.admit(&backend, memory, r, 0);
+        let mut memory = Memory::new(2 * one);
+        let admit =
+            |p: &mut Prefixes<_>, memory: &mut Memory, r| p.admit((&backend, &()), memory, r, 0).unwrap();
         assert_eq!(admit(&mut prefixes, &mut memory, 0), Some(vec![0]));
         assert_eq!(admit(&mut prefixes, &mut memory, 1), Some(vec![1]));
         assert_eq!(admit(&mut prefixes, &mut memory, 2), None);

@@ -37,7 +37,7 @@ impl<B: Backend> Decoder<'_, B> {
     }
 
     /// Packs its matrices for [`Decoder::packed_reader`].
-    pub fn pack(&self) -> PackedMatrices<B> {
+    pub fn pack(&self) -> Result<PackedMatrices<B>> {
         Reader::pack(&self.backend, self.config, self.weights)
     }
 
@@ -67,12 +67,13 @@ impl<B: Backend> Decoder<'_, B> {
         let b = &self.backend;
         let reader = self.reader();
         let width = self.config.hidden_size;
-        let mut d_x = b.zeros(pass.tokens.len() * width);
         let d_logprobs = pass.choose("dLogprobs", &coefficients.d_logprobs)?;
         let d_entropies = pass.choose("dEntropies", &coefficients.d_entropies)?;
+        pass.check_scores(&coefficients.d_scores)?;
+        let mut d_x = b.zeros(pass.tokens.len() * width)?;
         if !pass.selected.is_empty() {
-            let (before, hidden, rstd) = reader.last_norm(&pass.last, &pass.predictors);
-            let mut d_hidden = b.zeros(pass.predictors.len() * width);
+            let (before, hidden, rstd) = reader.last_norm(&pass.last, &pass.predictors)?;
+            let mut d_hidden = b.zeros(pass.predictors.len() * width)?;
             b.vocab_backward(
                 &hidden,
                 self.weights.vocab(),
@@ -82,51 +83,40 @@ impl<B: Backend> Decoder<'_, B> {
                 (&d_logprobs, &d_entropies),
                 &mut d_hidden,
                 gradients.vocab_mut(),
-            );
-            self.last_norm_backward(&before, &rstd, &d_hidden, &pass.predictors, &mut d_x, gradients);
+            )?;
+            self.last_norm_backward(&before, &rstd, &d_hidden, &pass.predictors, &mut d_x, gradients)?;
         }
         if !coefficients.d_scores.is_empty() {
-            let found = coefficients.d_scores.len();
-            if found != pass.scores.len() {
-                return Err(Error::Input(format!(
-                    "dScores has {found} entries, expected {}",
-                    pass.scores.len()
-                )));
-            }
-            refuse_nan("dScores", &coefficients.d_scores)?;
             let (Some(weight), Some(d_weight)) = (&self.weights.score, &mut gradients.score) else {
                 return Err(Error::Input(
                     "Score gradients were given to a model that has no score head".into(),
                 ));
             };
-            let d_scores = b.round(&b.upload(&coefficients.d_scores));
-            let (before, hidden, rstd) = reader.last_norm(&pass.last, &pass.score_tokens);
-            let mut d_hidden = b.unspecified(pass.score_tokens.len() * width);
-            b.linear_dx(&d_scores, weight, width, &mut d_hidden, Store::Replace);
-            b.linear_dw(&hidden, &d_scores, width, d_weight);
-            self.last_norm_backward(&before, &rstd, &d_hidden, &pass.score_tokens, &mut d_x, gradients);
+            let d_scores = b.round(&b.upload(&coefficients.d_scores)?)?;
+            let (before, hidden, rstd) = reader.last_norm(&pass.last, &pass.score_tokens)?;
+            let mut d_hidden = b.unspecified(pass.score_tokens.len() * width)?;
+            b.linear_dx(&d_scores, weight, width, &mut d_hidden, Store::Replace)?;
+            b.linear_dw(&hidden, &d_scores, width, d_weight)?;
+            self.last_norm_backward(&before, &rstd, &d_hidden, &pass.score_tokens, &mut d_x, gradients)?;
         }
-        let rotations = reader.rotations(&pass.layout.positions);
-        let at = (&pass.layout, &rotations);
         for (i, kept) in pass.layers.iter().enumerate().rev() {
             cancel.check()?;
             let weights = &self.weights.layers[i];
             let d_weights = &mut gradients.layers[i];
             match kept {
                 Kept::All(saved) => {
-                    let gates = saved.copy_gates(b);
-                    layer::backward(&reader, weights, saved, gates, at, &mut d_x, d_weights);
+                    let gates = saved.copy_gates(b)?;
+                    layer::backward(&reader, weights, saved, gates, &pass.places, &mut d_x, d_weights)?;
                 }
                 Kept::Input(input) => {
-                    let input = b.duplicate(input);
-                    let mut saved = layer::forward(&reader, &reader.layers[i], input, at.0, at.1).saved;
-                    let gates = saved.take_gates(b);
-                    layer::backward(&reader, weights, &saved, gates, at, &mut d_x, d_weights);
+                    let input = b.duplicate(input)?;
+                    let mut saved = layer::forward(&reader, &reader.layers[i], input, &pass.places)?.saved;
+                    let gates = saved.take_gates(b)?;
+                    layer::backward(&reader, weights, &saved, gates, &pass.places, &mut d_x, d_weights)?;
                 }
             }
         }
-        b.scatter_add(&d_x, &pass.tokens, width, &mut gradients.embed);
-        Ok(())
+        b.scatter_add(&d_x, &pass.tokens, width, &mut gradients.embed)
     }
 
     fn last_norm_backward(
@@ -137,9 +127,9 @@ impl<B: Backend> Decoder<'_, B> {
         rows: &[u32],
         d_x: &mut B::Buffer,
         gradients: &mut Params<B::Buffer>,
-    ) {
+    ) -> Result<()> {
         let width = self.config.hidden_size;
-        let mut d_rows = self.backend.zeros(rows.len() * width);
+        let mut d_rows = self.backend.zeros(rows.len() * width)?;
         self.backend.rms_norm_backward(
             before,
             &self.weights.norm,
@@ -147,12 +137,21 @@ impl<B: Backend> Decoder<'_, B> {
             d_hidden,
             &mut d_rows,
             &mut gradients.norm,
-        );
-        self.backend.scatter_add(&d_rows, rows, width, d_x);
+        )?;
+        self.backend.scatter_add(&d_rows, rows, width, d_x)
     }
 }
 
 impl<B: Backend> Pass<B> {
+    /// Refuses coefficients that are not of the pass's scores.
+    fn check_scores(&self, d_scores: &[B::Scalar]) -> Result<()> {
+        let (found, expected) = (d_scores.len(), self.scores.len());
+        if found != 0 && found != expected {
+            return Err(Error::Input(format!("dScores has {found} entries, expected {expected}")));
+        }
+        refuse_nan("dScores", d_scores)
+    }
+
     /// The coefficients of the selected tokens; zeros for an empty vector.
     fn choose(&self, name: &str, all: &[B::Scalar]) -> Result<Vec<B::Scalar>> {
         if all.is_empty() {

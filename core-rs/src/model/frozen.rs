@@ -51,7 +51,7 @@ impl<B: Backend<Scalar = f32>> Frozen<B> {
             if matrix && (tensor.name() != weights::EMBEDDING || tensor.is_quantised()) {
                 return Ok(Held::Packed(backend.pack_stored(tensor)?));
             }
-            Ok(Held::Plain(backend.upload(&tensor.decode()?.data)))
+            Ok(Held::Plain(backend.upload(&tensor.decode()?.data)?))
         };
         let Checkpoint { config, mut tensors, text } = weights::load_with(path, &hold)?;
         let score = tensors.contains_key(weights::SCORE);
@@ -61,7 +61,9 @@ impl<B: Backend<Scalar = f32>> Frozen<B> {
             tensors.remove(&spec.name).ok_or_else(missing)
         })?;
         let tied_head = match &tensors.embed {
-            Held::Plain(embed) if config.tie_word_embeddings => Some(backend.pack(embed, config.hidden_size)),
+            Held::Plain(embed) if config.tie_word_embeddings => {
+                Some(backend.pack(embed, config.hidden_size)?)
+            }
             _ => None,
         };
         Ok((config, text, Self { tensors, tied_head }))
@@ -70,21 +72,21 @@ impl<B: Backend<Scalar = f32>> Frozen<B> {
 
 impl<B: Backend> Frozen<B> {
     /// A copy of weights that may change.
-    pub fn copy(backend: &B, config: &ModelConfig, weights: &Params<B::Buffer>) -> Self {
+    pub fn copy(backend: &B, config: &ModelConfig, weights: &Params<B::Buffer>) -> Result<Self> {
         let (score, lm_head) = (weights.score.is_some(), weights.lm_head.is_some());
         let mut sources = weights.iter();
-        let tensors = Params::specs(config, score, lm_head).map(|spec| {
+        let tensors = Params::specs(config, score, lm_head).try_map(|spec| {
             let source = sources.next().expect("as many tensors as names");
-            match spec.shape[..] {
+            Ok(match spec.shape[..] {
                 [_, inputs] if spec.name != weights::EMBEDDING && spec.name != weights::SCORE => {
-                    Held::Packed(backend.pack(source, inputs))
+                    Held::Packed(backend.pack(source, inputs)?)
                 }
-                _ => Held::Plain(backend.duplicate(source)),
-            }
-        });
+                _ => Held::Plain(backend.duplicate(source)?),
+            })
+        })?;
         let tied = config.tie_word_embeddings;
-        let tied_head = tied.then(|| backend.pack(&weights.embed, config.hidden_size));
-        Self { tensors, tied_head }
+        let tied_head = tied.then(|| backend.pack(&weights.embed, config.hidden_size)).transpose()?;
+        Ok(Self { tensors, tied_head })
     }
 
     /// As a forward pass reads it.

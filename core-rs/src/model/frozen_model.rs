@@ -4,98 +4,107 @@ use super::frozen::Frozen;
 use super::language_model::{LanguageModel, generate_all, logprobs};
 use super::params::{Params, Spec};
 use crate::Result;
-use crate::backend::cpu::{Cpu, pool};
-use crate::backend::{InferencePrecision, Precision, threads};
+use crate::backend::cpu::Cpu;
+use crate::backend::cpu::stored::Element;
+use crate::backend::{Backend, Device, InferencePrecision, Precision};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{self, Event, Request};
 use crate::weights::TextAssets;
 use half::bf16;
+use std::ops::Deref;
 use std::path::Path;
 
-enum Weights {
-    /// Also 8-bit integers, whose sums and activations are f32.
-    F32(Frozen<Cpu<f32>>),
-    Bf16(Frozen<Cpu<f32, bf16>>),
+/// Where the weights of a frozen model come from.
+pub enum Source<'a, Buffer> {
+    /// What [`super::Model::load`] opens.
+    File(&'a Path),
+    /// Weights on the same device that may change.
+    Copy {
+        /// Their model's shape.
+        config: &'a ModelConfig,
+        /// Its tokenizer and template.
+        text: &'a TextAssets,
+        /// Its tensors.
+        weights: &'a Params<Buffer>,
+    },
 }
 
-/// A model that cannot be trained. Quantised weights stay quantised. At the precisions of training they are expanded in
-/// the processor's cache, and results have the bits of the same file opened for training.
-pub struct FrozenModel {
-    config: ModelConfig,
-    text: TextAssets,
-    precision: InferencePrecision,
-    weights: Weights,
+/// A device that models are opened on, at any precision that it has.
+pub trait Freeze: Backend<Scalar = f32> {
+    /// A frozen model on this device.
+    fn freeze(&self, precision: InferencePrecision, source: Source<Self::Buffer>) -> Result<FrozenModel>;
 }
+
+impl<A: Element<f32>> Freeze for Cpu<f32, A> {
+    fn freeze(&self, precision: InferencePrecision, source: Source<Self::Buffer>) -> Result<FrozenModel> {
+        match precision {
+            InferencePrecision::Trained(Precision::F32) => {
+                FrozenModel::open(Cpu::<f32>::new(), precision, source)
+            }
+            InferencePrecision::Trained(Precision::Bf16) => {
+                FrozenModel::open(Cpu::<f32, bf16>::new(), precision, source)
+            }
+            // Sums and activations are f32.
+            InferencePrecision::Int8 => FrozenModel::open(Cpu::<f32>::with_integers(), precision, source),
+        }
+    }
+}
+
+/// A model that cannot be trained, on whichever device. Quantised weights stay quantised. At the precisions of training
+/// they are expanded in the processor's cache, and results have the bits of the same file opened for training.
+pub struct FrozenModel(Box<dyn LanguageModel>);
 
 impl FrozenModel {
     /// Opens what [`super::Model::load`] opens.
-    pub fn load(path: &Path, precision: impl Into<InferencePrecision>) -> Result<Self> {
-        let precision = precision.into();
-        threads::install(|| {
-            let (config, text, weights) = match arithmetic(precision) {
-                Arithmetic::F32(backend) => {
-                    let (config, text, weights) = Frozen::load(&backend, path)?;
-                    (config, text, Weights::F32(weights))
-                }
-                Arithmetic::Bf16(backend) => {
-                    let (config, text, weights) = Frozen::load(&backend, path)?;
-                    (config, text, Weights::Bf16(weights))
-                }
-            };
-            Ok(Self { config, text, precision, weights })
-        })
-    }
-
-    /// A copy of weights that may change.
-    pub(super) fn copy(
-        config: ModelConfig,
-        weights: &Params<pool::Buffer<f32>>,
-        text: TextAssets,
-        precision: InferencePrecision,
-    ) -> Self {
-        let weights = match arithmetic(precision) {
-            Arithmetic::F32(backend) => Weights::F32(Frozen::copy(&backend, &config, weights)),
-            Arithmetic::Bf16(backend) => Weights::Bf16(Frozen::copy(&backend, &config, weights)),
-        };
-        Self { config, text, precision, weights }
-    }
-}
-
-/// How weights are laid out at a precision.
-enum Arithmetic {
-    F32(Cpu<f32>),
-    Bf16(Cpu<f32, bf16>),
-}
-
-fn arithmetic(precision: InferencePrecision) -> Arithmetic {
-    match precision {
-        InferencePrecision::Trained(Precision::F32) => Arithmetic::F32(Cpu::new()),
-        InferencePrecision::Trained(Precision::Bf16) => Arithmetic::Bf16(Cpu::new()),
-        InferencePrecision::Int8 => Arithmetic::F32(Cpu::with_integers()),
-    }
-}
-
-/// Runs an expression on the weights of either arithmetic and their backend.
-macro_rules! with_weights {
-    ($model:expr, |$weights:ident, $backend:ident| $work:expr) => {
-        match &$model.weights {
-            Weights::F32($weights) => {
-                let $backend = &Cpu::<f32>::new();
-                $work
-            }
-            Weights::Bf16($weights) => {
-                let $backend = &Cpu::<f32, bf16>::new();
-                $work
-            }
+    pub fn load(path: &Path, device: Device, precision: impl Into<InferencePrecision>) -> Result<Self> {
+        match device {
+            Device::Cpu => Cpu::<f32>::new().freeze(precision.into(), Source::File(path)),
+            Device::Cuda { .. } => device.unsupported(),
         }
-    };
+    }
+
+    /// On a backend that multiplies at this precision.
+    fn open<B: Backend<Scalar = f32>>(
+        backend: B,
+        precision: InferencePrecision,
+        source: Source<B::Buffer>,
+    ) -> Result<Self> {
+        let (config, text, weights) = backend.install(|| match source {
+            Source::File(path) => Frozen::load(&backend, path),
+            Source::Copy { config, text, weights } => {
+                Ok((config.clone(), text.clone(), Frozen::copy(&backend, config, weights)?))
+            }
+        })?;
+        Ok(Self(Box::new(Fixed { backend, precision, config, text, weights })))
+    }
 }
 
-impl LanguageModel for FrozenModel {
+impl Deref for FrozenModel {
+    type Target = dyn LanguageModel;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+/// A frozen model on a backend.
+struct Fixed<B: Backend> {
+    backend: B,
+    precision: InferencePrecision,
+    config: ModelConfig,
+    text: TextAssets,
+    weights: Frozen<B>,
+}
+
+impl<B: Backend<Scalar = f32>> LanguageModel for Fixed<B> {
     fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    fn device(&self) -> String {
+        self.backend.describe(self.precision)
     }
 
     fn precision(&self) -> InferencePrecision {
@@ -107,18 +116,11 @@ impl LanguageModel for FrozenModel {
     }
 
     fn num_parameters(&self) -> usize {
-        let specs = match &self.weights {
-            Weights::F32(weights) => weights.specs(&self.config),
-            Weights::Bf16(weights) => weights.specs(&self.config),
-        };
-        specs.iter().map(Spec::len).sum()
+        self.weights.specs(&self.config).iter().map(Spec::len).sum()
     }
 
     fn has_score_head(&self) -> bool {
-        match &self.weights {
-            Weights::F32(weights) => weights.has_score_head(),
-            Weights::Bf16(weights) => weights.has_score_head(),
-        }
+        self.weights.has_score_head()
     }
 
     fn is_frozen(&self) -> bool {
@@ -132,19 +134,13 @@ impl LanguageModel for FrozenModel {
         select: Option<&[u8]>,
         cancel: &Cancel,
     ) -> Result<Vec<f32>> {
-        threads::install(|| {
-            with_weights!(self, |weights, backend| {
-                logprobs(&weights.reader(backend, &self.config), forest, temperature, select, cancel)
-            })
-        })
+        let reader = self.weights.reader(&self.backend, &self.config);
+        self.backend.install(|| logprobs(&reader, forest, temperature, select, cancel))
     }
 
     fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>> {
-        threads::install(|| {
-            with_weights!(self, |weights, backend| {
-                weights.reader(backend, &self.config).logits(forest, rows, &Cancel::new())
-            })
-        })
+        let reader = self.weights.reader(&self.backend, &self.config);
+        self.backend.install(|| reader.logits(forest, rows, &Cancel::new()))
     }
 
     fn generate(
@@ -154,9 +150,7 @@ impl LanguageModel for FrozenModel {
         cancel: &Cancel,
         sink: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<generate::Summary> {
-        with_weights!(self, |weights, backend| {
-            let reader = weights.reader(backend, &self.config);
-            generate_all(reader, &self.text, (requests, options), cancel, sink)
-        })
+        let reader = self.weights.reader(&self.backend, &self.config);
+        generate_all(reader, &self.text, (requests, options), cancel, sink)
     }
 }

@@ -2,17 +2,20 @@
 
 use super::reader::{ForwardOptions, Keep, Reader};
 use crate::Result;
-use crate::backend::{Backend, InferencePrecision, threads};
+use crate::backend::{Backend, InferencePrecision};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{self, Event, Generation, Request};
 use crate::weights::TextAssets;
+use std::ops::Deref;
 
 /// A model that writes and scores text.
 pub trait LanguageModel: Send + Sync {
     /// Its shape.
     fn config(&self) -> &ModelConfig;
+    /// The device that it computes on, in words, such as "cpu (2 threads, avx512)".
+    fn device(&self) -> String;
     /// What its products read.
     fn precision(&self) -> InferencePrecision;
     /// Its tokenizer and template.
@@ -44,6 +47,64 @@ pub trait LanguageModel: Send + Sync {
     ) -> Result<generate::Summary>;
 }
 
+/// What stands for a model is one.
+impl<P> LanguageModel for P
+where
+    P: Deref<Target: LanguageModel> + Send + Sync,
+{
+    fn config(&self) -> &ModelConfig {
+        (**self).config()
+    }
+
+    fn device(&self) -> String {
+        (**self).device()
+    }
+
+    fn precision(&self) -> InferencePrecision {
+        (**self).precision()
+    }
+
+    fn text(&self) -> &TextAssets {
+        (**self).text()
+    }
+
+    fn num_parameters(&self) -> usize {
+        (**self).num_parameters()
+    }
+
+    fn has_score_head(&self) -> bool {
+        (**self).has_score_head()
+    }
+
+    fn is_frozen(&self) -> bool {
+        (**self).is_frozen()
+    }
+
+    fn logprobs(
+        &self,
+        forest: &Forest,
+        temperature: f32,
+        select: Option<&[u8]>,
+        cancel: &Cancel,
+    ) -> Result<Vec<f32>> {
+        (**self).logprobs(forest, temperature, select, cancel)
+    }
+
+    fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>> {
+        (**self).logits(forest, rows)
+    }
+
+    fn generate(
+        &self,
+        requests: &[Request],
+        options: &generate::Options,
+        cancel: &Cancel,
+        sink: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<generate::Summary> {
+        (**self).generate(requests, options, cancel, sink)
+    }
+}
+
 /// See [`LanguageModel::logprobs`].
 pub(super) fn logprobs<B: Backend>(
     reader: &Reader<B>,
@@ -68,10 +129,11 @@ pub(super) fn generate_all<B: Backend>(
     if requests.is_empty() {
         return Ok(generate::Summary::default());
     }
+    let backend = reader.backend;
     let start = || Generation::start(reader, text.tokenizer.as_ref(), requests, options);
-    let mut generation = threads::install(start)?;
+    let mut generation = backend.install(start)?;
     // A sink that waits for a slow reader must not hold a thread of the pool meanwhile.
-    while let Some(events) = threads::install(|| generation.advance(cancel))? {
+    while let Some(events) = backend.install(|| generation.advance(cancel))? {
         events.into_iter().try_for_each(&mut *sink)?;
     }
     Ok(generation.summary())

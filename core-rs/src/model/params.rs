@@ -212,6 +212,12 @@ impl<T> Params<T> {
         }
     }
 
+    /// The same form with as many other values, in the order of [`Params::iter`].
+    pub fn replaced<U>(&self, values: Vec<U>) -> Params<U> {
+        let mut values = values.into_iter();
+        self.map(|_| values.next().expect("as many values as tensors"))
+    }
+
     /// The weight of the vocabulary head: `lm_head`, or the embedding of a tied model.
     pub fn vocab(&self) -> &T {
         self.lm_head.as_ref().unwrap_or(&self.embed)

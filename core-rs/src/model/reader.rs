@@ -48,11 +48,21 @@ pub enum Keep {
     All,
 }
 
+/// Where the tokens of a pass stand.
+pub struct Places<B: Backend> {
+    /// Tokens.
+    pub rows: usize,
+    /// How their queries and keys are turned.
+    pub rotations: B::Rotations,
+    /// Whom they attend to.
+    pub paths: B::Paths,
+}
+
 /// A finished forward pass with what its backward needs.
 pub struct Pass<B: Backend> {
     /// The forest's tokens.
     pub(super) tokens: Vec<u32>,
-    pub(super) layout: Layout,
+    pub(super) places: Places<B>,
     pub(super) layers: Vec<Kept<B>>,
     /// The residual stream behind the last layer.
     pub(super) last: B::Buffer,
@@ -127,13 +137,12 @@ impl<'a, B: Backend> Reader<'a, B> {
     }
 
     /// Packs the matrices of a reader of plain weights.
-    pub fn pack(backend: &B, config: &ModelConfig, weights: &Params<B::Buffer>) -> PackedMatrices<B> {
-        PackedMatrices {
-            layers: weights.layers.iter().map(|w| layer::pack(backend, config, w)).collect(),
-            vocab: weights
-                .has_vocab(config.tie_word_embeddings)
-                .then(|| backend.pack(weights.vocab(), config.hidden_size)),
-        }
+    pub fn pack(backend: &B, config: &ModelConfig, weights: &Params<B::Buffer>) -> Result<PackedMatrices<B>> {
+        let layers = weights.layers.iter().map(|w| layer::pack(backend, config, w));
+        let head = weights
+            .has_vocab(config.tie_word_embeddings)
+            .then(|| backend.pack(weights.vocab(), config.hidden_size));
+        Ok(PackedMatrices { layers: layers.collect::<Result<_>>()?, vocab: head.transpose()? })
     }
 
     /// The same bits from packed matrices.
@@ -187,37 +196,50 @@ impl<'a, B: Backend> Reader<'a, B> {
     }
 
     /// How queries and keys at these positions are turned.
-    pub fn rotations(&self, positions: &[u32]) -> B::Rotations {
+    pub fn rotations(&self, positions: &B::Indices) -> Result<B::Rotations> {
         self.backend.rotations(positions, &self.rotary)
     }
 
-    /// Embeds tokens.
-    pub fn embed(&self, tokens: &[u32]) -> B::Buffer {
+    /// Embeds so many tokens.
+    pub fn embed(&self, tokens: &B::Indices, rows: usize) -> Result<B::Buffer> {
         let width = self.config.hidden_size;
-        let mut x = self.backend.unspecified(tokens.len() * width);
-        self.backend.embed(self.embed, tokens, width, &mut x);
-        x
+        let mut x = self.backend.unspecified(rows * width)?;
+        self.backend.embed(self.embed, tokens, width, &mut x)?;
+        Ok(x)
     }
 
     /// The last norm of chosen rows: (rows before it, rows behind it, rstd).
-    pub fn last_norm(&self, x: &B::Buffer, rows: &[u32]) -> (B::Buffer, B::Activation, B::Buffer) {
+    pub fn last_norm(&self, x: &B::Buffer, rows: &[u32]) -> Result<(B::Buffer, B::Activation, B::Buffer)> {
         let width = self.config.hidden_size;
         let b = self.backend;
-        let mut chosen = b.unspecified(rows.len() * width);
-        b.gather(x, rows, width, &mut chosen);
-        let mut hidden = b.activation(rows.len() * width);
-        let mut rstd = b.unspecified(rows.len());
-        b.rms_norm(&chosen, self.norm, self.config.rms_norm_eps, &mut hidden, &mut rstd);
-        (chosen, hidden, rstd)
+        let chosen = self.gather(x, rows)?;
+        let mut hidden = b.activation(rows.len() * width)?;
+        let mut rstd = b.unspecified(rows.len())?;
+        b.rms_norm(&chosen, self.norm, self.config.rms_norm_eps, &mut hidden, &mut rstd)?;
+        Ok((chosen, hidden, rstd))
+    }
+
+    /// Chosen rows of the residual stream.
+    pub fn gather(&self, x: &B::Buffer, rows: &[u32]) -> Result<B::Buffer> {
+        let width = self.config.hidden_size;
+        let mut chosen = self.backend.unspecified(rows.len() * width)?;
+        self.backend.gather(x, &self.backend.indices(rows)?, width, &mut chosen)?;
+        Ok(chosen)
     }
 
     /// Raw logits behind chosen rows of the residual stream, rows × vocab.
     pub fn head_logits(&self, x: &B::Buffer, rows: &[u32]) -> Result<B::Buffer> {
         let vocab = self.vocab()?;
-        let (_, hidden, _) = self.last_norm(x, rows);
-        let mut logits = self.backend.unspecified(rows.len() * self.config.vocab_size);
-        self.backend.linear_into(&hidden, vocab, self.config.hidden_size, &mut logits, Store::Replace);
+        let (_, hidden, _) = self.last_norm(x, rows)?;
+        let mut logits = self.backend.unspecified(rows.len() * self.config.vocab_size)?;
+        self.backend.linear_into(&hidden, vocab, self.config.hidden_size, &mut logits, Store::Replace)?;
         Ok(logits)
+    }
+
+    fn places(&self, layout: Layout) -> Result<Places<B>> {
+        let rotations = self.rotations(&self.backend.indices(&layout.positions)?)?;
+        let rows = layout.positions.len();
+        Ok(Places { rows, rotations, paths: self.backend.paths(layout, self.heads())? })
     }
 
     /// Runs a forest through the model.
@@ -250,12 +272,16 @@ impl<'a, B: Backend> Reader<'a, B> {
         if wanted && options.scores.is_empty() {
             self.vocab()?;
         }
-        let rotations = self.rotations(&layout.positions);
-        let mut x = self.embed(&forest.tokens);
+        let chosen = |t: &usize| options.select.as_ref().is_none_or(|s| s[*t] != 0);
+        let predicted = |t: usize| Some((t as u32, self.vocab.and(layout.previous[t])?));
+        let (selected, predictors): (Vec<u32>, Vec<u32>) =
+            (0..n).filter(chosen).filter_map(predicted).unzip();
+        let places = self.places(layout)?;
+        let mut x = self.embed(&self.backend.indices(&forest.tokens)?, n)?;
         let mut layers = Vec::with_capacity(self.config.num_layers);
         for weights in &self.layers {
             cancel.check()?;
-            let Layered { saved, output, .. } = layer::forward(self, weights, x, &layout, &rotations);
+            let Layered { saved, output } = layer::forward(self, weights, x, &places)?;
             x = output;
             match keep {
                 Keep::Nothing => {}
@@ -264,28 +290,23 @@ impl<'a, B: Backend> Reader<'a, B> {
             }
         }
         cancel.check()?;
-        let chosen = |t: usize| options.select.as_ref().is_none_or(|s| s[t] != 0);
-        let (mut selected, mut vocab) = (Vec::new(), VocabRows::default());
-        let (mut predictors, mut targets) = (Vec::new(), Vec::new());
+        let targets: Vec<u32> = selected.iter().map(|&t| forest.tokens[t as usize]).collect();
+        let mut vocab = VocabRows::default();
         if let Some(head) = self.vocab {
-            selected =
-                (0..n).filter(|&t| chosen(t) && layout.previous[t].is_some()).map(|t| t as u32).collect();
-            predictors = selected.iter().filter_map(|&t: &u32| layout.previous[t as usize]).collect();
-            targets = selected.iter().map(|&t| forest.tokens[t as usize]).collect();
-            let (_, hidden, _) = self.last_norm(&x, &predictors);
-            vocab = self.backend.vocab_forward(&hidden, head, &targets, self.head(temperature));
+            let (_, hidden, _) = self.last_norm(&x, &predictors)?;
+            vocab = self.backend.vocab_forward(&hidden, head, &targets, self.head(temperature))?;
         }
         let mut scores = Vec::new();
         if let (Some(weight), false) = (self.score, options.scores.is_empty()) {
-            let (_, hidden, _) = self.last_norm(&x, &options.scores);
-            let mut out = self.backend.unspecified(options.scores.len());
+            let (_, hidden, _) = self.last_norm(&x, &options.scores)?;
+            let mut out = self.backend.unspecified(options.scores.len())?;
             let weight = Matrix::Plain(weight);
-            self.backend.linear_into(&hidden, weight, self.config.hidden_size, &mut out, Store::Replace);
-            scores = self.backend.download(&out);
+            self.backend.linear_into(&hidden, weight, self.config.hidden_size, &mut out, Store::Replace)?;
+            scores = self.backend.download(&out)?.into_owned();
         }
         Ok(Pass {
             tokens: forest.tokens.clone(),
-            layout,
+            places,
             layers,
             last: x,
             selected,
@@ -303,12 +324,12 @@ impl<'a, B: Backend> Reader<'a, B> {
         self.vocab()?;
         let layout = Layout::new(forest);
         self.check(forest, &layout)?;
-        let rotations = self.rotations(&layout.positions);
-        let mut x = self.embed(&forest.tokens);
+        let places = self.places(layout)?;
+        let mut x = self.embed(&self.backend.indices(&forest.tokens)?, forest.tokens.len())?;
         for weights in &self.layers {
             cancel.check()?;
-            x = layer::forward(self, weights, x, &layout, &rotations).output;
+            x = layer::forward(self, weights, x, &places)?.output;
         }
-        Ok(self.backend.download(&self.head_logits(&x, rows)?))
+        Ok(self.backend.download(&self.head_logits(&x, rows)?)?.into_owned())
     }
 }

@@ -25,14 +25,15 @@ use std::sync::Arc;
 enum Operation {
     /// Answers `{"threads"}`. 0 takes as many as the machine offers.
     SetThreads { threads: usize },
-    /// Answers `{"model", "info"}`.
-    Load { path: PathBuf, precision: ProductPrecision, frozen: bool },
+    /// `device` is "cpu" or "cuda:0". Answers `{"model", "info"}`.
+    Load { path: PathBuf, device: String, precision: ProductPrecision, frozen: bool },
     /// A new random model from a Hugging Face configuration and a `tokenizer.json`; answers as `load`.
     Init {
         config: Value,
         tokenizer: Option<String>,
         chat_template: Option<String>,
         seed: u64,
+        device: String,
         precision: ProductPrecision,
     },
     /// Answers the info of a model.
@@ -235,21 +236,22 @@ impl Running<'_> {
     /// The operations that take no arrays.
     fn plain(&self, operation: Operation) -> Result<Reply> {
         let body = match operation {
-            Operation::Load { path, precision, frozen: true } => {
-                let model = FrozenModel::load(&path, precision)?;
-                return self.open(AnyModel::Frozen(Box::new(model)));
+            Operation::Load { path, device, precision, frozen: true } => {
+                let model = FrozenModel::load(&path, device.parse()?, precision)?;
+                return self.open(AnyModel::Frozen(model));
             }
-            Operation::Load { path, precision, frozen: false } => {
-                let model = Model::load(&path, trained(precision)?)?;
-                return self.open(AnyModel::Trainable(Box::new(model)));
+            Operation::Load { path, device, precision, frozen: false } => {
+                let model = Model::load(&path, device.parse()?, trained(precision)?)?;
+                return self.open(AnyModel::Trainable(model));
             }
-            Operation::Init { config, tokenizer, chat_template, seed, precision } => {
-                let model = init(&config, tokenizer, chat_template, seed, trained(precision)?)?;
-                return self.open(AnyModel::Trainable(Box::new(model)));
+            Operation::Init { config, tokenizer, chat_template, seed, device, precision } => {
+                let (config, text) = described(&config, tokenizer, chat_template)?;
+                let model = Model::init(config, text, seed, device.parse()?, trained(precision)?)?;
+                return self.open(AnyModel::Trainable(model));
             }
             Operation::Snapshot { model, precision } => {
-                let model = self.read_trainable(model, |m| Ok(m.snapshot(precision.map(Into::into))))?;
-                return self.open(AnyModel::Frozen(Box::new(model)));
+                let model = self.read_trainable(model, |m| m.snapshot(precision.map(Into::into)))?;
+                return self.open(AnyModel::Frozen(model));
             }
             Operation::Encode { model, texts } => return self.encode(model, &texts),
             Operation::Step { model, learning_rate, beta1, beta2, epsilon, weight_decay, max_grad_norm } => {
@@ -263,7 +265,7 @@ impl Running<'_> {
             }
             Operation::Info { model } => self.read(model, |m| Ok(info(m)))?,
             Operation::AddScoreHead { model } => self.write(model, |m| {
-                m.add_score_head();
+                m.add_score_head()?;
                 Ok(info(m))
             })?,
             Operation::DiscardGradients { model } => self.write(model, |m| {
@@ -399,7 +401,7 @@ fn broken() -> Error {
 fn info(model: &dyn LanguageModel) -> Value {
     let (config, text) = (model.config(), model.text());
     json!({
-        "backend": threads::describe(model.precision()),
+        "backend": model.device(),
         "precision": model.precision().name(),
         "frozen": model.is_frozen(),
         "parameters": model.num_parameters(),
@@ -415,13 +417,12 @@ fn info(model: &dyn LanguageModel) -> Value {
     })
 }
 
-fn init(
+/// What `init` says of a model beside its weights.
+fn described(
     config: &Value,
     tokenizer: Option<String>,
     chat_template: Option<String>,
-    seed: u64,
-    precision: Precision,
-) -> Result<Model> {
+) -> Result<(ModelConfig, TextAssets)> {
     let config = ModelConfig::from_hf_json(Path::new("config"), config.to_string().as_bytes())?;
     let tokenizer = match tokenizer {
         Some(json) => Some(Tokenizer::from_json(json.as_bytes())?),
@@ -442,7 +443,7 @@ fn init(
         tokenizer,
         ..TextAssets::default()
     };
-    Model::init(config, text, seed, precision)
+    Ok((config, text))
 }
 
 fn tokenizer(model: &dyn LanguageModel) -> Result<&Tokenizer> {

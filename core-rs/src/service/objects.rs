@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 /// A model of either kind.
 pub enum AnyModel {
     /// Has gradients and an optimizer.
-    Trainable(Box<Model>),
+    Trainable(Model),
     /// Has forward passes alone.
-    Frozen(Box<FrozenModel>),
+    Frozen(FrozenModel),
 }
 
 impl AnyModel {
     /// What both kinds can do.
     pub fn language_model(&self) -> &dyn LanguageModel {
         match self {
-            AnyModel::Trainable(model) => &**model,
-            AnyModel::Frozen(model) => &**model,
+            AnyModel::Trainable(model) => model,
+            AnyModel::Frozen(model) => model,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// Writes a file by way of a sibling: written, synced, then renamed over `path`, and the folder synced.
 ///
 /// # Errors
-/// [`Error::Io`]; whatever was at `path` is then unchanged.
+/// [`Error::Io`], or the [`Error`] that the content's is made of; whatever was at `path` is then unchanged.
 pub(super) fn write(
     path: &Path,
     content: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
@@ -36,7 +36,7 @@ pub(super) fn write(
     attempt().map_err(|error: std::io::Error| {
         // The first error is the one to report; a sibling left behind is never read.
         let _ = std::fs::remove_file(&temporary);
-        Error::io("write", path, &error)
+        error.downcast::<Error>().unwrap_or_else(|error| Error::io("write", path, &error))
     })
 }
 

@@ -157,11 +157,12 @@ pub fn save(
         .map_err(Error::Input)?;
     check_tokenizer(dir, config, text)?;
     for tensor in tensors {
-        if let Some(at) = safetensors::not_storable(tensor.data, dtype) {
+        let values = tensor.read()?;
+        if let Some(at) = safetensors::not_storable(&values, dtype) {
             return Err(Error::Input(format!(
                 "Tensor \"{}\" holds \"{}\" at {at}, expected a number that is finite as {}",
                 tensor.name,
-                tensor.data[at],
+                values[at],
                 dtype.torch_name()
             )));
         }

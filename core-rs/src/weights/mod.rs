@@ -11,6 +11,7 @@ mod safetensors;
 mod stored;
 mod templates;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -33,15 +34,44 @@ pub struct Tensor {
     pub data: Vec<f32>,
 }
 
-/// A borrowed [`Tensor`] with its name, to be written.
-#[derive(Debug, Clone)]
+/// A tensor to be written. Its values may lie on a device and are copied from it when they are read, one tensor at a
+/// time.
 pub struct TensorRef<'a> {
     /// Hugging Face name.
     pub name: String,
     /// Sizes, outermost first.
     pub shape: Vec<usize>,
-    /// Row-major values.
-    pub data: &'a [f32],
+    /// Gives the row-major values.
+    data: Box<dyn Fn() -> Result<Cow<'a, [f32]>> + 'a>,
+}
+
+impl<'a> TensorRef<'a> {
+    /// Values in the host's memory.
+    pub fn new(name: String, shape: Vec<usize>, data: &'a [f32]) -> Self {
+        Self::with(name, shape, move || Ok(Cow::Borrowed(data)))
+    }
+
+    /// Values that `read` gives.
+    pub fn with(name: String, shape: Vec<usize>, read: impl Fn() -> Result<Cow<'a, [f32]>> + 'a) -> Self {
+        Self { name, shape, data: Box::new(read) }
+    }
+
+    /// The values.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when there are not as many as the shape holds.
+    fn read(&self) -> Result<Cow<'a, [f32]>> {
+        let values = (self.data)()?;
+        if self.shape.iter().product::<usize>() != values.len() {
+            return Err(Error::Input(format!(
+                "Tensor \"{}\" has {} values, expected as many as shape {:?} holds",
+                self.name,
+                values.len(),
+                self.shape
+            )));
+        }
+        Ok(values)
+    }
 }
 
 /// What a model needs beside its weights to read and write text. All of it is optional: a model works on ids alone.

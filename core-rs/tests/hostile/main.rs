@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
 
+use rmr1_core::backend::Device;
 use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::Forest;
 use rmr1_core::model::{ForwardOptions, LanguageModel, Model, Precision};
@@ -37,7 +38,7 @@ struct Tally {
 
 /// Loads the model at `path`, reads and writes text with its tokenizer, and runs it on two tokens.
 fn run(path: &Path) -> rmr1_core::Result<()> {
-    let model = Model::load(path, Precision::F32)?;
+    let model = Model::load(path, Device::Cpu, Precision::F32)?;
     if let Some(tokenizer) = &model.text().tokenizer
         && let Ok(ids) = tokenizer.encode("<|start|>hello 12\u{4} 你好 \n\n  x")
         && let Ok(text) = tokenizer.decode(&ids, true)

@@ -2,6 +2,7 @@
 
 use crate::fixture::{CAUSAL, folder, numbers, tokens};
 use crate::support::{PRECISIONS, Pass, differentiate, dot, load_at, masked, smollm2_at};
+use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::Forest;
 use rmr1_core::model::{Coefficients, ForwardOptions, Model};
 
@@ -48,4 +49,13 @@ fn smollm2_agrees_with_f32_up_to_rounding() {
     });
     let [Some(f32), Some(bf16)] = passes else { return };
     compare(&f32, &bf16, 30.0, "SmolLM2");
+}
+
+#[test]
+fn a_tape_is_of_its_models_precision() {
+    let [f32, mut bf16] = PRECISIONS.map(|precision| load_at(&folder(CAUSAL[0]), precision));
+    let forest = Forest::flat(&[tokens("tape", 5, 97)]).unwrap();
+    let tape = f32.forward(&forest, &ForwardOptions::default(), &Cancel::new()).unwrap();
+    let refused = bf16.backward(&tape, &Coefficients::default(), &Cancel::new()).unwrap_err().to_string();
+    assert!(refused.contains("another precision"), "{refused}");
 }

@@ -5,7 +5,7 @@ use crate::support::{
     Gradients, PRECISIONS, Rollout, assert_near, bits, differentiate, generate, load, masked, request,
     smollm2_at,
 };
-use rmr1_core::backend::set_threads;
+use rmr1_core::backend::{Device, set_threads};
 use rmr1_core::config::{Family, ModelConfig, RopeScaling};
 use rmr1_core::forest::Forest;
 use rmr1_core::generate::Request;
@@ -58,7 +58,7 @@ fn middle_sized(precision: Precision) -> Model {
         eos_token_ids: vec![2],
         pad_token_id: None,
     };
-    Model::init(config, TextAssets::default(), 7, precision).unwrap()
+    Model::init(config, TextAssets::default(), 7, Device::Cpu, precision).unwrap()
 }
 
 fn grouped(vocab: usize, prompt: usize, rollouts: &[usize]) -> (Forest, ForwardOptions, Coefficients<f32>) {

@@ -2,6 +2,7 @@
 
 use crate::fixture::{CAUSAL, folder, tokens};
 use crate::support::{PRECISIONS, bits, generate, load_at, logprobs, request, smollm2_at, smollm2_path};
+use rmr1_core::backend::Device;
 use rmr1_core::forest::Forest;
 use rmr1_core::model::{FrozenModel, LanguageModel, Model};
 
@@ -24,8 +25,8 @@ fn tiny_models_keep_their_bits() {
     for (name, precision) in CAUSAL.into_iter().flat_map(|name| PRECISIONS.map(|p| (name, p))) {
         let model = load_at(&folder(name), precision);
         let what = format!("{name} at {precision:?}");
-        check(&model, &FrozenModel::load(&folder(name), precision).unwrap(), 97, &what);
-        check(&model, &model.snapshot(None), 97, &format!("a snapshot of {what}"));
+        check(&model, &FrozenModel::load(&folder(name), Device::Cpu, precision).unwrap(), 97, &what);
+        check(&model, &model.snapshot(None).unwrap(), 97, &format!("a snapshot of {what}"));
     }
 }
 
@@ -33,7 +34,7 @@ fn tiny_models_keep_their_bits() {
 fn quantised_smollm2_keeps_its_bits() {
     for precision in PRECISIONS {
         let Some(model) = smollm2_at("quantised_smollm2_keeps_its_bits", precision) else { return };
-        let frozen = FrozenModel::load(&smollm2_path().unwrap(), precision).unwrap();
+        let frozen = FrozenModel::load(&smollm2_path().unwrap(), Device::Cpu, precision).unwrap();
         check(&model, &frozen, 49152, &format!("SmolLM2 at {precision:?}"));
     }
 }

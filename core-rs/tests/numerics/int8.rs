@@ -2,7 +2,7 @@
 
 use crate::fixture::{CAUSAL, folder, tokens};
 use crate::support::{bits, dot, generate, load, logprobs, request, smollm2, smollm2_path};
-use rmr1_core::backend::set_threads;
+use rmr1_core::backend::{Device, set_threads};
 use rmr1_core::forest::Forest;
 use rmr1_core::model::{FrozenModel, InferencePrecision, LanguageModel};
 
@@ -37,9 +37,9 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 fn tiny_models_are_near_what_they_round() {
     for name in CAUSAL {
         let model = load(&folder(name));
-        let snapshot = model.snapshot(Some(InferencePrecision::Int8));
+        let snapshot = model.snapshot(Some(InferencePrecision::Int8)).unwrap();
         check(&snapshot, 97, name);
-        let file = FrozenModel::load(&folder(name), InferencePrecision::Int8).unwrap();
+        let file = FrozenModel::load(&folder(name), Device::Cpu, InferencePrecision::Int8).unwrap();
         let forest = Forest::flat(&[tokens("int8", 60, 97)]).unwrap();
         let [full, rounded, loaded] =
             [&model as &dyn LanguageModel, &snapshot, &file].map(|model| logprobs(model, &forest, 1.0));
@@ -55,8 +55,9 @@ fn smollm2_is_near_what_it_rounds() {
     let forest = Forest::flat(&[tokens("int8", 200, 49152)]).unwrap();
     let full = logprobs(&*model, &forest, 1.0);
     // The file's own integers of 4 bits, and f32 weights rounded to 8.
-    let quantised = FrozenModel::load(&smollm2_path().unwrap(), InferencePrecision::Int8).unwrap();
-    let snapshot = model.snapshot(Some(InferencePrecision::Int8));
+    let quantised =
+        FrozenModel::load(&smollm2_path().unwrap(), Device::Cpu, InferencePrecision::Int8).unwrap();
+    let snapshot = model.snapshot(Some(InferencePrecision::Int8)).unwrap();
     for (what, rounded) in [("the file", quantised), ("a snapshot", snapshot)] {
         check(&rounded, 49152, what);
         let apart = distance(&full, &logprobs(&rounded, &forest, 1.0));
@@ -66,7 +67,7 @@ fn smollm2_is_near_what_it_rounds() {
 
 #[test]
 fn bits_do_not_depend_on_threads() {
-    let model = load(&folder(CAUSAL[0])).snapshot(Some(InferencePrecision::Int8));
+    let model = load(&folder(CAUSAL[0])).snapshot(Some(InferencePrecision::Int8)).unwrap();
     let forest = Forest::flat(&[tokens("int8", 300, 97), tokens("threads", 80, 97)]).unwrap();
     let [one, two] = [1, 2].map(|threads| {
         set_threads(threads);

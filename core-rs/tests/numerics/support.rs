@@ -1,5 +1,6 @@
 //! Models, passes and comparisons that the tests share.
 
+use rmr1_core::backend::Device;
 use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::{Forest, Layout};
 use rmr1_core::generate::{DrawKey, Event, Finish, Options, Request, Summary};
@@ -30,7 +31,7 @@ pub fn load(path: &Path) -> Model {
 
 /// Loads a model or fails the test.
 pub fn load_at(path: &Path, precision: Precision) -> Model {
-    Model::load(path, precision).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    Model::load(path, Device::Cpu, precision).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// One forward and backward pass; the model's gradients are empty afterwards.
@@ -48,7 +49,7 @@ pub fn differentiate(
 
 /// Copies the accumulated gradients and discards them.
 pub fn take_gradients(model: &mut Model) -> Gradients {
-    let gradients = model.gradients().into_iter().map(|(name, g)| (name, g.to_vec())).collect();
+    let gradients = model.gradients().unwrap().into_iter().map(|(name, g)| (name, g.into_owned())).collect();
     model.discard_gradients();
     gradients
 }

@@ -7,26 +7,33 @@ pub mod gemm;
 #[cfg(test)]
 mod gradient_checks;
 pub mod isa;
+mod memory;
 pub mod pool;
 pub mod real;
 mod rowwise;
 mod sample;
 pub mod stored;
 mod vocab;
+mod weight;
 
 use super::{
-    AdamWStep, Backend, DecodeGroup, Heads, Matrix, Piece, SampleRow, Sampled, Store, VocabHead, VocabRows,
+    AdamWStep, Backend, Heads, InferencePrecision, Matrix, Piece, SampleRow, Sampled, Store, Updated,
+    VocabHead, VocabRows, threads,
 };
 use crate::Result;
 use crate::config::Rotary;
 use crate::forest::Layout;
 use crate::weights::{StoredTensor, Tensor};
-use gemm::{Blocks, Output, Packed, Product, Right, View, gemm_parallel, gemms_parallel};
+use gemm::{Blocks, Output, Right, View, gemm_parallel, gemms_parallel};
 use pool::Buffer;
 use rayon::prelude::*;
 use real::Real;
+use std::borrow::Cow;
+use std::convert::Infallible;
 use std::marker::PhantomData;
 use stored::Element;
+pub use weight::Weight;
+use weight::transposed;
 
 /// The processor. Sums, norms and the residual stream are in `F`; activations, and the operands of products with
 /// weights, are rounded to `A`. `Cpu<f32>` and `Cpu<f32, bf16>` do the work; `Cpu<f64>` runs the same code for gradient
@@ -69,38 +76,85 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
     type Buffer = Buffer<F>;
     type Activation = Buffer<A>;
     type Packed = Weight<A::Linear>;
+    type Indices = Vec<u32>;
+    type KeyValues = ();
     type Cache = attention::Cache<F, A>;
+    type Plan = attention::Plan;
+    type Recording = Infallible;
     type Rotations = rowwise::Rotations<F>;
+    type Paths = Layout;
 
-    fn zeros(&self, n: usize) -> Buffer<F> {
-        Buffer::zeros(n)
+    const PACKS: bool = true;
+
+    fn describe(&self, precision: InferencePrecision) -> String {
+        threads::describe(precision)
     }
 
-    fn unspecified(&self, n: usize) -> Buffer<F> {
-        Buffer::unspecified(n)
+    fn install<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        threads::install(work)
     }
 
-    fn upload(&self, host: &[F]) -> Buffer<F> {
-        host.to_vec().into()
+    fn zeros(&self, n: usize) -> Result<Buffer<F>> {
+        Ok(Buffer::zeros(n))
     }
 
-    fn download(&self, buffer: &Buffer<F>) -> Vec<F> {
-        buffer.to_vec()
+    fn unspecified(&self, n: usize) -> Result<Buffer<F>> {
+        Ok(Buffer::unspecified(n))
     }
 
-    fn duplicate(&self, buffer: &Buffer<F>) -> Buffer<F> {
-        buffer.clone()
+    fn upload(&self, host: &[F]) -> Result<Buffer<F>> {
+        Ok(host.to_vec().into())
     }
 
-    fn clear(&self, buffer: &mut Buffer<F>) {
-        buffer.fill(F::ZERO);
+    fn upload_all(&self, host: Vec<Vec<F>>) -> Result<Vec<Buffer<F>>> {
+        Ok(host.into_iter().map(Buffer::from).collect())
     }
 
-    fn add(&self, from: &Buffer<F>, to: &mut Buffer<F>) {
-        rowwise::add_parallel(from, to);
+    fn parameters(&self, host: Vec<Vec<F>>) -> Result<Vec<Buffer<F>>> {
+        self.upload_all(host)
     }
 
-    fn embed(&self, table: Matrix<Self>, tokens: &[u32], width: usize, out: &mut Buffer<F>) {
+    fn zeros_like(&self, tensors: &[&Buffer<F>]) -> Result<Vec<Buffer<F>>> {
+        Ok(tensors.iter().map(|tensor| Buffer::zeros(tensor.len())).collect())
+    }
+
+    fn download<'a>(&self, buffer: &'a Buffer<F>) -> Result<Cow<'a, [F]>> {
+        Ok(Cow::Borrowed(buffer))
+    }
+
+    fn indices(&self, host: &[u32]) -> Result<Vec<u32>> {
+        Ok(host.to_vec())
+    }
+
+    fn set_indices(&self, host: &[u32], to: &mut Vec<u32>) -> Result<()> {
+        to.copy_from_slice(host);
+        Ok(())
+    }
+
+    fn activation(&self, n: usize) -> Result<Buffer<A>> {
+        Ok(Buffer::unspecified(n))
+    }
+
+    fn duplicate_activation(&self, x: &Buffer<A>) -> Result<Buffer<A>> {
+        Ok(x.clone())
+    }
+
+    fn round(&self, x: &Buffer<F>) -> Result<Buffer<A>> {
+        let mut y = Buffer::unspecified(x.len());
+        rowwise::convert::<F, F, A>(x, &mut y);
+        Ok(y)
+    }
+
+    fn duplicate(&self, buffer: &Buffer<F>) -> Result<Buffer<F>> {
+        Ok(buffer.clone())
+    }
+
+    fn copy(&self, from: &Buffer<F>, to: &mut Buffer<F>) -> Result<()> {
+        to.copy_from_slice(from);
+        Ok(())
+    }
+
+    fn embed(&self, table: Matrix<Self>, tokens: &Vec<u32>, width: usize, out: &mut Buffer<F>) -> Result<()> {
         match table {
             Matrix::Plain(table) => rowwise::gather(table, tokens, width, out),
             Matrix::Packed(table) => out
@@ -108,14 +162,23 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
                 .zip(tokens)
                 .for_each(|(out, &token)| table.column(token as usize, out)),
         }
+        Ok(())
     }
 
-    fn gather(&self, table: &Buffer<F>, rows: &[u32], width: usize, out: &mut Buffer<F>) {
+    fn gather(&self, table: &Buffer<F>, rows: &Vec<u32>, width: usize, out: &mut Buffer<F>) -> Result<()> {
         rowwise::gather(table, rows, width, out);
+        Ok(())
     }
 
-    fn scatter_add(&self, d_out: &Buffer<F>, rows: &[u32], width: usize, d_table: &mut Buffer<F>) {
+    fn scatter_add(
+        &self,
+        d_out: &Buffer<F>,
+        rows: &[u32],
+        width: usize,
+        d_table: &mut Buffer<F>,
+    ) -> Result<()> {
         rowwise::scatter_add(d_out, rows, width, d_table);
+        Ok(())
     }
 
     fn rms_norm(
@@ -125,8 +188,9 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         epsilon: f64,
         y: &mut Buffer<A>,
         rstd: &mut Buffer<F>,
-    ) {
+    ) -> Result<()> {
         rowwise::rms_norm::<F, F, A>(x, weight, epsilon, y, rstd);
+        Ok(())
     }
 
     fn rms_norm_backward(
@@ -137,22 +201,9 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         d_y: &Buffer<F>,
         d_x: &mut Buffer<F>,
         d_weight: &mut Buffer<F>,
-    ) {
+    ) -> Result<()> {
         rowwise::rms_norm_backward(x, weight, rstd, d_y, d_x, d_weight);
-    }
-
-    fn activation(&self, n: usize) -> Buffer<A> {
-        Buffer::unspecified(n)
-    }
-
-    fn duplicate_activation(&self, x: &Buffer<A>) -> Buffer<A> {
-        x.clone()
-    }
-
-    fn round(&self, x: &Buffer<F>) -> Buffer<A> {
-        let mut y = Buffer::unspecified(x.len());
-        rowwise::convert::<F, F, A>(x, &mut y);
-        y
+        Ok(())
     }
 
     fn linears<const N: usize>(
@@ -161,12 +212,13 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         weights: [Matrix<Self>; N],
         inputs: usize,
         ys: [&mut Buffer<A>; N],
-    ) {
+    ) -> Result<()> {
         let outputs = weights.into_iter().zip(ys).map(|(weight, y)| {
             let (right, n) = transposed(weight, inputs);
             Output { right, n, c: y, stride: n }
         });
         gemms_parallel((x.len() / inputs, inputs), View::rows(x, inputs), outputs.collect(), Store::Replace);
+        Ok(())
     }
 
     fn linear_into(
@@ -176,10 +228,11 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         inputs: usize,
         y: &mut Buffer<F>,
         store: Store,
-    ) {
+    ) -> Result<()> {
         let (right, outputs) = transposed(weight, inputs);
         let shape = (x.len() / inputs, outputs, inputs);
         gemm_parallel::<A::Linear, F>(shape, View::rows(x, inputs), right, y, outputs, store);
+        Ok(())
     }
 
     fn linear_dx(
@@ -189,21 +242,29 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         inputs: usize,
         d_x: &mut Buffer<F>,
         store: Store,
-    ) {
+    ) -> Result<()> {
         let (rows, outputs) = (d_x.len() / inputs, weight.len() / inputs);
         let right = Right::Wide(View::rows(weight, inputs));
         let left = View::rows(d_y, outputs);
         gemm_parallel::<A::Linear, F>((rows, inputs, outputs), left, right, d_x, inputs, store);
+        Ok(())
     }
 
-    fn linear_dw(&self, x: &Buffer<A>, d_y: &Buffer<A>, inputs: usize, d_weight: &mut Buffer<F>) {
+    fn linear_dw(
+        &self,
+        x: &Buffer<A>,
+        d_y: &Buffer<A>,
+        inputs: usize,
+        d_weight: &mut Buffer<F>,
+    ) -> Result<()> {
         let (rows, outputs) = (x.len() / inputs, d_weight.len() / inputs);
         let (left, right) = (View::columns(d_y, outputs), Right::View(View::rows(x, inputs)));
         gemm_parallel::<A::Linear, F>((outputs, inputs, rows), left, right, d_weight, inputs, Store::Add);
+        Ok(())
     }
 
-    fn pack(&self, weight: &Buffer<F>, inputs: usize) -> Self::Packed {
-        self.lay_out(weight, inputs)
+    fn pack(&self, weight: &Buffer<F>, inputs: usize) -> Result<Self::Packed> {
+        Ok(self.lay_out(weight, inputs))
     }
 
     fn pack_stored(&self, weight: &StoredTensor) -> Result<Self::Packed> {
@@ -215,16 +276,19 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         Ok(self.lay_out(&data, shape[1]))
     }
 
-    fn add_bias(&self, bias: &Buffer<F>, y: &mut Buffer<A>) {
+    fn add_bias(&self, bias: &Buffer<F>, y: &mut Buffer<A>) -> Result<()> {
         rowwise::add_bias::<F, A>(bias, y);
+        Ok(())
     }
 
-    fn add_bias_into(&self, bias: &Buffer<F>, y: &mut Buffer<F>) {
+    fn add_bias_into(&self, bias: &Buffer<F>, y: &mut Buffer<F>) -> Result<()> {
         rowwise::add_bias::<F, F>(bias, y);
+        Ok(())
     }
 
-    fn bias_backward(&self, d_y: &Buffer<A>, d_bias: &mut Buffer<F>) {
+    fn bias_backward(&self, d_y: &Buffer<A>, d_bias: &mut Buffer<F>) -> Result<()> {
         rowwise::bias_backward::<F, A>(d_y, d_bias);
+        Ok(())
     }
 
     fn head_norm(
@@ -234,8 +298,9 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         epsilon: f64,
         y: &mut Buffer<A>,
         rstd: &mut Buffer<F>,
-    ) {
+    ) -> Result<()> {
         rowwise::rms_norm::<F, A, A>(x, weight, epsilon, y, rstd);
+        Ok(())
     }
 
     fn head_norm_backward(
@@ -245,24 +310,38 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         rstd: &Buffer<F>,
         d: &mut Buffer<A>,
         d_weight: &mut Buffer<F>,
-    ) {
+    ) -> Result<()> {
         rowwise::head_norm_backward::<F, A>(x, weight, rstd, d, d_weight);
+        Ok(())
     }
 
-    fn rotations(&self, positions: &[u32], rotary: &Rotary) -> Self::Rotations {
-        rowwise::rotations(positions, rotary)
+    fn rotations(&self, positions: &Vec<u32>, rotary: &Rotary) -> Result<Self::Rotations> {
+        Ok(rowwise::rotations(positions, rotary))
     }
 
-    fn rope(&self, x: &mut Buffer<A>, rotations: &Self::Rotations, heads: usize, transposed: bool) {
+    fn rope(
+        &self,
+        x: &mut Buffer<A>,
+        rotations: &Self::Rotations,
+        heads: usize,
+        transposed: bool,
+    ) -> Result<()> {
         rowwise::rope::<F, A>(x, rotations, heads, transposed);
+        Ok(())
     }
 
-    fn swiglu(&self, gate: &Buffer<A>, up: &Buffer<A>, out: &mut Buffer<A>) {
+    fn swiglu(&self, gate: &Buffer<A>, up: &Buffer<A>, out: &mut Buffer<A>) -> Result<()> {
         rowwise::swiglu::<F, A>(gate, up, out);
+        Ok(())
     }
 
-    fn swiglu_backward(&self, gate: &mut Buffer<A>, up: &mut Buffer<A>, d_out: &Buffer<F>) {
+    fn swiglu_backward(&self, gate: &mut Buffer<A>, up: &mut Buffer<A>, d_out: &Buffer<F>) -> Result<()> {
         rowwise::swiglu_backward(gate, up, d_out);
+        Ok(())
+    }
+
+    fn paths(&self, layout: Layout, _: Heads) -> Result<Layout> {
+        Ok(layout)
     }
 
     fn attention(
@@ -272,8 +351,9 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         heads: Heads,
         out: &mut Buffer<A>,
         log_sums: &mut Buffer<F>,
-    ) -> Vec<Self::Cache> {
-        attention::forward(qkv.map(|b| &b[..]), layout, heads, out, log_sums)
+    ) -> Result<()> {
+        attention::forward(qkv.map(|b| &b[..]), layout, heads, out, log_sums);
+        Ok(())
     }
 
     fn attention_backward(
@@ -285,42 +365,61 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         layout: &Layout,
         heads: Heads,
         d_qkv: [&mut Buffer<A>; 3],
-    ) {
+    ) -> Result<()> {
         let d_qkv = d_qkv.map(|b| &mut b[..]);
         attention_backward::backward(qkv.map(|b| &b[..]), out, log_sums, d_out, layout, heads, d_qkv);
+        Ok(())
     }
 
-    fn empty_cache(&self, heads: Heads, tokens: usize) -> Self::Cache {
-        attention::empty_cache(heads, tokens)
+    fn available(&self) -> Result<usize> {
+        Ok(memory::available())
     }
 
-    fn cache_bytes(&self, heads: Heads, tokens: usize) -> usize {
-        attention::cache_bytes::<A>(heads, tokens)
+    fn key_values(&self, _layers: usize, _heads: Heads, _bytes: usize) -> Result<()> {
+        Ok(())
     }
 
-    fn append(&self, k: &Buffer<A>, v: &Buffer<A>, row: usize, heads: Heads, cache: &mut Self::Cache) {
-        attention::append(k, v, row, heads, cache);
+    fn empty_cache(&self, _memory: &(), layers: usize, heads: Heads, tokens: usize) -> Result<Self::Cache> {
+        Ok(attention::Cache::new(layers, heads, tokens))
+    }
+
+    fn cache_bytes(&self, layers: usize, heads: Heads, tokens: usize) -> usize {
+        layers * attention::cache_bytes::<A>(heads, tokens)
+    }
+
+    fn plan(
+        &self,
+        pieces: &[Piece],
+        caches: &mut [&mut Self::Cache],
+        plan: &mut attention::Plan,
+    ) -> Result<()> {
+        *plan = attention::Plan::new(pieces, caches);
+        Ok(())
     }
 
     fn attention_extend(
         &self,
         qkv: [&Buffer<A>; 3],
-        pieces: &[Piece],
+        plan: &attention::Plan,
+        layer: usize,
         heads: Heads,
         caches: &mut [&mut Self::Cache],
         out: &mut Buffer<A>,
-    ) {
-        attention::extend::<F, A>(qkv.map(|b| &b[..]), pieces, heads, caches, out);
+    ) -> Result<()> {
+        attention::extend::<F, A>(qkv.map(|b| &b[..]), plan, layer, heads, caches, out);
+        Ok(())
     }
 
-    fn attention_decode(
+    fn bucket(&self, rows: usize) -> usize {
+        rows
+    }
+
+    fn replay(
         &self,
-        q: &Buffer<A>,
-        groups: &[DecodeGroup<Self>],
-        heads: Heads,
-        out: &mut Buffer<A>,
-    ) {
-        attention::decode::<F, A, _>(q, groups, heads, out);
+        _recording: &mut Option<Infallible>,
+        work: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        work()
     }
 
     fn vocab_forward(
@@ -329,8 +428,8 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         weight: Matrix<Self>,
         targets: &[u32],
         head: VocabHead,
-    ) -> VocabRows<F> {
-        vocab::forward::<F, A>(hidden, transposed(weight, head.width).0, targets, head)
+    ) -> Result<VocabRows<F>> {
+        Ok(vocab::forward::<F, A>(hidden, transposed(weight, head.width).0, targets, head))
     }
 
     fn vocab_backward(
@@ -343,71 +442,24 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         coefficients: (&[F], &[F]),
         d_hidden: &mut Buffer<F>,
         d_weight: &mut Buffer<F>,
-    ) {
+    ) -> Result<()> {
         vocab::backward::<F, A>(hidden, weight, targets, head, forward, coefficients, d_hidden, d_weight);
+        Ok(())
     }
 
-    fn sample(&self, logits: &Buffer<F>, rows: &[SampleRow]) -> Vec<Sampled> {
-        sample::sample(logits, rows)
+    fn sample(&self, logits: &Buffer<F>, rows: &[SampleRow]) -> Result<Vec<Sampled>> {
+        Ok(sample::sample(logits, rows))
     }
 
-    fn sum_squares(&self, x: &Buffer<F>) -> f64 {
-        rowwise::sum_squares(x)
+    fn sum_squares(&self, tensors: &[&Buffer<F>]) -> Result<f64> {
+        Ok(tensors.iter().map(|tensor| rowwise::sum_squares(tensor)).sum())
     }
 
-    fn adamw(
-        &self,
-        step: &AdamWStep,
-        weight: &mut Buffer<F>,
-        gradient: &Buffer<F>,
-        first: &mut Buffer<F>,
-        second: &mut Buffer<F>,
-    ) {
-        rowwise::adamw(step, weight, gradient, first, second);
-    }
-}
-
-impl<F: Real, A: Element<F>> Cpu<F, A> {
-    fn lay_out(&self, weight: &[F], inputs: usize) -> Weight<A::Linear> {
-        if self.integers
-            && let Some(blocks) = Blocks::rounded(weight, inputs)
-        {
-            return Weight::Integers(blocks);
+    fn adamw(&self, step: &AdamWStep, tensors: Vec<Updated<Self>>) -> Result<()> {
+        for Updated { weight, gradient, first, second, decays } in tensors {
+            let weight_decay = if decays { step.weight_decay } else { 0.0 };
+            rowwise::adamw(&AdamWStep { weight_decay, ..*step }, weight, gradient, first, second);
         }
-        let columns = View::columns(weight, inputs);
-        Weight::Panels(Packed::new_parallel(columns, inputs, weight.len() / inputs))
-    }
-}
-
-/// The transpose of a weight, laid out for products.
-pub enum Weight<P: Product> {
-    /// Rounded to the operand's type.
-    Panels(Packed<P>),
-    /// As quantised as its file.
-    Blocks(Blocks),
-    /// As integers, multiplied as such.
-    Integers(Blocks),
-}
-
-impl<P: Product> Weight<P> {
-    /// Writes row j of the weight.
-    fn column(&self, j: usize, out: &mut [P::Sum]) {
-        match self {
-            Weight::Panels(w) => w.column(j, out),
-            Weight::Blocks(w) | Weight::Integers(w) => w.column(j, out),
-        }
-    }
-}
-
-/// The right-hand side of a product with a weight's transpose, and its columns.
-fn transposed<'a, F: Real, A: Element<F>>(
-    weight: Matrix<'a, Cpu<F, A>>,
-    inputs: usize,
-) -> (Right<'a, A::Linear>, usize) {
-    match weight {
-        Matrix::Plain(w) => (Right::Wide(View::columns(w, inputs)), w.len() / inputs),
-        Matrix::Packed(Weight::Panels(w)) => (Right::Packed(w, 0), w.n),
-        Matrix::Packed(Weight::Blocks(w)) => (Right::Blocks(w, 0), w.n),
-        Matrix::Packed(Weight::Integers(w)) => (Right::Integers(w, 0), w.n),
+        Ok(())
     }
 }

@@ -100,17 +100,12 @@ pub fn scatter_add<F: Real>(d_out: &[F], rows: &[u32], width: usize, d_table: &m
 
 simd_fn! {
     /// to += from
-    pub fn add<F>(from: &[F], to: &mut [F]) {
+    fn add<F>(from: &[F], to: &mut [F]) {
         for (to, &from) in to.iter_mut().zip(from) {
             *to += from;
         }
         let _ = FMA;
     }
-}
-
-/// See [`crate::backend::Backend::add`].
-pub fn add_parallel<F: Real>(from: &[F], to: &mut [F]) {
-    (from.par_chunks(CHUNK), to.par_chunks_mut(CHUNK)).into_par_iter().for_each(|(from, to)| add(from, to));
 }
 
 simd_fn! {

@@ -88,13 +88,11 @@ macro_rules! sources {
 }
 
 /// The sources by name.
-const SOURCES: &[(&str, &str)] = sources!["rowwise"];
+const SOURCES: &[(&str, &str)] = sources!["elementwise", "indexing", "optimizer", "rowwise"];
 
 /// Files that sources include, by name.
-pub const HEADERS: &[(&str, &str)] = &[
-    ("device.cuh", include_str!("kernels/device.cuh")),
-    ("mma.cuh", include_str!("kernels/mma.cuh")),
-];
+pub const HEADERS: &[(&str, &str)] =
+    &[("device.cuh", include_str!("kernels/device.cuh")), ("mma.cuh", include_str!("kernels/mma.cuh"))];
 
 /// Widths of heads that attention is compiled for; another is padded to the next.
 pub const HEAD_DIMS: [u32; 3] = [32, 64, 128];
@@ -102,7 +100,8 @@ pub const HEAD_DIMS: [u32; 3] = [32, 64, 128];
 /// Every module there is, for building them all ahead.
 pub fn modules() -> Vec<Module> {
     let both = [Activation::F32, Activation::Bf16];
-    both.into_iter().map(|activation| Module::new("rowwise", activation)).collect()
+    let plain = ["elementwise", "indexing", "optimizer", "rowwise"];
+    both.into_iter().flat_map(|a| plain.map(|source| Module::new(source, a))).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ pub mod element;
 #[cfg(test)]
 mod emulator;
 pub mod kernels;
+mod elementwise;
+mod indexing;
+mod optimizer;
 mod rowwise;
 #[cfg(test)]
 mod tests;

@@ -8,11 +8,7 @@ use crate::weights::{Tensor, layout::tests::tensors, load as load_any};
 fn refs(tensors: &BTreeMap<String, Tensor>) -> Vec<TensorRef<'_>> {
     tensors
         .iter()
-        .map(|(name, tensor)| TensorRef {
-            name: name.clone(),
-            shape: tensor.shape.clone(),
-            data: &tensor.data,
-        })
+        .map(|(name, tensor)| TensorRef::new(name.clone(), tensor.shape.clone(), &tensor.data))
         .collect()
 }
 

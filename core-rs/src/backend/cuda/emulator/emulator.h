@@ -318,6 +318,11 @@ static inline float __fadd_rn(float a, float b) { return a + b; }
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 static inline int __ffs(int x) { return __builtin_ffs(x); }
 static inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
+static inline void sincospi(double x, double* sine, double* cosine) {
+  double angle = std::fmod(x, 2.0) * 3.14159265358979323846;
+  *sine = std::sin(angle);
+  *cosine = std::cos(angle);
+}
 template <class T>
 static inline T __ldg(const T* at) { return *at; }
 static inline int min(int a, int b) { return a < b ? a : b; }

@@ -29,11 +29,7 @@ fn refusal(change: impl FnOnce(&mut File)) -> String {
 fn refs(tensors: &BTreeMap<String, Tensor>) -> Vec<TensorRef<'_>> {
     tensors
         .iter()
-        .map(|(name, tensor)| TensorRef {
-            name: name.clone(),
-            shape: tensor.shape.clone(),
-            data: &tensor.data,
-        })
+        .map(|(name, tensor)| TensorRef::new(name.clone(), tensor.shape.clone(), &tensor.data))
         .collect()
 }
 
