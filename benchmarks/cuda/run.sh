@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Checks and measures on a machine with a GPU, from what prepare.sh gathered.
 #
-#   benchmarks/cuda/run.sh --out FOLDER [--only PART,PART] [--rows ID,ID] [--device cpu --tiny]
+#   benchmarks/cuda/run.sh --out FOLDER [--only PART,PART] [--rows ID,ID] [--repetitions N] [--device cpu --tiny]
 #
 # Parts, in this order:
 #   parity       each operation against the CPU backend, whole models against it and against transformers
@@ -19,15 +19,16 @@ set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 
 only=parity,sanitize,determinism,figures,train
-out='' device=cuda:0 rows='' tiny=''
+out='' device=cuda:0 rows='' repetitions=3 tiny=''
 while [ $# -gt 0 ]; do
   case $1 in
   --only) only=$2 && shift 2 ;;
   --out) out=$2 && shift 2 ;;
   --rows) rows=$2 && shift 2 ;;
+  --repetitions) repetitions=$2 && shift 2 ;;
   --device) device=$2 && shift 2 ;;
   --tiny) tiny=--tiny && shift ;;
-  *) echo "Option \"$1\" is unknown, expected --only, --out, --rows, --device or --tiny" >&2 && exit 2 ;;
+  *) echo "Option \"$1\" is unknown, expected --only, --out, --rows, --repetitions, --device or --tiny" >&2 && exit 2 ;;
   esac
 done
 [ -n "$out" ] || { echo "Option --out is missing, expected a folder for the results" >&2 && exit 2; }
@@ -58,7 +59,7 @@ if [ ! -d "$kit/site" ]; then
     echo "TRL could not be installed: its rows will say so" >&2
 fi
 
-export OUT=$out DEVICE=$device ROWS=$rows TINY=$tiny KIT=$kit
+export OUT=$out DEVICE=$device ROWS=$rows REPETITIONS=$repetitions TINY=$tiny KIT=$kit
 export DENO=$kit/bin/deno DENO_DIR=$kit/deno-dir DENO_NO_UPDATE_CHECK=1 NO_COLOR=1
 export RMR1_CACHE=$kit/cache RMR1_DATA=$kit/data RMR1_DEVICE=$device
 export RMR1_PEERS_PYTHON=${RMR1_PEERS_PYTHON:-$(command -v python3)}
@@ -82,7 +83,7 @@ if [ "$device" != cpu ]; then
 fi
 echo "Device: $name, driver $driver"
 
-declare -A limits=([parity]=240 [sanitize]=300 [determinism]=240 [figures]=1500 [train]=480)
+declare -A limits=([parity]=300 [sanitize]=300 [determinism]=240 [figures]=1800 [train]=480)
 failed=''
 for part in parity sanitize determinism figures train; do
   case ,$only, in *,"$part",*) ;; *) continue ;; esac

@@ -5,7 +5,7 @@ measure=("$DENO" run -A --cached-only benchmarks/cuda/measure.ts --device "$DEVI
 rows=${ROWS:-$("${measure[@]}" --list | paste -sd,)}
 missing=''
 for row in ${rows//,/ }; do
-  timeout --kill-after=10 300 "${measure[@]}" --out "$OUT" --rows "$row" || missing="$missing $row"
+  timeout --kill-after=10 420 "${measure[@]}" --out "$OUT" --repetitions "$REPETITIONS" --rows "$row" || missing="$missing $row"
 done
 [ -z "$missing" ] || { echo "Not measured:$missing" && exit 1; }
 echo "$rows"
