@@ -54,7 +54,8 @@ function dataOf(points: readonly PointReport[], axis: Pick<Axis, "x" | "series">
   });
 }
 
-function draw(options: Plot.PlotOptions): string {
+/** A plot as a standalone SVG document. */
+export function draw(options: Plot.PlotOptions): string {
   const document = new DOMParser().parseFromString("<html><body></body></html>", "text/html");
   const drawn = Plot.plot({ ...options, document, width: 720, height: 320 });
   // A legend wraps the plot in a figure, which no image may hold.

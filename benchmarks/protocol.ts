@@ -6,15 +6,28 @@
  * @module
  */
 import { z } from "zod";
-import type { InferencePrecision, Precision } from "../ts/engine/mod.ts";
+import type { Arithmetic, Device, InferencePrecision, Precision } from "../ts/engine/mod.ts";
 
-/** Where a job's model comes from: a file or folder, or random weights of a named shape. */
-export type ModelSource = { readonly path: string } | { readonly shape: string };
+/** Random weights of a named shape, without a tokenizer. Ours knows shapes by name; peers are told more. */
+export interface ShapeSource {
+  readonly shape: string;
+  /** Its `config.json`. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Folder of a tokenizer of fewer tokens than the model has, for a peer that reads prompts as text. */
+  readonly tokenizer?: string;
+}
+
+/** Where a job's model comes from: a file or folder, or random weights. */
+export type ModelSource = { readonly path: string } | ShapeSource;
 
 interface JobBase<P = Precision> {
   /** What matrix products read, on both sides; a quantised file stays quantised where it is not trained. */
   readonly precision: P;
   readonly threads: number;
+  /** Default "cpu". */
+  readonly device?: Exclude<Device, "auto">;
+  /** How ours multiplies on a CUDA device. Default "exact". */
+  readonly arithmetic?: Arithmetic;
   readonly model: ModelSource;
   /** Token ids: of each repetition, of each sequence. The first repetition is the warm-up. */
   readonly inputs: readonly (readonly (readonly number[])[])[];
@@ -24,6 +37,8 @@ interface JobBase<P = Precision> {
 export interface SftStepJob extends JobBase {
   readonly kind: "sft_step";
   readonly recompute: boolean;
+  /** Most tokens of a forward pass. Default all. */
+  readonly microBatchTokens?: number;
 }
 
 /** A step of GRPO, inputs being prompts: sampling, old and reference log-probabilities, forward, backward, AdamW. */
@@ -34,6 +49,8 @@ export interface GrpoStepJob extends JobBase {
   /** Of each rollout, exactly. */
   readonly newTokens: number;
   readonly recompute: boolean;
+  /** Most tokens of a forward pass. Default the trainer's own. */
+  readonly microBatchTokens?: number;
 }
 
 /** A forward pass over one sequence, up to the logits of its last token. */
@@ -44,6 +61,16 @@ export interface PrefillJob extends JobBase {
 /** Greedy decoding of all inputs at once; only the time after every input has its first token counts. */
 export interface DecodeJob extends JobBase<InferencePrecision> {
   readonly kind: "decode";
+  /** Of each sequence, exactly. */
+  readonly newTokens: number;
+}
+
+/**
+ * Sampling at temperature 1 behind all inputs at once; only the time in which every input is being continued counts:
+ * from when each has its first token until the first has all.
+ */
+export interface RolloutJob extends JobBase {
+  readonly kind: "rollout";
   /** Of each sequence, exactly. */
   readonly newTokens: number;
 }
@@ -66,7 +93,7 @@ export interface UpdateJob extends JobBase {
 }
 
 /** A piece of work that is measured. */
-export type Job = SftStepJob | GrpoStepJob | PrefillJob | DecodeJob | FirstTokenJob | UpdateJob;
+export type Job = SftStepJob | GrpoStepJob | PrefillJob | DecodeJob | RolloutJob | FirstTokenJob | UpdateJob;
 
 /** A worker is ready to measure. */
 export interface Ready {
@@ -79,8 +106,10 @@ export interface Sample {
   readonly seconds: number;
   /** Tokens that were computed in that time. */
   readonly tokens: number;
-  /** Highest resident memory of the process so far, in bytes. */
+  /** Highest resident memory of the process so far, in bytes; on a GPU, of the device's memory. */
   readonly peakBytes: number;
+  /** Mean tokens that a sampled token was drawn behind; of rollouts alone. */
+  readonly meanContext?: number;
   /** From the start of the process to its answer; the harness adds it where each repetition has its own process. */
   readonly processSeconds?: number;
   /** Time within `seconds` in which TypeScript did not wait for the core. */
@@ -92,6 +121,7 @@ export const sampleSchema: z.ZodType<Sample> = z.strictObject({
   seconds: z.number().positive(),
   tokens: z.int().positive(),
   peakBytes: z.int().positive(),
+  meanContext: z.number().positive().exactOptional(),
   processSeconds: z.number().positive().exactOptional(),
   overheadSeconds: z.number().min(0).exactOptional(),
 });

@@ -10,6 +10,8 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { chartsOf } from "./charts.ts";
+import { curvesOf } from "./cuda/curves.ts";
+import { type CudaReport, cudaReportSchema } from "./cuda/report.ts";
 import { resultsPage } from "./results_page.ts";
 import { type ScalingReport, scalingReportSchema } from "./scaling_report.ts";
 import { type SpeedReport, speedReportSchema } from "./speed_report.ts";
@@ -22,6 +24,9 @@ export const SPEED_FILE: string = join(DOCS, "results", "speed.json");
 
 /** The scaling study. */
 export const SCALING_FILE: string = join(DOCS, "results", "scaling.json");
+
+/** What was measured on a GPU. */
+export const CUDA_FILE: string = join(DOCS, "results", "cuda.json");
 
 /**
  * Reads a stored report; null where there is none.
@@ -49,7 +54,10 @@ async function replaceFile(path: string, content: string): Promise<void> {
 }
 
 /** Stores a report. */
-export async function writeReport(path: string, report: SpeedReport | ScalingReport): Promise<void> {
+export async function writeReport(
+  path: string,
+  report: SpeedReport | ScalingReport | CudaReport,
+): Promise<void> {
   await replaceFile(path, `${JSON.stringify(report, null, 2)}\n`);
 }
 
@@ -72,8 +80,10 @@ export function formatMarkdown(source: string): string {
 export async function writeResultsPage(): Promise<void> {
   const speed = await readReport(SPEED_FILE, speedReportSchema);
   const scaling = await readReport(SCALING_FILE, scalingReportSchema);
+  const cuda = await readReport(CUDA_FILE, cudaReportSchema);
   const charts = new Map(scaling?.studies.flatMap((study) => [...chartsOf(study)]));
-  for (const [name, svg] of charts) await replaceFile(join(DOCS, "results", name), svg);
-  const page = resultsPage({ speed, scaling, charts: [...charts.keys()] });
+  const curves = cuda?.training == null ? new Map<string, string>() : curvesOf(cuda.training);
+  for (const [name, svg] of [...charts, ...curves]) await replaceFile(join(DOCS, "results", name), svg);
+  const page = resultsPage({ speed, scaling, cuda, charts: [...charts.keys()], curves: [...curves.keys()] });
   await replaceFile(join(DOCS, "results.md"), formatMarkdown(page));
 }

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import type { CudaReport } from "./cuda/report.ts";
+import { cudaSection } from "./cuda/section.ts";
 import type { Machine } from "./machine.ts";
 import type { Study } from "./scaling_points.ts";
 import type { ScalingReport, StudyReport } from "./scaling_report.ts";
@@ -20,8 +22,11 @@ import {
 export interface ResultsSources {
   readonly speed: SpeedReport | null;
   readonly scaling: ScalingReport | null;
-  /** Names of the charts that there are. */
+  readonly cuda: CudaReport | null;
+  /** Names of the scaling study's charts that there are. */
   readonly charts: readonly string[];
+  /** Names of the charts of the training run on a GPU. */
+  readonly curves: readonly string[];
 }
 
 const TITLES: Readonly<Record<Study, readonly [title: string, about: string]>> = {
@@ -104,11 +109,12 @@ ${studies.map((study) => studySection(study, charts)).join("\n")}`;
 }
 
 /** The page, before the formatter wraps its lines. */
-export function resultsPage({ speed, scaling, charts }: ResultsSources): string {
+export function resultsPage({ speed, scaling, cuda, charts, curves }: ResultsSources): string {
   return [
     "# Results\n",
-    "Made by `deno task bench:speed --write-docs` and `deno task bench:scaling --write-docs`; not written by hand.\n",
+    "Made by `deno task bench:speed`, `bench:cuda` and `bench:scaling` with `--write-docs`; not written by hand.\n",
     ...(speed === null ? [] : [speedSection(speed)]),
+    cudaSection(cuda, curves),
     ...(scaling === null ? [] : [scalingSection(scaling, charts)]),
   ].join("\n");
 }

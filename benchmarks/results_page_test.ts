@@ -4,11 +4,14 @@ import { resultsPage } from "./results_page.ts";
 import { chartsOf } from "./charts.ts";
 import { scalingReport, speedReport, studyReport } from "./testing/reports.ts";
 
+const NO_GPU = { cuda: null, curves: [] };
+
 Deno.test("the page names the machine, the versions and the commands, and shows the charts that there are", () => {
   const charts = [...chartsOf(studyReport("forest")).keys()];
   const page = resultsPage({
     speed: speedReport(),
     scaling: scalingReport([studyReport("forest"), studyReport("overhead")]),
+    ...NO_GPU,
     charts,
   });
   expect(page).toContain("Test, 2 cores, 8 GiB");
@@ -20,11 +23,14 @@ Deno.test("the page names the machine, the versions and the commands, and shows 
 });
 
 Deno.test("what is not measured is not on the page", () => {
-  expect(resultsPage({ speed: null, scaling: scalingReport([studyReport("batch")]), charts: [] })).not
+  expect(resultsPage({ speed: null, scaling: scalingReport([studyReport("batch")]), ...NO_GPU, charts: [] }))
+    .not
     .toContain(
       "## Beside the peers",
     );
-  expect(resultsPage({ speed: speedReport(), scaling: null, charts: [] })).not.toContain("## How cost grows");
+  expect(resultsPage({ speed: speedReport(), scaling: null, ...NO_GPU, charts: [] })).not.toContain(
+    "## How cost grows",
+  );
 });
 
 Deno.test("the formatter keeps all that the page says, and leaves what it has made", () => {
@@ -32,6 +38,7 @@ Deno.test("the formatter keeps all that the page says, and leaves what it has ma
   const page = resultsPage({
     speed: speedReport(),
     scaling,
+    ...NO_GPU,
     charts: ["forest-rate.svg", "forest-memory.svg"],
   });
   const formatted = formatMarkdown(page);

@@ -7,7 +7,8 @@
 /** Classes by `model_type`. */
 const CLASSES = { llama: "LlamaForCausalLM", qwen2: "Qwen2ForCausalLM" };
 
-interface Shape {
+/** What counts of operations and bytes are made of. */
+export interface Shape {
   readonly model_type: keyof typeof CLASSES;
   readonly vocab_size: number;
   readonly hidden_size: number;
@@ -50,7 +51,30 @@ const SHAPES: ReadonlyMap<string, Shape> = new Map([
     num_key_value_heads: 2,
     rope_theta: 1_000_000,
   }],
+  // No model's: for trials of what measures the others.
+  ["tiny", {
+    model_type: "qwen2",
+    vocab_size: 1024,
+    hidden_size: 64,
+    intermediate_size: 128,
+    num_hidden_layers: 2,
+    num_attention_heads: 4,
+    num_key_value_heads: 2,
+    rope_theta: 1_000_000,
+  }],
 ]);
+
+/**
+ * A shape by its name.
+ *
+ * @throws {RangeError} There is no such shape.
+ */
+export function shapeOf(name: string): Shape {
+  const shape = SHAPES.get(name);
+  if (shape !== undefined) return shape;
+  const known = [...SHAPES.keys()].map((each) => `"${each}"`).join(", ");
+  throw new RangeError(`No shape "${name}", expected ${known}`);
+}
 
 /**
  * The `config.json` of a shape.
@@ -58,11 +82,7 @@ const SHAPES: ReadonlyMap<string, Shape> = new Map([
  * @throws {RangeError} There is no such shape.
  */
 export function shapeConfig(name: string): Record<string, unknown> {
-  const shape = SHAPES.get(name);
-  if (shape === undefined) {
-    const known = [...SHAPES.keys()].map((each) => `"${each}"`).join(", ");
-    throw new RangeError(`No shape "${name}", expected ${known}`);
-  }
+  const shape = shapeOf(name);
   return {
     architectures: [CLASSES[shape.model_type]],
     ...shape,

@@ -45,7 +45,7 @@ function ourProgram(script: string, writes?: string): WorkerProgram {
 export const OUR_WORKER: WorkerProgram = ourProgram("ours/worker.ts");
 
 /** Starts workers of a program on a job; `inputs` holds the warm-up and then every repetition. */
-function sideOf(name: string, program: WorkerProgram, job: Job): Side {
+export function sideOf(name: string, program: WorkerProgram, job: Job): Side {
   return {
     async start(repetitions) {
       const inputs = [job.inputs[0]!, ...repetitions.map((repetition) => job.inputs[repetition + 1]!)];
@@ -85,7 +85,7 @@ export function sidesOf(
   const peer: WorkerProgram = {
     program: peersPython(),
     args: [fileOf(`peers/${row.script}`)],
-    env: { OMP_NUM_THREADS: String(threads) },
+    env: { OMP_NUM_THREADS: String(threads), CUDA_VISIBLE_DEVICES: "" },
   };
   return {
     ours: sideOf(`ours ${row.id}`, OUR_WORKER, jobOf("ours")),

@@ -33,7 +33,8 @@ export interface SpeedReport {
   readonly rows: readonly RowReport[];
 }
 
-const goal: z.ZodType<Goal> = z.union([
+/** Of {@link Goal}. */
+export const goalSchema: z.ZodType<Goal> = z.union([
   z.strictObject({ atLeast: z.number() }),
   z.strictObject({ atMost: z.number() }),
 ]);
@@ -42,7 +43,7 @@ const kind: z.ZodType<MetricKind> = z.enum(["rate", "step", "memory", "first tok
 
 const comparison: z.ZodType<Comparison> = z.strictObject({
   kind,
-  goal: goal.nullable(),
+  goal: goalSchema.nullable(),
   unit: z.string(),
   ours: summarySchema,
   peer: summarySchema,
@@ -66,22 +67,25 @@ const outcome: z.ZodType<Outcome> = z.discriminatedUnion("status", [
   z.strictObject({ status: z.literal("failed"), reason: z.string() }),
 ]);
 
+/** Of {@link RowReport}. */
+export const rowReportSchema: z.ZodType<RowReport> = z.strictObject({
+  id: z.string(),
+  work: z.string(),
+  peer: z.string(),
+  outcome,
+  measuredAt: z.iso.datetime(),
+  code: z.string(),
+  threads: z.int().positive(),
+  repetitions: z.int().positive(),
+  rest: restSchema,
+});
+
 /** The schema of the report's file. */
 export const speedReportSchema: z.ZodType<SpeedReport> = z.strictObject({
   kind: z.literal("speed"),
   machine: machineSchema,
   command: z.string(),
-  rows: z.array(z.strictObject({
-    id: z.string(),
-    work: z.string(),
-    peer: z.string(),
-    outcome,
-    measuredAt: z.iso.datetime(),
-    code: z.string(),
-    threads: z.int().positive(),
-    repetitions: z.int().positive(),
-    rest: restSchema,
-  })),
+  rows: z.array(rowReportSchema),
 });
 
 /**

@@ -39,6 +39,7 @@ const CONFIG = {
   },
   evaluation: { examples: 8, maxNewTokens: 96 },
   checkpoint: { every: 1, keep: 2 },
+  device: process.env["RMR1_DEVICE"] || "auto",
 };
 
 interface Ended {

@@ -4,12 +4,14 @@
  * @module
  */
 import type { Engine } from "../../ts/engine/mod.ts";
-import type { DecodeJob } from "../protocol.ts";
+import type { DecodeJob, RolloutJob } from "../protocol.ts";
 
 /** Seconds of some work and its tokens. */
 export interface Timed {
   readonly seconds: number;
   readonly tokens: number;
+  /** Mean tokens that a sampled token was drawn behind; of rollouts alone. */
+  readonly meanContext?: number;
 }
 
 /** Generates one token, so that logits are needed of the last position alone. Gives the tokens of the input. */
@@ -59,4 +61,48 @@ export async function decode(
     if (waiting.size === 0) began = performance.now();
   }
   return { seconds: (performance.now() - began) / 1000, tokens };
+}
+
+/**
+ * Samples behind all prompts. Time and tokens count while every sequence goes on: an engine may begin some while it
+ * still reads the prompts of others, and then ends them first.
+ *
+ * @throws {RangeError} At no time did every sequence go on.
+ */
+export async function rollout(
+  engine: Engine,
+  { newTokens }: RolloutJob,
+  input: readonly (readonly number[])[],
+): Promise<Timed> {
+  const requests = input.map((ids, index) => ({
+    prompt: Uint32Array.from(ids),
+    maxTokens: newTokens,
+    temperature: 1,
+    ignoreEos: true,
+    key: { seed: 0, step: 0, prompt: index, rollout: 0 },
+  }));
+  const lengths = input.map((ids) => ids.length);
+  let unbegun = input.length;
+  let [began, ended, tokens, context] = [0, 0, 0, 0];
+  for await (const event of engine.generate(requests, { stream: true })) {
+    if (ended > 0) continue;
+    if (event.type === "done") {
+      ended = performance.now();
+      continue;
+    }
+    const index = event.request;
+    if (unbegun === 0) {
+      tokens++;
+      context += lengths[index]!;
+    } else if (lengths[index] === input[index]!.length && --unbegun === 0) {
+      began = performance.now();
+    }
+    lengths[index]!++;
+  }
+  if (tokens === 0) {
+    throw new RangeError(
+      `Of "${input.length}" sequences the first ended before the last began: take more than ${newTokens} new tokens`,
+    );
+  }
+  return { seconds: (ended - began) / 1000, tokens, meanContext: context / tokens };
 }

@@ -10,12 +10,14 @@ import type { Engine, TrainableEngine } from "../../ts/engine/mod.ts";
 import { configSchema } from "../../ts/train/config_schema.ts";
 import type { Stage2Config } from "../../ts/train/config.ts";
 import { updatePolicy } from "../../ts/train/policy_update.ts";
-import { sampleGroups } from "../../ts/train/rollouts.ts";
+import { sampleStep } from "../../ts/train/sampler.ts";
 import { stepOptions } from "../../ts/train/stage.ts";
 import type { GrpoStepJob } from "../protocol.ts";
 
-/** The settings that the peer is given too. */
-function settings({ inputs, rollouts, newTokens, recompute }: GrpoStepJob): Stage2Config {
+/** The settings that the peer is given too, and that no rollout ends early. */
+function settings(
+  { inputs, rollouts, newTokens, recompute, microBatchTokens }: GrpoStepJob,
+): Stage2Config & { readonly ignoreEos: true } {
   const prompts = inputs[0]!.length;
   const { stage2 } = configSchema.parse({
     stage1: null,
@@ -27,15 +29,16 @@ function settings({ inputs, rollouts, newTokens, recompute }: GrpoStepJob): Stag
       temperature: 1,
       beta: 0.001,
       recompute,
+      microBatchTokens,
       optimizer: { learningRate: 1e-6, weightDecay: 0 },
     },
   });
-  return stage2!;
+  return { ...stage2!, ignoreEos: true };
 }
 
-/** Number of different characters modulo 7: cheap, and different within most groups. */
-function reward(text: string): number {
-  return new Set(text).size % 7 / 7;
+/** Number of different tokens modulo 7: cheap, and different within most groups. */
+function reward(response: Uint32Array): number {
+  return new Set(response).size % 7 / 7;
 }
 
 /** Samples, rates and updates. Gives the tokens that were sampled. */
@@ -49,9 +52,9 @@ export async function grpoStep(
   const [record] = generateTasks({ seed: 0, split: "train", count: 1 });
   const pair = place(record!, "A");
   const examples = input.map((ids) => ({ pair, prompt: Uint32Array.from(ids), opensThinking: false }));
-  const groups = await sampleGroups(engine, examples, { ...stage, seed: 0, step, ignoreEos: true });
+  const { groups } = await sampleStep(engine, examples, { stage, seed: 0, step }, {});
   const rated = groups.flatMap(({ rollouts }) => {
-    const advantages = groupAdvantages(rollouts.map(({ text }) => reward(text)), stage);
+    const advantages = groupAdvantages(rollouts.map(({ response }) => reward(response)), stage);
     return rollouts.map((rollout, index) => ({ ...rollout, advantage: advantages[index]! }));
   });
   for (const { response } of rated) {
@@ -63,7 +66,7 @@ export async function grpoStep(
     stage,
     optimizer: stepOptions(stage.optimizer, step),
     reference,
-    onPolicy: true,
+    onPolicy: engine.info.exact,
   });
   return rated.length * job.newTokens;
 }

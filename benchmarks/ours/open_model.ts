@@ -16,7 +16,7 @@ import type { Job } from "../protocol.ts";
 import { shapeConfig } from "../shapes.ts";
 import { UnavailableError } from "../unavailable.ts";
 
-type Named<P> = Pick<Job, "model" | "threads"> & { readonly precision: P };
+type Named<P> = Pick<Job, "model" | "threads" | "device" | "arithmetic"> & { readonly precision: P };
 
 /**
  * Opens a job's model to be trained.
@@ -24,14 +24,13 @@ type Named<P> = Pick<Job, "model" | "threads"> & { readonly precision: P };
  * @throws {UnavailableError} The core has not been built.
  */
 export async function openTrainable(
-  { model, precision, threads }: Named<Precision>,
+  { model, precision, threads, device = "cpu", arithmetic = "exact" }: Named<Precision>,
 ): Promise<TrainableEngine> {
+  const options = { threads, precision, device, arithmetic };
   return await available(async () => {
-    if ("path" in model) return await NativeEngine.open(model.path, { threads, precision });
-    if (model.shape === EMBEDDED) {
-      return await NativeEngine.open(await resolveModel(EMBEDDED), { threads, precision });
-    }
-    return await NativeEngine.init(shapeConfig(model.shape), { threads, precision, name: model.shape });
+    if ("path" in model) return await NativeEngine.open(model.path, options);
+    if (model.shape === EMBEDDED) return await NativeEngine.open(await resolveModel(EMBEDDED), options);
+    return await NativeEngine.init(shapeConfig(model.shape), { ...options, name: model.shape });
   });
 }
 
@@ -40,9 +39,11 @@ export async function openTrainable(
  *
  * @throws {UnavailableError} The core has not been built.
  */
-export async function openFrozen({ model, precision, threads }: Named<InferencePrecision>): Promise<Engine> {
+export async function openFrozen(
+  { model, precision, threads, device = "cpu", arithmetic = "exact" }: Named<InferencePrecision>,
+): Promise<Engine> {
   if (!("path" in model)) throw new RangeError(`Model "${model.shape}" has random weights, expected a file`);
-  return await available(() => NativeReference.open(model.path, { threads, precision }));
+  return await available(() => NativeReference.open(model.path, { threads, precision, device, arithmetic }));
 }
 
 async function available<Opened>(open: () => Promise<Opened>): Promise<Opened> {

@@ -21,7 +21,7 @@ const OPTIMIZER: StepOptions = {
 /** Forward, negative log-likelihood of all tokens but the first of each sequence, backward, AdamW. Gives the tokens. */
 export async function sftStep(
   engine: TrainableEngine,
-  { recompute }: SftStepJob,
+  { recompute, microBatchTokens = Infinity }: SftStepJob,
   input: readonly (readonly number[])[],
 ): Promise<number> {
   const sequences = input.map((ids) => ({
@@ -29,7 +29,7 @@ export async function sftStep(
     response: Uint32Array.from(ids.slice(1)),
   }));
   const targets = sequences.reduce((sum, { response }) => sum + response.length, 0);
-  for (const batch of microBatches(sequences, Infinity)) {
+  for (const batch of microBatches(sequences, microBatchTokens)) {
     using tape = await engine.forward(batch.layout.forest, { select: batch.select, recompute });
     const { dLogprobs } = nll(gatherResponses(batch, tape.logprobs), { tokens: targets });
     await tape.backward({ dLogprobs: scatterResponses(batch, dLogprobs) });

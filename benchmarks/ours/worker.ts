@@ -11,7 +11,7 @@ import { loadLibrary } from "../../ts/engine/native/library.ts";
 import { codeVersion } from "../../ts/train/version.ts";
 import type { Answer, Job } from "../protocol.ts";
 import { UnavailableError } from "../unavailable.ts";
-import { decode, prefill, type Timed } from "./generate.ts";
+import { decode, prefill, rollout, type Timed } from "./generate.ts";
 import { openFrozen, openTrainable } from "./open_model.ts";
 
 type Repetition = (input: number) => Promise<Timed>;
@@ -49,6 +49,10 @@ async function repetitionOf(
     case "decode": {
       const engine = await openFrozen(job);
       return [engine, (input) => decode(engine, job, at(input))];
+    }
+    case "rollout": {
+      const engine = await openTrainable(job);
+      return [engine, (input) => rollout(engine, job, at(input))];
     }
     case "update": {
       const { update } = await import("./update.ts");
@@ -90,13 +94,13 @@ async function main(): Promise<void> {
   for await (const line of { [Symbol.asyncIterator]: () => lines }) {
     const { input } = JSON.parse(line) as { readonly input: number };
     const before = secondsWaited();
-    const { seconds, tokens } = await repetition(input);
+    const { seconds, ...counts } = await repetition(input);
     // Decoding waits for its prompts too, which its seconds leave out.
     const overheadSeconds = Math.max(0, seconds - (secondsWaited() - before));
     write({
       sample: {
         seconds,
-        tokens,
+        ...counts,
         peakBytes: process.resourceUsage().maxRSS * 1024,
         overheadSeconds,
       },

@@ -19,8 +19,10 @@ export function peersFolder(): string {
   return named === undefined || named === "" ? join(homedir(), ".cache", "rm-r1-peers") : named;
 }
 
-/** The environment's interpreter. */
+/** The environment's interpreter; `RMR1_PEERS_PYTHON` names another, of a machine that has its own packages. */
 export function peersPython(folder: string = peersFolder()): string {
+  const named = process.env["RMR1_PEERS_PYTHON"];
+  if (named !== undefined && named !== "") return named;
   return process.platform === "win32"
     ? join(folder, "venv", "Scripts", "python.exe")
     : join(folder, "venv", "bin", "python");

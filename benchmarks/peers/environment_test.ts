@@ -2,7 +2,8 @@ import { expect } from "expect";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findPeersFault, readPins, versionFaults } from "./environment.ts";
+import process from "node:process";
+import { findPeersFault, peersPython, readPins, versionFaults } from "./environment.ts";
 
 async function inTemporary(body: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "rmr1-pins-"));
@@ -41,4 +42,17 @@ Deno.test("a folder without an environment is told", async () => {
   await inTemporary(async (folder) => {
     expect(await findPeersFault(folder)).toBe("the peers' environment is missing");
   });
+});
+
+Deno.test("a machine's own interpreter takes the environment's place where it is named", () => {
+  const before = process.env["RMR1_PEERS_PYTHON"];
+  try {
+    process.env["RMR1_PEERS_PYTHON"] = "/usr/bin/python3";
+    expect(peersPython("folder")).toBe("/usr/bin/python3");
+    process.env["RMR1_PEERS_PYTHON"] = "";
+    expect(peersPython("folder").startsWith(join("folder", "venv"))).toBe(true);
+  } finally {
+    if (before === undefined) delete process.env["RMR1_PEERS_PYTHON"];
+    else process.env["RMR1_PEERS_PYTHON"] = before;
+  }
 });

@@ -1,100 +1,23 @@
-"""A step of TRL's GRPOTrainer: sampling, reference log-probabilities, forward, backward, clipping, AdamW.
+"""A step of TRL's GRPOTrainer on the folder that both sides share, on the CPU, all rollouts at once."""
 
-The trainer owns the loop, so it waits for the harness where a step begins. bf16 is autocast. Step 0 is the warm-up.
-"""
-
-import os
-import tempfile
-import time
-
-import torch
-import trl
+import trl_step
 import worker
-from datasets import Dataset
-from torch_model import is_bf16, open_model, versions
-from transformers import AutoTokenizer, TrainerCallback
-
-
-def texts_of(tokenizer, sequences: list[list[int]]) -> list[str]:
-    """Texts that have exactly these tokens, as the trainer will read them."""
-    texts = [tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in sequences]
-    for text, ids in zip(texts, sequences, strict=True):
-        if tokenizer(text).input_ids != ids:
-            raise SystemExit("A prompt has other tokens in transformers than it was drawn with")
-    return texts
-
-
-class Steps(TrainerCallback):
-    """Times a step when the harness asks for it; `tokens` are those that a step samples."""
-
-    def __init__(self, tokens: int) -> None:
-        self._tokens = tokens
-        self._step = 0
-        self._began = 0.0
-
-    def on_step_begin(self, args, state, control, **_):
-        if self._step > 0:
-            index = worker.next_request()
-            if index is None:
-                # The trainer would go on to its end; nothing of it is wanted.
-                os._exit(0)
-            if index != self._step:
-                raise SystemExit(f'Asked for inputs "{index}", expected {self._step}: steps come in order')
-        self._began = time.perf_counter()
-
-    def on_step_end(self, args, state, control, **_):
-        seconds = time.perf_counter() - self._began
-        if self._step == 0:
-            worker.ready(versions() | {"trl": trl.__version__})
-        else:
-            worker.answer(seconds, self._tokens)
-        self._step += 1
+from torch_model import open_model
+from transformers import AutoTokenizer
 
 
 def main() -> None:
     job = worker.read_job()
-    model = open_model(job)
     tokenizer = AutoTokenizer.from_pretrained(job["model"]["path"], padding_side="left")
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(0)
-    prompts, rollouts, new = len(job["inputs"][0]), job["rollouts"], job["newTokens"]
-
-    def reward(completions, completion_ids, **_) -> list[float]:
-        for ids in completion_ids:
-            if len(ids) != new:
-                raise SystemExit(f'A rollout has "{len(ids)}" tokens, expected {new}')
-        return [len(set(text)) % 7 / 7 for text in completions]
-
-    settings = trl.GRPOConfig(
-        output_dir=tempfile.mkdtemp(),
-        per_device_train_batch_size=prompts * rollouts,
+    rollouts = len(job["inputs"][0]) * job["rollouts"]
+    trl_step.train(
+        job,
+        open_model(job),
+        tokenizer,
+        per_device_train_batch_size=rollouts,
         gradient_accumulation_steps=1,
-        num_generations=rollouts,
-        max_completion_length=new,
-        generation_kwargs={"min_new_tokens": new},
-        temperature=1.0,
-        beta=0.001,
-        learning_rate=1e-6,
-        max_steps=len(job["inputs"]),
-        shuffle_dataset=False,
-        bf16=is_bf16(job),
         use_cpu=True,
-        gradient_checkpointing=False,
-        dataloader_pin_memory=False,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        seed=0,
     )
-    texts = texts_of(tokenizer, [ids for inputs in job["inputs"] for ids in inputs])
-    trl.GRPOTrainer(
-        model=model,
-        processing_class=tokenizer,
-        reward_funcs=reward,
-        args=settings,
-        train_dataset=Dataset.from_list([{"prompt": text} for text in texts]),
-        callbacks=[Steps(prompts * rollouts * new)],
-    ).train()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import resource
 import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 _out = os.fdopen(os.dup(1), "w")
@@ -39,16 +38,17 @@ def next_request() -> int | None:
     return json.loads(line)["input"] if line.strip() else None
 
 
-def answer(seconds: float, tokens: int) -> None:
+def answer(seconds: float, tokens: int, **more: float) -> None:
     """Tells a repetition: its seconds, its tokens, and the process's highest resident memory so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    _write({"sample": {"seconds": seconds, "tokens": tokens, "peakBytes": peak}})
+    _write({"sample": {"seconds": seconds, "tokens": tokens, "peakBytes": peak, **more}})
 
 
 def serve(about: dict[str, str], measure, warm_up: bool = True) -> None:
-    """Warms up on inputs 0, then measures. `measure` takes an index and gives seconds and tokens."""
+    """Warms up on inputs 0, then measures. `measure` takes an index and gives what `answer` takes."""
     if warm_up:
         measure(0)
     ready(about)
     while (index := next_request()) is not None:
-        answer(*measure(index))
+        seconds, tokens, *more = measure(index)
+        answer(seconds, tokens, **(more[0] if more else {}))
