@@ -52,7 +52,9 @@ export async function fetchNvrtc(folder: string = nvrtcFolder()): Promise<string
   }
   try {
     for (const part of PARTS) {
-      if (await findFault(join(folder, part.file.name), part.file) !== null) await fetchFromWheel(part, folder);
+      if (await findFault(join(folder, part.file.name), part.file) !== null) {
+        await fetchFromWheel(part, folder);
+      }
     }
     return null;
   } catch (error) {

@@ -31,7 +31,7 @@ export interface Resources {
 }
 
 const ENTRY = /Compiling entry function '(\w+)' for '\w+'/;
-const FRAME = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/;
+const FRAME = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/g;
 const USED = /Used (\d+) registers/;
 const SHARED = /(\d+) bytes smem/;
 
@@ -42,25 +42,24 @@ const SHARED = /(\d+) bytes smem/;
  */
 export function readLog({ module, architecture, log }: CompiledModule): Resources[] {
   const place = `The log of "${module}" for ${architecture}`;
-  const [, ...parts] = log.split(/^(?=.*Compiling entry function)/m).map((part, index) =>
-    index === 0 && !ENTRY.test(part) ? part : `${part}`
-  ).reduce<string[]>((all, part) => ENTRY.test(part) ? [...all, part] : all, [""]);
-  if (parts.length === 0) throw new SyntaxError(`${place} names no kernel: "${log}"`);
-  return parts.map((part) => {
+  const kernels = log.split(/^(?=.*Compiling entry function)/m).filter((part) => ENTRY.test(part));
+  if (kernels.length === 0) throw new SyntaxError(`${place} names no kernel: "${log}"`);
+  return kernels.map((part) => {
     const kernel = ENTRY.exec(part)![1]!;
-    const [frame, used] = [FRAME.exec(part), USED.exec(part)];
-    if (frame === null || used === null) {
+    // More than one where the kernel calls a function that was not inlined.
+    const frames = [...part.matchAll(FRAME)].map((frame) => frame.slice(1).map(Number));
+    const used = USED.exec(part);
+    if (frames.length === 0 || used === null) {
       throw new SyntaxError(`${place} lacks the registers or the stack frame of "${kernel}": "${part}"`);
     }
-    const [stack, stores, loads] = frame.slice(1).map(Number);
     return {
       module,
       kernel,
       architecture,
       registers: Number(used[1]),
       shared: Number(SHARED.exec(part)?.[1] ?? 0),
-      stack: stack!,
-      spills: stores! + loads!,
+      stack: Math.max(...frames.map(([stack]) => stack!)),
+      spills: frames.reduce((sum, [, stores, loads]) => sum + stores! + loads!, 0),
     };
   });
 }
@@ -68,7 +67,9 @@ export function readLog({ module, architecture, log }: CompiledModule): Resource
 /** Registers and bytes of shared memory, by module, kernel and architecture. */
 export type ResourceTable = ReadonlyMap<string, { readonly registers: number; readonly shared: number }>;
 
-function key({ module, kernel, architecture }: Pick<Resources, "module" | "kernel" | "architecture">): string {
+function key(
+  { module, kernel, architecture }: Pick<Resources, "module" | "kernel" | "architecture">,
+): string {
   return `${module}\t${kernel}\t${architecture}`;
 }
 
