@@ -123,7 +123,8 @@ fn a_recording_keeps_the_memory_that_it_uses() {
             if let Some(given) = given.take() {
                 add(&device, 5, &given, &mut out)?;
             }
-            Ok(())
+            Array::<f32>::zeros(&device, 64).map(drop)?;
+            Array::<f32>::zeros(&device, 64).map(drop)
         })
         .unwrap();
     assert_eq!(x.download().unwrap(), values(64), "recorded work is not done");
@@ -175,7 +176,11 @@ fn memory_that_runs_out_is_looked_for_once_more_and_then_told_in_bytes() {
     drop(again);
     device.synchronize().unwrap();
     fake.reserve(quarter);
-    assert_eq!(device.memory().unwrap(), Memory { free: free - quarter, total }, "what the pool keeps is free");
+    assert_eq!(
+        device.memory().unwrap(),
+        Memory { free: free - quarter, total },
+        "what the pool keeps is free"
+    );
     let trimmed = Array::<u8>::unspecified(&device, 3 * quarter).unwrap();
     match Array::<u8>::unspecified(&device, quarter + 1).err() {
         Some(Error::Memory { needed, free: left, total: all }) => {
@@ -240,8 +245,11 @@ fn a_product_needs_its_library_and_says_so() {
     device.product(&product([4, 4, 0], true)).unwrap();
     assert_eq!(c.download().unwrap(), values(16));
     device.product(&product([3, 2, 0], false)).unwrap();
-    let expected: Vec<f32> =
-        values(16).into_iter().enumerate().map(|(i, x)| if i / 4 < 3 && i % 4 < 2 { 0.0 } else { x }).collect();
+    let expected: Vec<f32> = values(16)
+        .into_iter()
+        .enumerate()
+        .map(|(i, x)| if i / 4 < 3 && i % 4 < 2 { 0.0 } else { x })
+        .collect();
     assert_eq!(c.download().unwrap(), expected, "a product over nothing is zero");
     drop((a, c));
     settle(&fake, device);

@@ -163,8 +163,7 @@ mod tests {
     fn a_file_of_another_module_or_architecture_is_stale() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.cubin");
-        let (f32, bf16) =
-            (Module::new("rowwise", Activation::F32), Module::new("rowwise", Activation::Bf16));
+        let (f32, bf16) = (Module::new("rowwise", Activation::F32), Module::new("rowwise", Activation::Bf16));
         let [sm80, sm89, ..] = Architecture::BUILT;
         assert_eq!(CubinFile::read(&path, &f32, sm80), Err(Fault::Absent));
         file().write(&path, &f32, sm80).unwrap();

@@ -184,7 +184,8 @@ mod tests {
 
         fn cubins(&self, built: bool, version: Version) -> Cubins {
             let compiled = self.compiled.clone();
-            let open = move || Ok(Box::new(Counting { version, compiled: compiled.clone() }) as Box<dyn Compiler>);
+            let open =
+                move || Ok(Box::new(Counting { version, compiled: compiled.clone() }) as Box<dyn Compiler>);
             self.with(built, Box::new(open))
         }
 

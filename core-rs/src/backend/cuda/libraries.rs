@@ -49,7 +49,9 @@ macro_rules! functions {
 }
 
 fn lacks(called: &str, symbol: &str) -> Error {
-    Error::Device(format!("{called} has no function \"{symbol}\": expected the library of CUDA 12.4 or newer"))
+    Error::Device(format!(
+        "{called} has no function \"{symbol}\": expected the library of CUDA 12.4 or newer"
+    ))
 }
 
 /// File names of NVRTC by major version.
@@ -153,9 +155,8 @@ fn find(called: &str, name: fn(u32) -> String, folder: Option<&Path>, newest: Ve
     };
     keep_companions(folder);
     // SAFETY: as above.
-    unsafe { Library::new(&path) }.map_err(|e| {
-        Error::Device(format!("{called} cannot be loaded from \"{}\": {e}", path.display()))
-    })
+    unsafe { Library::new(&path) }
+        .map_err(|e| Error::Device(format!("{called} cannot be loaded from \"{}\": {e}", path.display())))
 }
 
 /// Loads what NVRTC looks for by name when it compiles, so that it is found in the same folder.
@@ -193,7 +194,8 @@ mod tests {
     #[test]
     fn a_library_newer_than_the_driver_is_not_looked_for() {
         let empty = tempfile::tempdir().unwrap();
-        let message = Nvrtc::open(Some(empty.path()), Version { major: 12, minor: 8 }).err().unwrap().to_string();
+        let message =
+            Nvrtc::open(Some(empty.path()), Version { major: 12, minor: 8 }).err().unwrap().to_string();
         assert!(message.contains(&nvrtc_names(12)) && !message.contains(&nvrtc_names(13)), "{message}");
     }
 

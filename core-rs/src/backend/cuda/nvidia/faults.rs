@@ -68,7 +68,9 @@ pub(super) fn words(code: CUresult) -> String {
         CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES => "a block needs more registers or shared memory than there are",
         CUDA_ERROR_LAUNCH_TIMEOUT => "a kernel took longer than the system allows",
         CUDA_ERROR_LAUNCH_FAILED => "a kernel failed",
-        CUDA_ERROR_SYSTEM_DRIVER_MISMATCH => "the driver's library and its kernel module are of different versions",
+        CUDA_ERROR_SYSTEM_DRIVER_MISMATCH => {
+            "the driver's library and its kernel module are of different versions"
+        }
         CUDA_ERROR_SYSTEM_NOT_READY => "the system is not ready: its fabric manager may not be running",
         _ => "the driver refused",
     };
@@ -201,7 +203,9 @@ mod tests {
         for code in [CUDA_ERROR_DEVICE_UNAVAILABLE, CUDA_ERROR_ECC_UNCORRECTABLE, CUDA_ERROR_LAUNCH_FAILED] {
             assert_eq!(severity(code), Severity::Device, "{code:?}");
         }
-        for code in [CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_STREAM_CAPTURE_INVALIDATED] {
+        for code in
+            [CUDA_ERROR_OUT_OF_MEMORY, CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_STREAM_CAPTURE_INVALIDATED]
+        {
             assert_eq!(severity(code), Severity::Call, "{code:?}");
         }
     }

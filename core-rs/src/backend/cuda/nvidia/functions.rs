@@ -158,7 +158,10 @@ fn refuse(kernel: &Kernel, parameters: usize, args: usize, grid: Grid, shared: u
     } else if x > i32::MAX as u32 || y > 65_535 || z > 65_535 {
         format!("was given {x} × {y} × {z} blocks, expected at most 2147483647 × 65535 × 65535")
     } else if grid.shared as usize > shared {
-        format!("needs {} bytes of dynamic shared memory, the device has {shared} left for a block", grid.shared)
+        format!(
+            "needs {} bytes of dynamic shared memory, the device has {shared} left for a block",
+            grid.shared
+        )
     } else {
         return Ok(());
     };
@@ -181,7 +184,9 @@ mod tests {
         let shared = check(6, grid.shared((227 << 10) + 1)).unwrap();
         assert_eq!(
             shared,
-            format!("{called} needs 232449 bytes of dynamic shared memory, the device has 232448 left for a block")
+            format!(
+                "{called} needs 232449 bytes of dynamic shared memory, the device has 232448 left for a block"
+            )
         );
         let blocks = check(6, Grid::of([1, 65_536, 1], 32)).unwrap();
         assert!(blocks.starts_with(&format!("{called} was given 1 × 65536 × 1 blocks")), "{blocks}");

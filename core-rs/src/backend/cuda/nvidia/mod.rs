@@ -99,8 +99,7 @@ impl Nvidia {
         let size = if product.result == Format::F32 { 4 } else { 2 };
         let (width, pitch) = (n * size, product.c.stride * size);
         // SAFETY: the rows lie in the device's memory, which is the caller's part.
-        let code =
-            unsafe { sys::cuMemsetD2D8Async(product.c.at, pitch, 0, width, m, self.queue.stream) };
+        let code = unsafe { sys::cuMemsetD2D8Async(product.c.at, pitch, 0, width, m, self.queue.stream) };
         self.queue.check(code, "clearing a product")
     }
 

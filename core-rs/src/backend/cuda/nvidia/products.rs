@@ -248,8 +248,7 @@ unsafe fn fill(
     let check = |status| check(library, status, &doing);
     let ByColumns { left, right, result } = ByColumns::from(key);
     // Products and sums in full f32: TF32 has to be asked for by another type.
-    let (compute, scale) =
-        (lt::cublasComputeType_t::CUBLAS_COMPUTE_32F, lt::cudaDataType_t::CUDA_R_32F);
+    let (compute, scale) = (lt::cublasComputeType_t::CUBLAS_COMPUTE_32F, lt::cudaDataType_t::CUDA_R_32F);
     // SAFETY: the library reads each attribute's bytes before it returns, and they are of the attribute's type.
     unsafe {
         check((library.create_operation)(&mut choice.operation, compute, scale))?;
