@@ -6,7 +6,13 @@
  */
 import process from "node:process";
 import { cargo, type Command, deno, runCommand } from "./command.ts";
-import { countCargoTests, countDenoTests, sumCounts, type TestCounts } from "./test_counts.ts";
+import {
+  countCargoTests,
+  countDenoTests,
+  countKernelChecks,
+  sumCounts,
+  type TestCounts,
+} from "./test_counts.ts";
 
 const FAILURE: TestCounts = { passed: 0, failed: 1, skipped: 0 };
 const NOTHING: TestCounts = { passed: 0, failed: 0, skipped: 0 };
@@ -21,6 +27,7 @@ const STEPS: readonly Step[] = [
   { command: deno("check", "task", "--quiet", "check") },
   { command: deno("setup", "task", "--quiet", "setup") },
   { command: cargo("cargo test", ["test", "--locked", "--quiet", "--no-fail-fast"]), count: countCargoTests },
+  { command: deno("cuda:check", "task", "--quiet", "cuda:check"), count: countKernelChecks },
   { command: deno("deno test", "test", "--quiet", "--allow-all", "--no-check"), count: countDenoTests },
 ];
 

@@ -17,6 +17,7 @@ const COLOR = /\x1b\[[0-9;]*m/g;
 const CARGO = /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored;/gm;
 const DENO =
   /^(?:ok|FAILED) \| (\d+) passed(?: \([^)]*\))? \| (\d+) failed(?: \([^)]*\))?(?: \| (\d+) ignored)?/gm;
+const KERNELS = /^kernels: (\d+) passed, (\d+) failed, (\d+) skipped$/gm;
 
 /** Sums the summaries of `cargo test`, which prints one a test program; null where there is none. */
 export function countCargoTests(output: string): TestCounts | null {
@@ -26,6 +27,11 @@ export function countCargoTests(output: string): TestCounts | null {
 /** Reads the summary of `deno test`; null where there is none. */
 export function countDenoTests(output: string): TestCounts | null {
   return count(output, DENO);
+}
+
+/** Reads the summary of the check of CUDA kernels; null where there is none. */
+export function countKernelChecks(output: string): TestCounts | null {
+  return count(output, KERNELS);
 }
 
 /** Adds counts up. */

@@ -1,6 +1,6 @@
 import { expect } from "expect";
 import fc from "fast-check";
-import { countCargoTests, countDenoTests, sumCounts } from "./test_counts.ts";
+import { countCargoTests, countDenoTests, countKernelChecks, sumCounts } from "./test_counts.ts";
 
 const counts = fc.record({ passed: fc.nat(9999), failed: fc.nat(99), skipped: fc.nat(99) });
 
@@ -30,7 +30,16 @@ Deno.test("the summary of deno is read with and without colours, steps and skipp
     });
 });
 
+Deno.test("the summary of the check of kernels is read", () => {
+  fc.assert(fc.property(counts, (expected) => {
+    const { passed, failed, skipped } = expected;
+    const output = `a fault\nkernels: ${passed} passed, ${failed} failed, ${skipped} skipped\n`;
+    expect(countKernelChecks(output)).toEqual(expected);
+  }));
+});
+
 Deno.test("output without a summary is not zero tests", () => {
   expect(countCargoTests("error: could not compile")).toBeNull();
   expect(countDenoTests("error: Type checking failed.\n")).toBeNull();
+  expect(countKernelChecks("error: could not compile")).toBeNull();
 });

@@ -1,5 +1,6 @@
 //! The devices that a model can be opened on.
 
+#[cfg(not(target_family = "wasm"))]
 use super::cuda;
 use crate::{Error, Result};
 use std::fmt;
@@ -60,6 +61,7 @@ pub(crate) enum Found {
     /// The processor, and why it is that where a GPU would have been taken.
     Cpu(Option<&'static str>),
     /// A GPU.
+    #[cfg(not(target_family = "wasm"))]
     Cuda(cuda::Device),
 }
 
@@ -68,11 +70,19 @@ impl Device {
     pub(crate) fn find(self) -> Result<Found> {
         match self {
             Device::Cpu => Ok(Found::Cpu(None)),
+            #[cfg(not(target_family = "wasm"))]
             Device::Cuda { ordinal } => cuda::open(ordinal).map(Found::Cuda),
-            Device::Auto => Ok(match cuda::first() {
+            #[cfg(not(target_family = "wasm"))]
+            Device::Auto => Ok(match cuda::first()? {
                 Ok(device) => Found::Cuda(device),
                 Err(reason) => Found::Cpu(Some(reason)),
             }),
+            #[cfg(target_family = "wasm")]
+            Device::Auto => Ok(Found::Cpu(None)),
+            #[cfg(target_family = "wasm")]
+            Device::Cuda { .. } => {
+                Err(Error::Input(format!("There is no device \"{self}\" in WebAssembly, expected \"cpu\"")))
+            }
         }
     }
 }

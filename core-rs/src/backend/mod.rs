@@ -4,6 +4,7 @@
 //! tokens. Every operation has a fixed summation order, and a row's result never depends on the other rows.
 
 pub mod cpu;
+#[cfg(not(target_family = "wasm"))]
 pub mod cuda;
 mod device;
 mod precision;

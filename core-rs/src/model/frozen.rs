@@ -77,7 +77,7 @@ impl<B: Backend> Frozen<B> {
         let mut sources = weights.iter();
         let tensors = Params::specs(config, score, lm_head).try_map(|spec| {
             let source = sources.next().expect("as many tensors as names");
-            Ok(match spec.shape[..] {
+            Ok::<_, Error>(match spec.shape[..] {
                 [_, inputs] if spec.name != weights::EMBEDDING && spec.name != weights::SCORE => {
                     Held::Packed(backend.pack(source, inputs)?)
                 }

@@ -5,6 +5,7 @@ use super::language_model::{LanguageModel, generate_all, logprobs};
 use super::params::{Params, Spec};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::stored::Element;
+#[cfg(not(target_family = "wasm"))]
 use crate::backend::cuda::{self, Cuda};
 use crate::backend::{Backend, Found, InferencePrecision, Place, Precision};
 use crate::cancel::Cancel;
@@ -56,6 +57,7 @@ impl<A: Element<f32>> Freeze for Cpu<f32, A> {
     }
 }
 
+#[cfg(not(target_family = "wasm"))]
 impl<A: cuda::Element> Freeze for Cuda<A> {
     fn freeze(&self, precision: InferencePrecision, source: Source<Self::Buffer>) -> Result<FrozenModel> {
         match precision {
@@ -87,6 +89,7 @@ impl FrozenModel {
         let precision = precision.into();
         match device.find()? {
             Found::Cpu(note) => Cpu::<f32>::new().noting(note).freeze(precision, Source::File(path)),
+            #[cfg(not(target_family = "wasm"))]
             Found::Cuda(gpu) => Cuda::<f32>::new(gpu, arithmetic).freeze(precision, Source::File(path)),
         }
     }

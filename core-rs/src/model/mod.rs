@@ -14,6 +14,7 @@ pub mod reader;
 mod trained;
 
 use crate::backend::cpu::Cpu;
+#[cfg(not(target_family = "wasm"))]
 use crate::backend::cuda::Cuda;
 use crate::backend::{Arithmetic, Found, Place};
 pub use crate::backend::{InferencePrecision, Precision};
@@ -153,7 +154,9 @@ impl Model {
             (Found::Cpu(note), Precision::Bf16) => {
                 trained(Cpu::<f32, bf16>::new().noting(note), precision, host)
             }
+            #[cfg(not(target_family = "wasm"))]
             (Found::Cuda(gpu), Precision::F32) => trained(Cuda::<f32>::new(gpu, arithmetic), precision, host),
+            #[cfg(not(target_family = "wasm"))]
             (Found::Cuda(gpu), Precision::Bf16) => {
                 trained(Cuda::<bf16>::new(gpu, arithmetic), precision, host)
             }

@@ -164,7 +164,8 @@ impl Emulator {
     /// Panics unless the bytes lie within one allocation.
     fn check(&self, at: Address, bytes: usize) {
         let allocated = lock(&self.allocated);
-        let inside = |(&from, &size): (&Address, &usize)| at >= from && at + bytes as u64 <= from + size as u64;
+        let inside =
+            |(&from, &size): (&Address, &usize)| at >= from && at + bytes as u64 <= from + size as u64;
         assert!(allocated.iter().any(inside), "{bytes} bytes at {at:#x} are in no allocation");
     }
 }

@@ -13,10 +13,17 @@ mod vocab;
 use super::device::{Array, Device};
 use super::element::Element;
 use super::emulator;
+use crate::backend::cuda;
+use std::sync::LazyLock;
 
-/// The device that tests run on, or `None`, which has been said, where there is neither.
+/// The device that tests run on, or `None`, which has been said, where there is neither. A CUDA device that was asked
+/// for and cannot be had fails the test.
 fn device() -> Option<Device> {
-    emulator::emulator().map(|emulator| emulator as Device)
+    static CUDA: LazyLock<Option<Device>> = LazyLock::new(|| {
+        let asked = std::env::var("RMR1_CUDA").is_ok_and(|value| value == "1");
+        asked.then(|| cuda::open(0).unwrap_or_else(|error| panic!("RMR1_CUDA is \"1\": {error}")))
+    });
+    CUDA.clone().or_else(|| emulator::emulator().map(|emulator| emulator as Device))
 }
 
 /// Deterministic values in (−1, 1).
