@@ -49,7 +49,7 @@ fn refusal(service: &Service, request: Frame) -> String {
 }
 
 fn model(service: &Service) -> usize {
-    let request = json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": 5, "device": "cpu", "precision": "f32" });
+    let request = json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": 5, "device": "cpu", "arithmetic": "exact", "precision": "f32" });
     ask(service, Frame::new(request)).body["model"].as_u64().unwrap() as usize
 }
 
@@ -253,10 +253,9 @@ fn what_does_not_belong_is_refused() {
     assert!(refusal(&service, short).contains("add up to \"1\""));
     let tape = ask(&service, forward(model)).body["tape"].clone();
     assert!(refusal(&service, Frame::new(json!({ "op": "info", "model": tape }))).contains("is a tape"));
-    let large = json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": -1, "device": "cpu", "precision": "f32" });
+    let large = json!({ "op": "init", "config": config(), "tokenizer": small_json().to_string(), "seed": -1, "device": "cpu", "arithmetic": "exact", "precision": "f32" });
     assert!(refusal(&service, Frame::new(large)).contains("-1"));
-    let elsewhere =
-        json!({ "op": "init", "config": config(), "seed": 1, "device": "tpu", "precision": "f32" });
+    let elsewhere = json!({ "op": "init", "config": config(), "seed": 1, "device": "tpu", "arithmetic": "exact", "precision": "f32" });
     assert!(refusal(&service, Frame::new(elsewhere)).contains("Device is \"tpu\""));
 }
 
@@ -275,7 +274,7 @@ fn a_closed_handle_is_an_error_even_when_its_place_is_used_again() {
 #[test]
 fn an_answer_that_nobody_takes_leaves_nothing_open() {
     let service = Service::new();
-    let request = json!({ "op": "init", "config": config(), "seed": 1, "device": "cpu", "precision": "f32" });
+    let request = json!({ "op": "init", "config": config(), "seed": 1, "device": "cpu", "arithmetic": "exact", "precision": "f32" });
     let job = service.start(Frame::new(request).encode()).unwrap();
     service.poll(job).unwrap();
     assert_eq!(service.open(), (1, 1));

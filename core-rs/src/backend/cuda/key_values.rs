@@ -6,6 +6,7 @@ use super::driver::Address;
 use super::element::Element;
 use crate::backend::Heads;
 use crate::{Error, Result};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -112,9 +113,15 @@ pub(super) struct Path {
 }
 
 impl<A: Element> Cache<A> {
-    /// The row of each of its places, of those without a token yet too.
-    pub(super) fn rows(&self) -> impl Iterator<Item = u32> {
-        (0..self.room).map(|token| self.pages[token / PAGE] * PAGE as u32 + (token % PAGE) as u32)
+    /// The row of some of its places, of those without a token yet too.
+    pub(super) fn rows(&self, places: Range<usize>) -> impl Iterator<Item = u32> {
+        assert!(places.end <= self.room, "place {} of {}", places.end, self.room);
+        places.map(|place| self.pages[place / PAGE] * PAGE as u32 + (place % PAGE) as u32)
+    }
+
+    /// Tokens that it was made for.
+    pub(super) fn room(&self) -> usize {
+        self.room
     }
 
     /// Reserves places for so many more tokens; gives the index of the first.

@@ -61,9 +61,8 @@ impl<A: Element> Plan<A> {
             draw_path(piece, caches)?;
             let own = &*caches[piece.own];
             let path = own.path.as_ref().expect("it has just been drawn");
-            for (place, row) in places[piece.rows.clone()].iter_mut().zip(own.rows().skip(before)) {
-                *place = row;
-            }
+            let rows = own.rows(before..before + piece.rows.len());
+            places[piece.rows.clone()].iter_mut().zip(rows).for_each(|(place, row)| *place = row);
             let first = piece.rows.start;
             let position = path.position + before;
             tiles.extend(Tile::cut(path.rows.address(), first, piece.rows.len(), position, heads));
@@ -94,9 +93,9 @@ fn draw_path<A: Element>(piece: &Piece, caches: &mut [&mut Cache<A>]) -> Result<
     if drawn {
         return Ok(());
     }
-    let mut rows: Vec<u32> = ancestors().flat_map(|cache| cache.rows().take(cache.tokens)).collect();
+    let mut rows: Vec<u32> = ancestors().flat_map(|cache| cache.rows(0..cache.tokens)).collect();
     let position = rows.len();
-    rows.extend(own.rows());
+    rows.extend(own.rows(0..own.room()));
     let path = Path {
         ancestors: ancestors().map(|cache| (cache.id, cache.tokens)).collect(),
         position,
