@@ -118,16 +118,18 @@ impl Products {
                 version.major, driver.major
             )));
         }
-        let mut handle = null_mut();
-        // SAFETY: the context is current.
-        let status = unsafe { (library.create)(&mut handle) };
-        check(&library, status, "starting")?;
         // As much as the library's own default for a device ("cuBLAS", `cublasSetWorkspace`: 32 MiB for compute
         // capability 9.0), and room for more splits of k.
         let workspace_bytes = if major >= 9 { 64 << 20 } else { 32 << 20 };
-        let mut products = Self { library, handle, workspace: 0, workspace_bytes, choices: HashMap::new() };
-        products.workspace = queue.allocate_aside(workspace_bytes)?;
-        Ok(products)
+        let workspace = queue.allocate_aside(workspace_bytes)?;
+        let mut handle = null_mut();
+        // SAFETY: the context is current.
+        let status = unsafe { (library.create)(&mut handle) };
+        if let Err(error) = check(&library, status, "starting") {
+            queue.free(workspace);
+            return Err(error);
+        }
+        Ok(Self { library, handle, workspace, workspace_bytes, choices: HashMap::new() })
     }
 
     /// Asks for a product.
