@@ -199,11 +199,18 @@ fn a_lost_device_says_so_in_every_call_and_ends_quietly() {
     let x = Array::upload(&device, &values(64)).unwrap();
     let mut y = Array::zeros(&device, 64).unwrap();
     let recording = device.record(&mut || add(&device, 1, &x, &mut y)).unwrap();
+    device.replay(recording).unwrap();
     add(&device, 1, &x, &mut y).unwrap();
     fake.failure(ILLEGAL_ADDRESS);
     let first = y.download().unwrap_err();
     assert_eq!(first.kind(), "device");
-    for part in ["was lost", "CUDA_ERROR_ILLEGAL_ADDRESS", "\"rms_norm\"", "a download", "Checkpoints"] {
+    for part in [
+        "was lost",
+        "CUDA_ERROR_ILLEGAL_ADDRESS",
+        "after the launches of the recording 0, \"rms_norm\" of",
+        "a download",
+        "Checkpoints",
+    ] {
         assert!(first.to_string().contains(part), "{part}: {first}");
     }
     let later = [

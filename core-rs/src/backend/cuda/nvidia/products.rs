@@ -3,6 +3,7 @@
 use super::super::compile::Version;
 use super::super::driver::{Address, Format, Operand, Product};
 use super::super::libraries::{self, CublasLt, Heuristic};
+use super::faults::Work;
 use super::queue::Queue;
 use crate::{Error, Result};
 use cudarc::cublaslt::sys as lt;
@@ -164,7 +165,9 @@ impl Products {
                 queue.stream.cast(),
             )
         };
-        check(&self.library, status, &described(&key))
+        check(&self.library, status, &described(&key))?;
+        queue.faults.launched(Work::Product(product.shape));
+        Ok(())
     }
 
     /// Closes the library.
