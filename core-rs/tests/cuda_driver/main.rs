@@ -199,11 +199,18 @@ fn a_lost_device_says_so_in_every_call_and_ends_quietly() {
     let x = Array::upload(&device, &values(64)).unwrap();
     let mut y = Array::zeros(&device, 64).unwrap();
     let recording = device.record(&mut || add(&device, 1, &x, &mut y)).unwrap();
+    device.replay(recording).unwrap();
     add(&device, 1, &x, &mut y).unwrap();
     fake.failure(ILLEGAL_ADDRESS);
     let first = y.download().unwrap_err();
     assert_eq!(first.kind(), "device");
-    for part in ["was lost", "CUDA_ERROR_ILLEGAL_ADDRESS", "\"rms_norm\"", "a download", "Checkpoints"] {
+    for part in [
+        "was lost",
+        "CUDA_ERROR_ILLEGAL_ADDRESS",
+        "after the launches of the recording 0, \"rms_norm\" of",
+        "a download",
+        "Checkpoints",
+    ] {
         assert!(first.to_string().contains(part), "{part}: {first}");
     }
     let later = [
@@ -253,4 +260,85 @@ fn a_product_needs_its_library_and_says_so() {
     assert_eq!(c.download().unwrap(), expected, "a product over nothing is zero");
     drop((a, c));
     settle(&fake, device);
+}
+
+/// Values that bf16 holds exactly, as do their products' sums.
+fn small(count: usize, seed: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 5 + seed) % 7) as f32 - 3.0).collect()
+}
+
+fn stored(device: &Device, format: Format, values: &[f32]) -> Array<u8> {
+    let bytes: Vec<u8> = values.iter().flat_map(|x| bytes_of(format, *x)).collect();
+    Array::upload(device, &bytes).unwrap()
+}
+
+fn bytes_of(format: Format, x: f32) -> Vec<u8> {
+    match format {
+        Format::F32 => x.to_le_bytes().to_vec(),
+        Format::Bf16 => half::bf16::from_f32(x).to_le_bytes().to_vec(),
+    }
+}
+
+#[test]
+fn products_are_asked_for_as_they_were_meant() {
+    let Some(fake) = fake() else { return };
+    let library = fake.cublaslt();
+    let device = nvidia::open(0).unwrap();
+    let ([m, n, k], gap) = ([3, 5, 4], 2);
+    let formats = [(Format::F32, Format::F32), (Format::Bf16, Format::Bf16), (Format::Bf16, Format::F32)];
+    for case in 0..8 {
+        let [ta, tb, add] = [1, 2, 4].map(|bit| case & bit != 0);
+        for (operands, result) in formats {
+            let side = |rows: usize, columns: usize, transposed: bool| {
+                if transposed { (columns, rows + gap) } else { (rows, columns + gap) }
+            };
+            let ((ra, sa), (rb, sb)) = (side(m, k, ta), side(k, n, tb));
+            let (a, b, c) = (small(ra * sa, 1), small(rb * sb, 2), small(m * (n + gap), 3));
+            let arrays =
+                [stored(&device, operands, &a), stored(&device, operands, &b), stored(&device, result, &c)];
+            device.synchronize().unwrap();
+            let operand =
+                |i: usize, stride, transposed| Operand { at: arrays[i].address(), stride, transposed };
+            let product = Product {
+                shape: [m, n, k],
+                operands,
+                a: operand(0, sa, ta),
+                b: operand(1, sb, tb),
+                c: operand(2, n + gap, false),
+                result,
+                add,
+            };
+            device.product(&product).unwrap();
+            let asked = library.count("fake_asked");
+            let get = |data: &[f32], stride, transposed, i: usize, j: usize| {
+                let (i, j) = if transposed { (j, i) } else { (i, j) };
+                data[i * stride + j]
+            };
+            let mut expected = c.clone();
+            for i in 0..m {
+                for j in 0..n {
+                    let sum: f32 = (0..k).map(|l| get(&a, sa, ta, i, l) * get(&b, sb, tb, l, j)).sum();
+                    let at = &mut expected[i * (n + gap) + j];
+                    *at = sum + if add { *at } else { 0.0 };
+                }
+            }
+            let bytes: Vec<u8> = expected.iter().flat_map(|x| bytes_of(result, *x)).collect();
+            assert_eq!(arrays[2].download().unwrap(), bytes, "{product:?}");
+            device.product(&product).unwrap();
+            assert_eq!(library.count("fake_asked"), asked, "an algorithm is chosen once a shape");
+        }
+    }
+    let narrowing = Product {
+        shape: [1, 1, 1],
+        operands: Format::F32,
+        a: Operand { at: 256, stride: 1, transposed: false },
+        b: Operand { at: 256, stride: 1, transposed: false },
+        c: Operand { at: 256, stride: 1, transposed: false },
+        result: Format::Bf16,
+        add: false,
+    };
+    let refused = device.product(&narrowing).unwrap_err().to_string();
+    assert_eq!(refused, "cuBLASLt has no algorithm for a product of 1 × 1 by 1 × 1 (F32 to Bf16)");
+    settle(&fake, device);
+    assert_eq!(library.count("fake_open_objects"), 0);
 }

@@ -4,9 +4,10 @@ use super::super::kernels::Kernel;
 use crate::Error;
 use cudarc::driver::sys::CUresult;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-/// Launches that a lost device's message names.
+/// Pieces of work that a lost device's message names.
 const RECENT: usize = 4;
 
 /// What a driver's error means for what comes after it.
@@ -81,13 +82,32 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
+/// Work that was asked for, of which a later error may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    Kernel(Kernel),
+    /// m, n and k.
+    Product([usize; 3]),
+    Recording(u64),
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Work::Kernel(kernel) => write!(f, "{}", named(kernel)),
+            Work::Product([m, n, k]) => write!(f, "a product of {m} × {k} by {k} × {n}"),
+            Work::Recording(number) => write!(f, "the recording {number}"),
+        }
+    }
+}
+
 /// What has gone wrong with a device.
 pub(super) struct Faults {
     /// As messages call the device.
     device: String,
     lost: OnceLock<Error>,
-    /// Launches since the device was last waited for, the latest last.
-    recent: Mutex<VecDeque<Kernel>>,
+    /// Work since the device was last waited for, the latest last.
+    recent: Mutex<VecDeque<Work>>,
 }
 
 impl Faults {
@@ -100,13 +120,13 @@ impl Faults {
         self.lost.get().map_or(Ok(()), |error| Err(error.clone()))
     }
 
-    /// Remembers a launch, which a later error may be of.
-    pub(super) fn launched(&self, kernel: Kernel) {
+    /// Remembers work.
+    pub(super) fn launched(&self, work: Work) {
         let mut recent = lock(&self.recent);
         if recent.len() == RECENT {
             recent.pop_front();
         }
-        recent.push_back(kernel);
+        recent.push_back(work);
     }
 
     /// The work so far was done.
@@ -123,7 +143,7 @@ impl Faults {
     }
 
     fn loss(&self, words: &str, doing: &str) -> Error {
-        let recent: Vec<String> = lock(&self.recent).iter().map(named).collect();
+        let recent: Vec<String> = lock(&self.recent).iter().map(Work::to_string).collect();
         let earlier = match recent.as_slice() {
             [] => String::new(),
             names => format!(
@@ -158,7 +178,7 @@ mod tests {
     #[test]
     fn a_lost_device_is_told_with_what_it_did_and_stays_lost() {
         let faults = Faults::new("cuda:0 (a device)".into());
-        (0..5).for_each(|i| faults.launched(kernel(i)));
+        (0..5).for_each(|i| faults.launched(Work::Kernel(kernel(i))));
         assert!(faults.standing().is_ok());
         let first = faults.error(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, "a download").to_string();
         for part in [
@@ -191,10 +211,20 @@ mod tests {
     #[test]
     fn launches_that_were_waited_for_are_not_suspected() {
         let faults = Faults::new("cuda:0".into());
-        faults.launched(kernel(0));
+        faults.launched(Work::Product([1, 2, 3]));
+        faults.launched(Work::Recording(7));
         faults.settled();
         let lost = faults.error(CUresult::CUDA_ERROR_LAUNCH_FAILED, "a copy").to_string();
-        assert!(!lost.contains("\"k0\"") && lost.contains("noticed by a copy."), "{lost}");
+        assert!(lost.contains("noticed by a copy. "), "{lost}");
+    }
+
+    #[test]
+    fn products_and_recordings_are_suspected_too() {
+        let faults = Faults::new("cuda:0".into());
+        faults.launched(Work::Product([3, 5, 4]));
+        faults.launched(Work::Recording(7));
+        let lost = faults.error(CUresult::CUDA_ERROR_LAUNCH_FAILED, "a copy").to_string();
+        assert!(lost.contains("launches of a product of 3 × 4 by 4 × 5, the recording 7 ("), "{lost}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::super::cubins::Cubins;
 use super::super::driver::{Arg, Grid};
 use super::super::kernels::{Kernel, Module};
-use super::faults::named;
+use super::faults::{Work, named};
 use super::queue::Queue;
 use crate::{Error, Result};
 use cudarc::driver::sys::{self, CUresult};
@@ -86,7 +86,7 @@ impl Functions {
             )
         };
         queue.check(code, &format!("the launch of {}", named(&kernel)))?;
-        queue.faults.launched(kernel);
+        queue.faults.launched(Work::Kernel(kernel));
         Ok(())
     }
 

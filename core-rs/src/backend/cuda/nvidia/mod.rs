@@ -19,7 +19,7 @@ use super::kernels::{Kernel, modules};
 use super::turns::Turns;
 use crate::{Error, Result};
 use cudarc::driver::sys;
-use faults::lock;
+use faults::{Work, lock};
 use functions::Functions;
 use products::Products;
 use queue::Queue;
@@ -242,6 +242,8 @@ impl Driver for Nvidia {
                 }
             }
         });
+        // What was recorded has not run.
+        self.queue.faults.settled();
         let mut recordings = lock(&self.recordings);
         match done {
             Ok(graph) => Ok(recordings.keep(graph)),
@@ -260,7 +262,9 @@ impl Driver for Nvidia {
             return Err(Error::Internal(format!("There is no recording {recording}")));
         };
         // SAFETY: the graph is valid.
-        self.queue.check(unsafe { sys::cuGraphLaunch(graph, self.queue.stream) }, "a replay")
+        self.queue.check(unsafe { sys::cuGraphLaunch(graph, self.queue.stream) }, "a replay")?;
+        self.queue.faults.launched(Work::Recording(recording));
+        Ok(())
     }
 
     fn forget(&self, recording: u64) {

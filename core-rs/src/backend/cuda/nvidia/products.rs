@@ -3,6 +3,7 @@
 use super::super::compile::Version;
 use super::super::driver::{Address, Format, Operand, Product};
 use super::super::libraries::{self, CublasLt, Heuristic};
+use super::faults::Work;
 use super::queue::Queue;
 use crate::{Error, Result};
 use cudarc::cublaslt::sys as lt;
@@ -118,16 +119,18 @@ impl Products {
                 version.major, driver.major
             )));
         }
-        let mut handle = null_mut();
-        // SAFETY: the context is current.
-        let status = unsafe { (library.create)(&mut handle) };
-        check(&library, status, "starting")?;
         // As much as the library's own default for a device ("cuBLAS", `cublasSetWorkspace`: 32 MiB for compute
         // capability 9.0), and room for more splits of k.
         let workspace_bytes = if major >= 9 { 64 << 20 } else { 32 << 20 };
-        let mut products = Self { library, handle, workspace: 0, workspace_bytes, choices: HashMap::new() };
-        products.workspace = queue.allocate_aside(workspace_bytes)?;
-        Ok(products)
+        let workspace = queue.allocate_aside(workspace_bytes)?;
+        let mut handle = null_mut();
+        // SAFETY: the context is current.
+        let status = unsafe { (library.create)(&mut handle) };
+        if let Err(error) = check(&library, status, "starting") {
+            queue.free(workspace);
+            return Err(error);
+        }
+        Ok(Self { library, handle, workspace, workspace_bytes, choices: HashMap::new() })
     }
 
     /// Asks for a product.
@@ -162,7 +165,9 @@ impl Products {
                 queue.stream.cast(),
             )
         };
-        check(&self.library, status, &described(&key))
+        check(&self.library, status, &described(&key))?;
+        queue.faults.launched(Work::Product(product.shape));
+        Ok(())
     }
 
     /// Closes the library.
