@@ -54,6 +54,7 @@ fi
 mkdir -p target/release
 cp "$kit/lib/librmr1_core.so" target/release/
 [ ! -d "$kit/cuda" ] || { mkdir -p target/cuda && cp -r "$kit/cuda/." target/cuda/; }
+[ ! -d target/cuda ] || export RMR1_CUDA_KERNELS=$PWD/target/cuda
 if [ ! -d "$kit/site" ]; then
   python3 -m pip install --quiet --no-index --no-deps --no-compile --target "$kit/site" "$kit"/wheels/*.whl ||
     echo "TRL could not be installed: its rows will say so" >&2
