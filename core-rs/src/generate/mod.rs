@@ -99,7 +99,7 @@ pub enum Event {
 /// How requests are scheduled. None of it changes results.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    /// Most bytes of keys and values. `None` takes what [`crate::backend::Backend::available`] offers.
+    /// Most bytes of keys and values. `None` takes half of the device's free memory.
     pub kv_bytes: Option<usize>,
     /// Most prompt tokens that go through the model in a pass, which bounds the memory of activations; at least 1.
     pub prefill_rows: usize,

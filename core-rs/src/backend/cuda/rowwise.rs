@@ -1,7 +1,7 @@
 //! Norms of rows and of heads, and sums over rows.
 
 use super::device::{Array, args, launch};
-use super::driver::Grid;
+use super::driver::{Arg, Grid};
 use super::element::Element;
 use super::kernels::{Kernel, Module};
 use crate::Result;
@@ -45,8 +45,7 @@ pub fn rms_norm_backward<A: Element>(
     let args = args![x, weight, rstd, d_y, width as u32, d_x];
     launch(x.device(), kernel::<A>("rms_norm_backward"), Grid::new(rows, THREADS), args)?;
     add_columns(kernel::<A>("norm_weight_sums"), rows, d_weight, |span, partial| {
-        let args = args![x, rstd, d_y, width as u32, rows, span, &*partial];
-        args.to_vec()
+        args![x, rstd, d_y, width as u32, rows, span, partial].to_vec()
     })
 }
 
@@ -93,7 +92,7 @@ fn add_columns(
     sums: Kernel,
     rows: usize,
     to: &mut Array<f32>,
-    args: impl Fn(usize, &Array<f32>) -> Vec<super::driver::Arg>,
+    args: impl Fn(usize, &Array<f32>) -> Vec<Arg>,
 ) -> Result<()> {
     if rows == 0 {
         return Ok(());

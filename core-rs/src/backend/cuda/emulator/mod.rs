@@ -85,8 +85,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Compiles a module unless that has been done, and loads it. Libraries are kept by what they are made of.
 fn load(module: Module) -> &'static Library {
-    static LOADED: LazyLock<Mutex<HashMap<Module, Arc<OnceLock<&'static Library>>>>> =
-        LazyLock::new(Mutex::default);
+    type Slot = Arc<OnceLock<&'static Library>>;
+    static LOADED: LazyLock<Mutex<HashMap<Module, Slot>>> = LazyLock::new(Mutex::default);
     let slot = lock(&LOADED).entry(module).or_default().clone();
     slot.get_or_init(|| {
         let mut hasher = DefaultHasher::new();
