@@ -71,7 +71,13 @@ impl Device {
         match self {
             Device::Cpu => Ok(Found::Cpu(None)),
             #[cfg(not(target_family = "wasm"))]
-            Device::Cuda { ordinal } => cuda::open(ordinal).map(Found::Cuda),
+            Device::Cuda { ordinal } => match cuda::open(ordinal) {
+                Ok(device) => Ok(Found::Cuda(device)),
+                Err(Error::Device(reason)) => {
+                    Err(Error::Device(format!("Cannot use device \"{self}\": {reason}; \"cpu\" needs none")))
+                }
+                Err(error) => Err(error),
+            },
             #[cfg(not(target_family = "wasm"))]
             Device::Auto => Ok(match cuda::first()? {
                 Ok(device) => Found::Cuda(device),
