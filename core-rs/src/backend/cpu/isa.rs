@@ -38,26 +38,18 @@ impl Isa {
 
     /// Whether products of bfloat16 pairs have an instruction (AVX-512 BF16).
     pub fn multiplies_bf16() -> bool {
-        static BF16: OnceLock<bool> = OnceLock::new();
-        *BF16.get_or_init(|| {
-            #[cfg(target_arch = "x86_64")]
-            if Isa::current() == Isa::Avx512 && is_x86_feature_detected!("avx512bf16") {
-                return true;
-            }
-            false
-        })
+        #[cfg(target_arch = "x86_64")]
+        return Isa::current() == Isa::Avx512 && is_x86_feature_detected!("avx512bf16");
+        #[cfg(not(target_arch = "x86_64"))]
+        false
     }
 
     /// Whether products of 8-bit integers have an instruction (AVX-512 VNNI).
     pub fn multiplies_int8() -> bool {
-        static INT8: OnceLock<bool> = OnceLock::new();
-        *INT8.get_or_init(|| {
-            #[cfg(target_arch = "x86_64")]
-            if Isa::current() == Isa::Avx512 && is_x86_feature_detected!("avx512vnni") {
-                return true;
-            }
-            false
-        })
+        #[cfg(target_arch = "x86_64")]
+        return Isa::current() == Isa::Avx512 && is_x86_feature_detected!("avx512vnni");
+        #[cfg(not(target_arch = "x86_64"))]
+        false
     }
 
     /// Lower-case name for messages.

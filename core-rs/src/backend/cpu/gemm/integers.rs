@@ -10,7 +10,7 @@ use super::super::real::Real;
 use super::super::stored::Stored;
 use super::blocks::{Blocks, Factors, LANES, QUAD, VECTOR, put_words};
 use super::kernel::{PANEL, Product};
-use super::{Output, PARALLEL_FROM, ROW_CHUNK, Right, Store, View};
+use super::{PARALLEL_FROM, Right, Store, View};
 use crate::backend::Scalar;
 use rayon::prelude::*;
 
@@ -103,62 +103,57 @@ impl Blocks {
     }
 }
 
-/// Computes the products with integers among several, and gives the others back.
-pub(super) fn products<'r, 'c, P: Product, O: Stored<P::Sum>>(
-    (m, k): (usize, usize),
+/// The left-hand matrix rounded for each length of runs among the right-hand sides.
+pub(super) fn lefts<'r, P: Product + 'r>(
     a: &View<P::Left>,
-    outputs: Vec<Output<'r, 'c, P, O>>,
-    into: Store,
-    threads: usize,
-) -> Vec<Output<'r, 'c, P, O>> {
-    let mut others = Vec::new();
+    (m, k): (usize, usize),
+    rights: impl Iterator<Item = &'r Right<'r, P>>,
+) -> Vec<Rounded> {
     let mut lefts: Vec<Rounded> = Vec::new();
-    let mut ours = Vec::new();
-    for output in outputs {
-        let Right::Integers(blocks, first) = output.right else {
-            others.push(output);
-            continue;
-        };
-        assert!(into != Store::Continue, "a chain cannot go on through integers");
-        let left = lefts.iter().position(|left| left.run == blocks.run).unwrap_or_else(|| {
+    for right in rights {
+        if let Right::Integers(blocks, _) = right
+            && lefts.iter().all(|left| left.run != blocks.run)
+        {
             lefts.push(Rounded::new::<P::Sum, P::Left>(*a, m, k, blocks.run));
-            lefts.len() - 1
-        });
-        ours.push((blocks, first / PANEL, left, output.n, Disjoint::new(output.c), output.stride));
+        }
     }
-    let row_chunks = m.div_ceil(ROW_CHUNK);
-    let panels: usize = ours.iter().map(|o| o.3.div_ceil(PANEL)).sum();
-    let group = panels.div_ceil((4 * threads).div_ceil(row_chunks)).max(1);
-    let tasks: Vec<(usize, usize)> = (0..ours.len())
-        .flat_map(|o| (0..ours[o].3.div_ceil(PANEL)).step_by(group).map(move |panel| (o, panel)))
-        .collect();
-    let task = |index: usize| {
-        let ((output, from), r) = (tasks[index / row_chunks], index % row_chunks);
-        let (blocks, first, left, n, c, stride) = ours[output];
-        for panel in from..n.div_ceil(PANEL).min(from + group) {
-            let width = PANEL.min(n - panel * PANEL);
-            let (mut i, end) = (r * m / row_chunks, (r + 1) * m / row_chunks);
-            while i < end {
-                let rows = ROWS.min(end - i);
-                let mut sums = [[0.0; PANEL]; ROWS];
-                tile(blocks, first + panel, &lefts[left], i, &mut sums[..rows]);
-                for (row, sums) in (i..).zip(&sums[..rows]) {
-                    // SAFETY: tasks have rectangles of their own.
-                    let out = unsafe { c.slice(row * stride + panel * PANEL, width) };
-                    for (out, &sum) in out.iter_mut().zip(sums) {
-                        let sum = P::Sum::from_f64(f64::from(sum));
-                        *out = O::store(if into == Store::Add { out.load() + sum } else { sum });
-                    }
+    lefts
+}
+
+/// A rectangle of a product with integers, rows × columns, which starts at element (i, j) of the result and column
+/// `first` of the blocks.
+///
+/// # Safety
+/// The result's buffer is alive, and nobody else touches the rectangle.
+#[allow(clippy::too_many_arguments)]
+pub(super) unsafe fn rectangle<P: Product, O: Stored<P::Sum>>(
+    blocks: &Blocks,
+    first: usize,
+    lefts: &[Rounded],
+    (rows, columns): (usize, usize),
+    c: Disjoint<O>,
+    (i, j): (usize, usize),
+    stride: usize,
+    into: Store,
+) {
+    assert!(into != Store::Continue, "a chain cannot go on through integers");
+    let left = lefts.iter().find(|left| left.run == blocks.run).expect("the left side has been rounded");
+    for from in (0..columns).step_by(PANEL) {
+        let width = PANEL.min(columns - from);
+        for i0 in (i..i + rows).step_by(ROWS) {
+            let mut sums = [[0.0; PANEL]; ROWS];
+            let sums = &mut sums[..ROWS.min(i + rows - i0)];
+            tile(blocks, (first + from) / PANEL, left, i0, sums);
+            for (row, sums) in (i0..).zip(&*sums) {
+                // SAFETY: the row's part lies in the rectangle.
+                let out = unsafe { c.slice(row * stride + j + from, width) };
+                for (out, &sum) in out.iter_mut().zip(sums) {
+                    let sum = P::Sum::from_f64(f64::from(sum));
+                    *out = O::store(if into == Store::Add { out.load() + sum } else { sum });
                 }
-                i += rows;
             }
         }
-    };
-    match threads {
-        1 => (0..tasks.len() * row_chunks).for_each(task),
-        _ => (0..tasks.len() * row_chunks).into_par_iter().for_each(task),
     }
-    others
 }
 
 /// Sums of up to [`ROWS`] rows, from row i on, with one panel's columns.

@@ -113,8 +113,7 @@ pub fn gemm<P: Product, O: Stored<P::Sum>>(
     }
     check::<P>(shape, &a, &b, c.len(), stride);
     if let Right::Integers(..) = b {
-        integers::products::<P, O>((m, shape.2), &a, vec![Output { right: b, n, c, stride }], into, 1);
-        return;
+        return spread((m, shape.2), a, vec![Output { right: b, n, c, stride }], into, 1);
     }
     let c = Disjoint::new(c);
     // SAFETY: the buffer is borrowed mutably, and this is its only task.
@@ -157,27 +156,53 @@ pub fn gemms_parallel<P: Product, O: Stored<P::Sum>>(
         threads if m * k * outputs.iter().map(|o| o.n).sum::<usize>() >= PARALLEL_FROM => threads,
         _ => 1,
     };
-    let outputs = integers::products::<P, O>((m, k), &a, outputs, into, threads);
-    if threads == 1 || outputs.is_empty() {
-        return outputs.into_iter().for_each(|o| gemm((m, o.n, k), a, o.right, o.c, o.stride, into));
+    spread((m, k), a, outputs, into, threads);
+}
+
+/// Cuts the products into rectangles for so many threads, and computes them.
+fn spread<P: Product, O: Stored<P::Sum>>(
+    (m, k): (usize, usize),
+    a: View<P::Left>,
+    mut outputs: Vec<Output<P, O>>,
+    into: Store,
+    threads: usize,
+) {
+    outputs.retain(|o| o.n > 0);
+    if m == 0 || outputs.is_empty() {
+        return;
     }
     outputs.iter().for_each(|o| check::<P>((m, o.n, k), &a, &o.right, o.c.len(), o.stride));
-    let row_chunks = m.div_ceil(ROW_CHUNK);
+    let lefts = integers::lefts(&a, (m, k), outputs.iter().map(|o| &o.right));
     let panels: usize = outputs.iter().map(|o| o.n.div_ceil(PANEL)).sum();
-    // Enough tasks that a slow core does not hold up the rest.
-    let group = panels.div_ceil((4 * threads).div_ceil(row_chunks)).clamp(1, GROUP_OF_PANELS * 4);
+    let (row_chunks, group) = match (threads, m.div_ceil(ROW_CHUNK)) {
+        (1, _) => (1, panels),
+        // Enough tasks that a slow core does not hold up the rest.
+        (_, chunks) => {
+            (chunks, panels.div_ceil((4 * threads).div_ceil(chunks)).clamp(1, GROUP_OF_PANELS * 4))
+        }
+    };
     let outputs: Vec<_> = outputs.into_iter().map(|o| (o.right, o.n, Disjoint::new(o.c), o.stride)).collect();
     let tasks: Vec<(usize, usize)> = (0..outputs.len())
         .flat_map(|o| (0..outputs[o].1).step_by(group * PANEL).map(move |j| (o, j)))
         .collect();
-    (0..tasks.len() * row_chunks).into_par_iter().for_each(|index| {
+    let rectangle = |index: usize| {
         let ((output, j), r) = (tasks[index / row_chunks], index % row_chunks);
         let (right, n, c, stride) = outputs[output];
         let i = r * m / row_chunks;
-        let part = ((r + 1) * m / row_chunks - i, (group * PANEL).min(n - j), k);
-        // SAFETY: the rectangles of the tasks are disjoint.
-        unsafe { task(part, a.at(i, 0), right.from_column(j), c, (i, j), stride, into) }
-    });
+        let (rows, columns) = ((r + 1) * m / row_chunks - i, (group * PANEL).min(n - j));
+        match right.from_column(j) {
+            // SAFETY: the rectangles of the tasks are disjoint.
+            Right::Integers(blocks, first) => unsafe {
+                integers::rectangle::<P, O>(blocks, first, &lefts, (rows, columns), c, (i, j), stride, into);
+            },
+            // SAFETY: as above.
+            right => unsafe { task((rows, columns, k), a.at(i, 0), right, c, (i, j), stride, into) },
+        }
+    };
+    match threads {
+        1 => (0..tasks.len() * row_chunks).for_each(rectangle),
+        _ => (0..tasks.len() * row_chunks).into_par_iter().for_each(rectangle),
+    }
 }
 
 fn check<P: Product>(

@@ -228,3 +228,22 @@ fn a_scale_that_is_not_finite_is_refused() {
     let error = Blocks::transposed(&StoredTensor::of_blocks(encoding, [2, 32], &bytes)).err().unwrap();
     assert!(error.to_string().contains("\"blocks\" holds \"NaN\" at 32"), "{error}");
 }
+
+#[test]
+fn no_rows_and_no_columns_are_no_work() {
+    let (k, weight) = (32, vec![0.5_f32; 32 * 40]);
+    let integers = Blocks::rounded(&weight, k).unwrap();
+    let mut c = vec![1.0_f32; 80];
+    let x = vec![0.25_f32; 2 * k];
+    let wide = || Right::<Full<f32>>::Wide(View::columns(&weight, k));
+    for (m, n) in [(0, 40), (2, 0)] {
+        let (first, second) = c.split_at_mut(40);
+        let outputs = vec![
+            Output { right: Right::Integers(&integers, 0), n, c: first, stride: 40 },
+            Output { right: wide(), n, c: second, stride: 40 },
+        ];
+        gemms_parallel((m, k), View::rows(&x, k), outputs, Store::Replace);
+        gemm_parallel((m, n, k), View::rows(&x, k), wide(), &mut c, 40, Store::Replace);
+    }
+    assert!(c.iter().all(|&x| x == 1.0));
+}
