@@ -408,7 +408,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
     /// anew; whatever it was before may be of use to the device.
     fn plan(&self, pieces: &[Piece], caches: &mut [&mut Self::Cache], plan: &mut Self::Plan) -> Result<()>;
     /// Appends each planned piece's keys and values in this layer; then attention of its rows over its path, which is
-    /// whole by then. The bits of [`Backend::attention`]. Rows of no piece are left as they are.
+    /// whole by then. The bits of [`Backend::attention`]. Results of rows of no piece mean nothing.
     fn attention_extend(
         &self,
         qkv: [&Self::Activation; 3],
