@@ -96,6 +96,7 @@ function tiny(options: NativeInitOptions = {}, sizes?: Record<string, number>): 
     chatTemplate: "{% for m in messages %}{{ bos_token + m['content'] }}{% endfor %}" +
       "{% if add_generation_prompt %}>{% endif %}",
     seed: 7,
+    device: "cpu",
     ...options,
   });
 }
@@ -145,6 +146,7 @@ test("an engine says what it is and never hides its device", async () => {
     precision: "f32",
     frozen: false,
     hasScoreHead: false,
+    exact: true,
   });
   expect(info.backend).toMatch(/^cpu \(1 thread, .+\)$/);
   expect(info.parameters).toBeGreaterThan(258 * 32);
@@ -249,6 +251,26 @@ test("messages are rendered by the model's template before generation", async ()
   expect(byMessages!.promptTokens).toBe(4);
   await using bare = await NativeEngine.init(config());
   expect(() => bare.renderChat(prompt)).toThrow("no chat template");
+});
+
+test("a device that is chosen is said with the reason, and one that is not there is refused", async () => {
+  await using engine = await tiny({ device: "auto" });
+  expect(engine.info.backend).toMatch(/^(cuda:0 \(.+\)|cpu \(.+; .+\))/);
+  await expect(tiny({ device: "cuda:99" })).rejects.toThrow('"cuda:99"');
+});
+
+test("what training would take is told, and less of it once gradients and moments are there", async () => {
+  await using engine = await tiny();
+  const before = (await engine.trainingMemory())!;
+  expect(before.state).toBe(12 * engine.info.parameters);
+  expect(before.reference).toBeGreaterThanOrEqual(4 * engine.info.parameters);
+  expect(before.free).toBeGreaterThan(2 ** 20);
+  expect(before.token).toBeGreaterThan(before.recomputedToken);
+  using tape = await engine.forward(flatForest([Uint32Array.of(5, 6, 7)]).forest);
+  await tape.backward({ dLogprobs: Float32Array.of(0, -1, -1) });
+  expect((await engine.trainingMemory())!.state).toBe(8 * engine.info.parameters);
+  await engine.step(adamW);
+  expect((await engine.trainingMemory())!.state).toBe(4 * engine.info.parameters);
 });
 
 test("a step moves the weights, and the reference stays", async () => {
