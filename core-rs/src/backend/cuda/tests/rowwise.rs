@@ -252,6 +252,53 @@ fn tensors_of_a_model_are_stepped_in_few_launches() {
     assert!(all.joined(&apart[0].values, buffer::ALIGNMENT).is_none());
 }
 
+/// What rows become, one kind of work after another, as bits.
+fn rows_of_all<A: Element>(b: &Cuda<A>, positions: &[u32], x: &[f32], width: usize) -> Vec<Vec<u32>> {
+    let (rows, n) = (positions.len(), x.len());
+    let weight = b.put(&values(width, 2));
+    let (mut y, mut rstd) = (b.activation(n).unwrap(), b.unspecified(rows).unwrap());
+    b.rms_norm(&b.put(x), &weight, 1e-5, &mut y, &mut rstd).unwrap();
+    let mut d_x = b.put(x);
+    b.rms_norm_backward(&b.put(x), &weight, &rstd, &b.put(x), &mut d_x, &mut b.put(&values(width, 3)))
+        .unwrap();
+    let (mut heads, mut d) = (b.activation(n).unwrap(), b.rounded(x));
+    b.head_norm(&y, &weight, 1e-5, &mut heads, &mut rstd).unwrap();
+    b.head_norm_backward(&y, &weight, &rstd, &mut d, &mut b.put(&values(width, 3))).unwrap();
+    let mut gated = b.activation(n).unwrap();
+    b.swiglu(&y, &heads, &mut gated).unwrap();
+    b.add_bias(&weight, &mut gated).unwrap();
+    let frequencies = (0..width / 2).map(|i| 0.9_f64.powi(i as i32)).collect();
+    let rotary = Rotary { frequencies, scale: 1.0 };
+    let mut turned = b.rounded(x);
+    let rotations = b.rotations(&b.indices(positions).unwrap(), &rotary).unwrap();
+    b.rope(&mut turned, &rotations, 1, false).unwrap();
+    let found = [b.read(&y), b.get(&d_x), b.read(&heads), b.read(&d), b.read(&gated), b.read(&turned)];
+    found.map(|x| x.into_iter().map(f32::to_bits).collect()).into()
+}
+
+fn rows_alone<A: Element>() {
+    let Some(device) = device() else { return };
+    let b = Cuda::<A>::new(device, Arithmetic::Exact);
+    let positions: Vec<u32> = (0..70).map(|i| i * 37).collect();
+    for width in [2, 30, 64, 302, 1032] {
+        let x = values(positions.len() * width, 1);
+        let all = rows_of_all(&b, &positions, &x, width);
+        for row in [0, 33, 69] {
+            let own = row * width..(row + 1) * width;
+            let alone = rows_of_all(&b, &positions[row..=row], &x[own.clone()], width);
+            for (work, (all, alone)) in all.iter().zip(&alone).enumerate() {
+                assert!(all[own.clone()] == alone[..], "work {work} on row {row} of {width} has other bits");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_alone_has_its_bits_among_others() {
+    rows_alone::<f32>();
+    rows_alone::<bf16>();
+}
+
 #[test]
 fn no_rows_are_no_work() {
     let Some(device) = device() else { return };
