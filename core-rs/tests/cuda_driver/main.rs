@@ -11,6 +11,7 @@ use rmr1_core::backend::cuda::device::{Array, Device, launch};
 use rmr1_core::backend::cuda::driver::{Arg, Format, Grid, Memory, Operand, Product};
 use rmr1_core::backend::cuda::kernels::{Activation, Kernel, Module};
 use rmr1_core::backend::cuda::nvidia;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Adds the number of blocks to each value: what the fake driver's only kernel does.
 const KERNEL: Kernel = Kernel { module: Module::new("rowwise", Activation::F32), name: "rms_norm" };
@@ -155,6 +156,16 @@ fn a_recording_that_fails_leaves_nothing() {
         Array::upload(&device, &values(8)).map(drop)
     });
     assert_eq!(failed.unwrap_err().to_string(), "Internal error: An upload is no part of a recording");
+    device.synchronize().unwrap();
+    assert_eq!(fake.in_use(), before);
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        device.record(&mut || {
+            let mut y = Array::unspecified(&device, 64)?;
+            add(&device, 1, &x, &mut y)?;
+            panic!("within a recording")
+        })
+    }));
+    assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"within a recording"));
     device.synchronize().unwrap();
     assert_eq!(fake.in_use(), before);
     let recording = device.record(&mut || Ok(())).unwrap();

@@ -32,8 +32,9 @@ pub struct Cuda<A> {
 struct Shared {
     device: Device,
     arithmetic: Arithmetic,
-    /// The last frequencies that positions were multiplied by, as they lie on the device: those of one model, mostly.
-    turns: Mutex<Option<(Rotary, Arc<Array<f64>>)>>,
+    /// Frequencies that positions were multiplied by, as they lie on the device: those of one model, mostly. All are
+    /// kept, because recordings go on to read them.
+    turns: Mutex<Vec<(Rotary, Arc<Array<f64>>)>>,
 }
 
 impl<A> Clone for Cuda<A> {
@@ -301,16 +302,17 @@ impl<A: Element> Backend for Cuda<A> {
     }
 
     fn rotations(&self, positions: &Array<u32>, rotary: &Rotary) -> Result<Rotations> {
-        let mut last = self.shared.turns.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let turns = match &*last {
-            Some((known, turns)) if known == rotary => turns.clone(),
-            _ => {
+        let known = || self.shared.turns.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let found = known().iter().find(|(of, _)| of == rotary).map(|(_, turns)| turns.clone());
+        let turns = match found {
+            Some(turns) => turns,
+            None => {
+                // With the lock held, an upload that waits for a recording would keep that from ending.
                 let turns = Arc::new(elementwise::turns(self.device(), rotary)?);
-                *last = Some((rotary.clone(), turns.clone()));
+                known().push((rotary.clone(), turns.clone()));
                 turns
             }
         };
-        drop(last);
         elementwise::rotations::<A>(positions, &turns, rotary.scale)
     }
 

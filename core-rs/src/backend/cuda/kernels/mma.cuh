@@ -52,7 +52,8 @@ __device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const void* row
 #else
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-               : "r"(shared_address(row)));
+               : "r"(shared_address(row))
+               : "memory");
 #endif
 }
 
@@ -72,7 +73,8 @@ __device__ __forceinline__ void load_transposed(uint32_t (&to)[4], const void* r
 #else
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-               : "r"(shared_address(row)));
+               : "r"(shared_address(row))
+               : "memory");
 #endif
 }
 

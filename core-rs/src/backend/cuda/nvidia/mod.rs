@@ -25,6 +25,7 @@ use products::Products;
 use queue::Queue;
 use recordings::{Recordings, Return};
 use staging::Staging;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::null_mut;
 use std::sync::{Arc, Mutex};
 
@@ -227,9 +228,14 @@ impl Driver for Nvidia {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_RELAXED;
         // SAFETY: the stream is open, and no other capture is under way.
         let begun = unsafe { sys::cuStreamBeginCapture_v2(self.queue.stream, mode) };
+        let mut panic = None;
         let done = self.queue.check(begun, "beginning a recording").and_then(|()| {
-            // A capture that was begun must be ended, whatever came of the work.
-            let worked = work();
+            // A capture that was begun must be ended, whatever came of the work: a panic that somebody catches further
+            // up would else leave a device that refuses all that waits.
+            let worked = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|thrown| {
+                panic = Some(thrown);
+                Err(Error::Internal("The work of a recording panicked".into()))
+            });
             let captured = self.captured();
             match (worked, captured) {
                 (Ok(()), captured) => self.instantiate(captured?),
@@ -251,7 +257,10 @@ impl Driver for Nvidia {
                 let unused = recordings.ledger.failed();
                 drop(recordings);
                 unused.into_iter().for_each(|at| self.queue.free(at));
-                Err(error)
+                match panic {
+                    Some(thrown) => resume_unwind(thrown),
+                    None => Err(error),
+                }
             }
         }
     }
