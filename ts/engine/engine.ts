@@ -193,8 +193,6 @@ export interface GenerateOptions {
   /** Also yield every token as it is sampled. Default false: only finished rollouts. */
   readonly stream?: boolean;
   readonly signal?: AbortSignal;
-  /** Told once, when all rollouts have ended, by engines whose memory is this machine's. */
-  readonly onSummary?: (summary: GenerateSummary) => void;
 }
 
 /** What the rollouts of one {@link Engine.generate} took. */

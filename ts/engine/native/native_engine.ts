@@ -53,7 +53,7 @@ export interface NativeOptions {
    * is refused. Default: half of the memory that the machine has available when it begins.
    */
   readonly kvBytes?: number;
-  /** Told at the end of each `generate`, beside its own `onSummary`. */
+  /** Told once at the end of each `generate`, when all its rollouts have ended. */
   readonly onSummary?: (summary: GenerateSummary) => void;
 }
 
@@ -175,9 +175,7 @@ export class NativeReference implements Engine {
       } finally {
         await events.return(undefined as never);
       }
-      const summary = event.value.body as unknown as GenerateSummary;
-      options?.onSummary?.(summary);
-      this.#onSummary?.(summary);
+      this.#onSummary?.(event.value.body as unknown as GenerateSummary);
     } finally {
       this.#readers--;
     }

@@ -202,8 +202,8 @@ test("requests wait for memory, and what they give does not change", async () =>
   const summaries: GenerateSummary[] = [];
   const onSummary = (summary: GenerateSummary): void => void summaries.push(summary);
   const byRequest = (x: DoneEvent, y: DoneEvent): number => x.request - y.request;
-  await using wide = await tiny();
-  const together = doneOf(await all(wide.generate(requests, { onSummary }))).toSorted(byRequest);
+  await using wide = await tiny({ onSummary });
+  const together = doneOf(await all(wide.generate(requests))).toSorted(byRequest);
   await using narrow = await tiny({ kvBytes: 60_000, onSummary });
   const streamed = await all(narrow.generate(requests, { stream: true }));
   expect(doneOf(streamed).toSorted(byRequest)).toEqual(together);
