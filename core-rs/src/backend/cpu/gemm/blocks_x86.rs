@@ -3,6 +3,7 @@
 
 use super::blocks::Factors;
 use super::kernel::{Few, Former, PANEL};
+use super::x86::{column_masks, store_tile};
 use half::bf16;
 use std::arch::x86_64::*;
 
@@ -91,8 +92,7 @@ macro_rules! few {
         #[target_feature(enable = $features)]
         unsafe fn $rows<const M: usize>(t: &Few<$left>) {
             let blocks = t.blocks;
-            let mask = |from: usize| ((1_u32 << t.columns.saturating_sub(from).min(16)) - 1) as __mmask16;
-            let masks = [mask(0), mask(16)];
+            let masks = column_masks(t.columns);
             let runs = blocks.k / blocks.run;
             let size = blocks.run_bytes();
             // SAFETY: masked-off lanes are not read or written; the rest is the caller's promise.
@@ -118,16 +118,7 @@ macro_rules! few {
                         });
                         run += 1;
                     }
-                    for (i, row) in sum.iter().enumerate() {
-                        for (h, &s) in row.iter().enumerate() {
-                            let c = t.c.wrapping_add(i * t.c_row + h * 16);
-                            let s = match former {
-                                Former::Add => _mm512_add_ps(s, _mm512_maskz_loadu_ps(masks[h], c)),
-                                _ => s,
-                            };
-                            _mm512_mask_storeu_ps(c, masks[h], s);
-                        }
-                    }
+                    store_tile(sum, t.c, t.c_row, masks, former);
                 }
             }
         }

@@ -4,6 +4,40 @@ use super::kernel::{Bf16, Former, Full, PANEL, Tile, Widened};
 use half::bf16;
 use std::arch::x86_64::*;
 
+/// Which columns of a panel's halves there are.
+#[inline]
+pub(super) fn column_masks(columns: usize) -> [__mmask16; 2] {
+    [0, 16].map(|from| ((1_u32 << columns.saturating_sub(from).min(16)) - 1) as __mmask16)
+}
+
+/// Stores the sums of a tile, added to the former content for [`Former::Add`].
+///
+/// # Safety
+/// AVX-512 F; rows of c, `c_row` apart, are valid in the columns of the masks.
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn store_tile<const M: usize>(
+    sum: [[__m512; 2]; M],
+    c: *mut f32,
+    c_row: usize,
+    masks: [__mmask16; 2],
+    former: Former,
+) {
+    for (i, row) in sum.into_iter().enumerate() {
+        for (h, s) in row.into_iter().enumerate() {
+            let c = c.wrapping_add(i * c_row + h * 16);
+            // SAFETY: masked-off lanes are not read or written; the rest is the caller's promise.
+            unsafe {
+                let s = match former {
+                    Former::Add => _mm512_add_ps(s, _mm512_maskz_loadu_ps(masks[h], c)),
+                    _ => s,
+                };
+                _mm512_mask_storeu_ps(c, masks[h], s);
+            }
+        }
+    }
+}
+
 /// A kernel for tiles of up to 12 rows. `$panel` loads 16 columns of a group, `$pair` one row's group in all lanes,
 /// `$multiply` adds their products to the sums.
 macro_rules! kernel_512 {
@@ -12,8 +46,7 @@ macro_rules! kernel_512 {
         /// The features, and as [`super::kernel::Product::kernel`].
         #[target_feature(enable = $features)]
         unsafe fn $rows<const M: usize>(t: &Tile<$product>) {
-            let mask = |from: usize| ((1_u32 << t.columns.saturating_sub(from).min(16)) - 1) as __mmask16;
-            let masks = [mask(0), mask(16)];
+            let masks = column_masks(t.columns);
             let mut sum = [[_mm512_setzero_ps(); 2]; M];
             // SAFETY: masked-off lanes are not read or written; the rest is the caller's promise.
             unsafe {
@@ -39,16 +72,7 @@ macro_rules! kernel_512 {
                     a = a.wrapping_add(t.a_group);
                     b = b.wrapping_add(PANEL * GROUP);
                 }
-                for (i, row) in sum.iter().enumerate() {
-                    for (h, &s) in row.iter().enumerate() {
-                        let c = t.c.wrapping_add(i * t.c_row + h * 16);
-                        let s = match t.former {
-                            Former::Add => _mm512_add_ps(s, _mm512_maskz_loadu_ps(masks[h], c)),
-                            _ => s,
-                        };
-                        _mm512_mask_storeu_ps(c, masks[h], s);
-                    }
-                }
+                store_tile(sum, t.c, t.c_row, masks, t.former);
             }
         }
 
