@@ -99,6 +99,8 @@ pub trait Trainable: LanguageModel {
     fn backward(&mut self, tape: &Tape, coefficients: &Coefficients<f32>, cancel: &Cancel) -> Result<()>;
     /// Names and accumulated gradients of all tensors; empty when there are none.
     fn gradients(&self) -> Result<Vec<(String, Cow<'_, [f32]>)>>;
+    /// Writes the accumulated gradients as a safetensors file, by the names of their tensors; there must be some.
+    fn save_gradients(&self, file: &Path) -> Result<()>;
     /// Names and values of all tensors.
     fn tensors(&self) -> Result<Vec<(String, Cow<'_, [f32]>)>>;
     /// Applies the accumulated gradients and clears them. Gives their global norm before clipping.

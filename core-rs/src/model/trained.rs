@@ -162,6 +162,13 @@ impl<B: Freeze> Trainable for Trained<B> {
         self.gradients.as_ref().map_or(Ok(Vec::new()), |gradients| self.named(gradients))
     }
 
+    fn save_gradients(&self, file: &Path) -> Result<()> {
+        let Some(gradients) = &self.gradients else {
+            return Err(Error::Input("There are no gradients to save: call backward first".into()));
+        };
+        weights::save_tensors(file, &self.references("", gradients), &BTreeMap::new())
+    }
+
     fn tensors(&self) -> Result<Vec<(String, Cow<'_, [f32]>)>> {
         self.named(&self.weights)
     }

@@ -150,6 +150,10 @@ impl Running<'_> {
                 m.discard_gradients();
                 Ok(json!({}))
             })?,
+            Operation::SaveGradients { model, path } => {
+                self.read_trainable(model, |m| m.save_gradients(&path))?;
+                json!({})
+            }
             Operation::Save { model, path, dtype, optimizer } => {
                 self.read_trainable(model, |m| m.save(&path, dtype.into(), optimizer))?;
                 json!({})

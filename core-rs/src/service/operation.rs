@@ -56,6 +56,8 @@ pub enum Operation {
     },
     /// Throws accumulated gradients away.
     DiscardGradients { model: usize },
+    /// Writes the accumulated gradients as a safetensors file.
+    SaveGradients { model: usize, path: PathBuf },
     /// Answers what training would take: `{"free", "state", "reference", "pass", "token", "recomputedToken"}`, in bytes.
     TrainingMemory { model: usize },
     /// Adds a score head of zeros unless there is one. Answers the info.

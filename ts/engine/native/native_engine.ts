@@ -319,6 +319,16 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
     await this.change({ op: "discard_gradients" });
   }
 
+  /**
+   * Writes the accumulated gradients as a safetensors file, by the names of their tensors: for comparison with other
+   * trainers.
+   *
+   * @throws {EngineError} There are none.
+   */
+  async saveGradients(file: string): Promise<void> {
+    await this.call({ op: "save_gradients", path: file });
+  }
+
   async reference(options?: ReferenceOptions): Promise<Engine> {
     const symbols = loadLibrary();
     const { body } = await this.call({ op: "snapshot", precision: options?.precision ?? null });

@@ -1,5 +1,5 @@
 import { expect } from "expect";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { DoneEvent, Engine, GenerateRequest, GenerateSummary, TokenEvent } from "../engine.ts";
@@ -271,6 +271,29 @@ test("what training would take is told, and less of it once gradients and moment
   expect((await engine.trainingMemory())!.state).toBe(8 * engine.info.parameters);
   await engine.step(adamW);
   expect((await engine.trainingMemory())!.state).toBe(4 * engine.info.parameters);
+});
+
+test("gradients are saved by the names of their tensors, and have the norm that the step says", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "rmr1-gradients-"));
+  try {
+    await using engine = await tiny();
+    const file = join(folder, "gradients.safetensors");
+    await expect(engine.saveGradients(file)).rejects.toThrow("There are no gradients to save");
+    using tape = await engine.forward(flatForest([Uint32Array.of(40, 41, 42, 43)]).forest);
+    await tape.backward({ dLogprobs: Float32Array.of(0, -1, 2, -1) });
+    await engine.saveGradients(file);
+    const { gradNorm } = await engine.step({ ...adamW, maxGradNorm: 0 });
+    const bytes = await readFile(file);
+    const end = 8 + Number(bytes.readBigUInt64LE());
+    const header = JSON.parse(bytes.toString("utf8", 8, end));
+    expect(header["model.layers.0.mlp.down_proj.weight"].dtype).toBe("F32");
+    const values = new Float32Array(
+      bytes.buffer.slice(bytes.byteOffset + end, bytes.byteOffset + bytes.length),
+    );
+    expect(Math.sqrt(values.reduce((sum, value) => sum + value * value, 0)) / gradNorm).toBeCloseTo(1, 6);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 test("a step moves the weights, and the reference stays", async () => {
