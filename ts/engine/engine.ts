@@ -85,6 +85,32 @@ export type InferencePrecision = Precision | "int8";
 /** Every {@link InferencePrecision}. */
 export const INFERENCE_PRECISIONS: readonly InferencePrecision[] = [...PRECISIONS, "int8"];
 
+/** A linear layer of a decoder layer that can have an adapter, by its name in Hugging Face models. */
+export type LoraTarget = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
+
+/** Every {@link LoraTarget}. */
+export const LORA_TARGETS: readonly LoraTarget[] = [
+  "q_proj",
+  "k_proj",
+  "v_proj",
+  "o_proj",
+  "gate_proj",
+  "up_proj",
+  "down_proj",
+];
+
+/** Options of {@link TrainableEngine.addLora}. */
+export interface LoraOptions {
+  readonly rank: number;
+  /** The product of the two matrices is scaled by alpha / rank. */
+  readonly alpha: number;
+  /** Share of the adapters' input that {@link ForwardOptions.dropout} drops. */
+  readonly dropout: number;
+  readonly targets: readonly LoraTarget[];
+  /** Of the first matrices; the second ones are zeros. */
+  readonly seed: number;
+}
+
 /** How one rollout is sampled. */
 export interface SamplingOptions {
   /** Most tokens to generate. */
@@ -247,6 +273,8 @@ export interface ForwardOptions extends LogprobOptions {
   readonly scores?: Uint32Array;
   /** Keep only each layer's input and recompute the rest in backward: less memory, a third more work. Default false. */
   readonly recompute?: boolean;
+  /** Names the draws of the adapters' dropout; without it nothing is dropped. */
+  readonly dropout?: { readonly seed: number; readonly step: number; readonly batch: number };
 }
 
 /** dL/dx for what a {@link Tape} holds; each array is as long as the one it belongs to, NaN entries are refused. */
@@ -290,6 +318,11 @@ export interface SaveOptions {
   readonly dtype?: "f32" | "f16" | "bf16";
   /** Also store the optimizer's state, so that training goes on bit for bit. Default false. */
   readonly optimizer?: boolean;
+  /**
+   * Of a model with adapters: `separate` writes these alone, in PEFT's layout, which {@link TrainableEngine.load} reads
+   * back; `merged` a whole model with them in its weights. Default `separate`.
+   */
+  readonly adapters?: "separate" | "merged";
 }
 
 /** Options of {@link TrainableEngine.reference}. */
@@ -323,7 +356,11 @@ export interface TrainableEngine extends Engine {
   step(options: StepOptions): Promise<{ readonly gradNorm: number }>;
   /** Throws accumulated gradients away. */
   discardGradients(): Promise<void>;
-  /** A frozen copy of the weights as they are now. */
+  /** Freezes the weights and puts adapters beside them, which are trained instead; they change nothing yet. */
+  addLora(options: LoraOptions): Promise<void>;
+  /** Adds a score head of zeros unless the model has one; the optimizer's state is then forgotten. */
+  addScoreHead(): Promise<void>;
+  /** A frozen copy of the weights as they are now; of a model with adapters, its weights without them. */
   reference(options?: ReferenceOptions): Promise<Engine>;
   /** Writes a Hugging Face folder: config.json, model.safetensors, tokenizer files, and `optimizer.safetensors` if asked. */
   save(directory: string, options?: SaveOptions): Promise<void>;

@@ -6,7 +6,7 @@
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Protocol } from "../cor/mod.ts";
-import type { TrainableEngine } from "../engine/mod.ts";
+import type { SaveOptions, TrainableEngine } from "../engine/mod.ts";
 import { exists, findDamage, writeFolderDurably } from "./durable.ts";
 import { RunError } from "./run_error.ts";
 
@@ -31,15 +31,49 @@ export interface ModelCard {
   readonly code: string;
 }
 
-/** Saves a model with its card: Hugging Face layout, with the optimizer's state if asked. */
-export async function saveModel(
+/** Saves a model with its card: Hugging Face layout, adapters merged into it. */
+export async function saveModel(path: string, engine: TrainableEngine, card: ModelCard): Promise<void> {
+  await write(path, engine, card, { optimizer: false, adapters: "merged" });
+}
+
+/** What is saved to be gone on with. */
+export interface Trained {
+  readonly engine: TrainableEngine;
+  /** Models that are trained beside it, by name. */
+  readonly companions: ReadonlyMap<string, TrainableEngine>;
+}
+
+/** Saves models as they are, adapters apart, for {@link loadState}. */
+export async function saveState(
   path: string,
-  engine: TrainableEngine,
+  { engine, companions }: Trained,
   card: ModelCard,
   { optimizer }: { readonly optimizer: boolean },
 ): Promise<void> {
+  await write(path, engine, card, { optimizer }, async (folder) => {
+    for (const [name, companion] of companions) {
+      await mkdir(join(folder, name));
+      await companion.save(join(folder, name), { dtype: "f32", optimizer });
+    }
+  });
+}
+
+/** Loads what {@link saveState} saved. */
+export async function loadState(path: string, { engine, companions }: Trained): Promise<void> {
+  await engine.load(path);
+  for (const [name, companion] of companions) await companion.load(join(path, name));
+}
+
+async function write(
+  path: string,
+  engine: TrainableEngine,
+  card: ModelCard,
+  options: SaveOptions,
+  more?: (folder: string) => Promise<void>,
+): Promise<void> {
   await writeFolderDurably(path, async (folder) => {
-    await engine.save(folder, { dtype: "f32", optimizer });
+    await engine.save(folder, { dtype: "f32", ...options });
+    await more?.(folder);
     await writeFile(join(folder, CARD), `${JSON.stringify(card, null, 2)}\n`);
   });
 }
@@ -81,10 +115,10 @@ export class Checkpoints {
    * Saves a checkpoint, then removes the oldest beyond those to keep: never before the new one is on the disk, and
    * never one of a later step, which a run that fell back to an earlier one will reach again.
    */
-  async save(engine: TrainableEngine, card: ModelCard): Promise<string> {
+  async save(trained: Trained, card: ModelCard): Promise<string> {
     await mkdir(this.#folder, { recursive: true });
     const path = join(this.#folder, String(card.globalStep).padStart(6, "0"));
-    await saveModel(path, engine, card, { optimizer: true });
+    await saveState(path, trained, card, { optimizer: true });
     const old = (await this.#steps()).filter((step) => step <= card.globalStep).slice(this.#keep);
     for (const step of old) await rm(join(this.#folder, String(step).padStart(6, "0")), { recursive: true });
     return path;

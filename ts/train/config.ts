@@ -6,7 +6,7 @@
 import { readFile } from "node:fs/promises";
 import type { AdvantageStd, Normaliser } from "../algorithms/mod.ts";
 import type { Protocol } from "../cor/mod.ts";
-import type { Arithmetic, Device, Precision } from "../engine/mod.ts";
+import type { Arithmetic, Device, LoraTarget, Precision } from "../engine/mod.ts";
 import { ConfigError, describeIssues, describeJsonError } from "./config_error.ts";
 import { configSchema } from "./config_schema.ts";
 
@@ -23,6 +23,8 @@ export interface TrainConfig {
   readonly device: Device;
   readonly arithmetic: Arithmetic;
   readonly data: DataConfig;
+  /** null trains all weights. */
+  readonly lora: LoraConfig | null;
   /** null leaves the stage out. */
   readonly stage1: Stage1Config | null;
   /** null leaves the stage out. */
@@ -73,11 +75,16 @@ export interface JsonlDataConfig {
   readonly splitSeed: number;
 }
 
-/** AdamW, with a learning rate that is constant after a linear warmup. */
+/** AdamW, with a learning rate that rises linearly and then follows a schedule. */
 export interface OptimizerConfig {
+  /** The highest. */
   readonly learningRate: number;
   /** Steps over which the learning rate rises from 0. */
   readonly warmupSteps: number;
+  /** How it falls after that: not, in a line, or as half a cosine wave (Loshchilov and Hutter 2017, equation 5). */
+  readonly schedule: "constant" | "linear" | "cosine";
+  /** The share of the learning rate that it falls to at the stage's end; no matter where it is constant. */
+  readonly finalShare: number;
   readonly beta1: number;
   readonly beta2: number;
   readonly epsilon: number;
@@ -107,8 +114,42 @@ export interface Stage1Config extends MicroBatchConfig {
   readonly optimizer: OptimizerConfig;
 }
 
-/** Reinforcement with the verdict's reward: GRPO. */
+/** Where a KL penalty against the reference counts, and how it is estimated (Schulman 2020). */
+export interface KlConfig {
+  /** β; 0 needs no reference model. */
+  readonly coefficient: number;
+  /** k1 = log π/π_ref, k2 = k1²/2, k3 = π_ref/π − 1 + k1. In the reward it is k1, in the loss k2 or k3. */
+  readonly estimator: "k1" | "k2" | "k3";
+  readonly place: "loss" | "reward";
+}
+
+/**
+ * Rollouts that were cut at `maxNewTokens` (DAPO, Yu et al. 2025, arXiv:2503.14476, section 3.4): `count` them as they
+ * are, `mask` them out of the loss, or add a `penalty` that grows over the last `buffer` tokens to `weight`.
+ */
+export type OverlongConfig =
+  | { readonly kind: "count" }
+  | { readonly kind: "mask" }
+  | { readonly kind: "penalty"; readonly buffer: number; readonly weight: number };
+
+/** The critic of PPO: a score head on a model. */
+export interface CriticConfig {
+  /** A model of its own, or the policy's. */
+  readonly trunk: "own" | "shared";
+  /** How far a value may move from its old one before the loss clips it; null does not clip. */
+  readonly clip: number | null;
+  /** Of the value loss, where it is added to the policy's. A model of its own has its own optimizer instead. */
+  readonly coefficient: number;
+  /** Steps at the start in which the critic alone is trained. */
+  readonly warmupSteps: number;
+  /** Of a model of its own. */
+  readonly optimizer: OptimizerConfig;
+}
+
+/** Reinforcement with the verdict's reward. */
 export interface Stage2Config extends MicroBatchConfig {
+  /** Advantages from a group of rollouts, or from a critic. */
+  readonly algorithm: "grpo" | "ppo";
   /** Batches of rollouts. */
   readonly steps: number;
   /** Prompts of a step. */
@@ -137,15 +178,41 @@ export interface Stage2Config extends MicroBatchConfig {
   readonly minibatches: number;
   /** Passes over a step's rollouts. */
   readonly epochs: number;
+  /** Whether a ratio is of a token, or of a whole rollout (GSPO). */
+  readonly ratio: "token" | "sequence";
   readonly clipLow: number;
   readonly clipHigh: number;
-  /** β of the KL term (k3) in the loss; 0 needs no reference model. */
-  readonly beta: number;
+  /** Where A < 0 the term is at most so many times |A| (Ye et al. 2020); null does not bound it. */
+  readonly dualClip: number | null;
+  readonly kl: KlConfig;
   readonly std: AdvantageStd;
   readonly normaliser: Normaliser;
-  /** Groups of equal rewards: `keep` them in the loss and its normaliser, or `skip` them. */
-  readonly equalGroups: "keep" | "skip";
+  /**
+   * Groups of equal rewards: `keep` them in the loss and its normaliser, `skip` them, or `resample`: skip them and
+   * sample further prompts in their place (DAPO's dynamic sampling).
+   */
+  readonly equalGroups: "keep" | "skip" | "resample";
+  /** Most times that a step samples further prompts. */
+  readonly resampleRounds: number;
+  readonly overlong: OverlongConfig;
+  /** γ and λ of generalised advantage estimation. */
+  readonly gae: { readonly gamma: number; readonly lambda: number };
+  /** Whether the advantages of a step's tokens are given mean 0 and standard deviation 1; of PPO alone. */
+  readonly whiten: boolean;
+  /** PPO needs one. */
+  readonly critic: CriticConfig | null;
   readonly optimizer: OptimizerConfig;
+}
+
+/** Small matrices beside frozen weights (Hu et al. 2021, arXiv:2106.09685). Each stage begins with new ones. */
+export interface LoraConfig {
+  readonly rank: number;
+  /** The product of the two is scaled by alpha / rank. */
+  readonly alpha: number;
+  /** Share of their input that is dropped in stage 1; rollouts are sampled and learnt without. */
+  readonly dropout: number;
+  /** The layers that have them. */
+  readonly targets: readonly LoraTarget[];
 }
 
 /** Points of a run at which it can be evaluated. */
@@ -161,6 +228,20 @@ export interface EvaluationConfig {
   readonly maxNewTokens: number;
   /** `base` before training, `distilled` after stage 1, `final` at the end. */
   readonly at: readonly EvaluationPoint[];
+  /** Evaluation while a stage trains; null does without. */
+  readonly during: SelectionConfig | null;
+}
+
+/** Greedy evaluation while a stage trains, on validation pairs, which are neither trained on nor in the others. */
+export interface SelectionConfig {
+  /** Steps between evaluations; the stage's last step has one in any case. */
+  readonly every: number;
+  /** Most validation pairs. */
+  readonly examples: number;
+  /** The stage's model is the one of the evaluation with the highest accuracy, the earliest of equals. */
+  readonly keepBest: boolean;
+  /** Evaluations without a higher accuracy after which the stage ends; null goes on to its last step. */
+  readonly patience: number | null;
 }
 
 /** When checkpoints are written, and how many stay. */

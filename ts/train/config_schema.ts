@@ -6,7 +6,7 @@
  */
 import { z } from "zod";
 import { PROTOCOLS } from "../cor/mod.ts";
-import { ARITHMETICS, DEVICES, isDevice, PRECISIONS } from "../engine/mod.ts";
+import { ARITHMETICS, DEVICES, isDevice, LORA_TARGETS, PRECISIONS } from "../engine/mod.ts";
 import type { TrainConfig } from "./config.ts";
 
 const UINT32 = 2 ** 32 - 1;
@@ -54,6 +54,10 @@ const optimizer = (learningRate: number) =>
   z.strictObject({
     learningRate: z.number().positive().default(learningRate),
     warmupSteps: z.int().min(0).default(0).describe("Steps over which the learning rate rises from 0"),
+    schedule: z.enum(["constant", "linear", "cosine"]).default("constant")
+      .describe("How the learning rate falls after that"),
+    finalShare: z.number().min(0).max(1).default(0)
+      .describe("Share of the learning rate that it falls to at the stage's end"),
     beta1: share.default(0.9),
     beta2: share.default(0.999),
     epsilon: z.number().positive().default(1e-8),
@@ -90,11 +94,52 @@ const normaliser = z.discriminatedUnion("kind", [
 
 const DISTRIBUTION = "the trainer's log-probabilities are those of the whole distribution";
 
+const kl = z.strictObject({
+  coefficient: z.number().min(0).default(0.001).describe("β; 0 needs no reference model"),
+  estimator: z.enum(["k1", "k2", "k3"]).nullable().default(null)
+    .describe("null is k3 in the loss and k1 in the reward"),
+  place: z.enum(["loss", "reward"]).default("loss").describe("In the loss, or taken off each token's reward"),
+}).refine(({ estimator, place }) => place !== "loss" || estimator !== "k1", {
+  path: ["estimator"],
+  message: "must be k2 or k3 in the loss: the gradient of k1 there is 0 in expectation, whatever the distance",
+}).refine(({ estimator, place }) => place !== "reward" || estimator === null || estimator === "k1", {
+  path: ["estimator"],
+  message: "must be k1 in the reward: its expectation is the distance, and those of k2 and k3 lead elsewhere",
+}).transform(({ coefficient, estimator, place }) => ({
+  coefficient,
+  place,
+  estimator: estimator ?? (place === "loss" ? "k3" as const : "k1" as const),
+})).describe("Penalty for the distance from the reference");
+
+const overlong = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("count") }).describe("As they are"),
+  z.strictObject({ kind: z.literal("mask") }).describe("Not in the loss"),
+  z.strictObject({
+    kind: z.literal("penalty"),
+    buffer: count.describe("Tokens before maxNewTokens over which the penalty grows"),
+    weight: z.number().positive().default(1).describe("The penalty at maxNewTokens"),
+  }).describe("A penalty that grows over the last tokens (DAPO)"),
+]).describe("Rollouts that were cut at maxNewTokens");
+
+const critic = z.strictObject({
+  trunk: z.enum(["own", "shared"]).default("own").describe("A model of its own, or the policy's"),
+  clip: z.number().positive().nullable().default(0.2)
+    .describe("How far a value may move from its old one before the loss clips it; null does not clip"),
+  coefficient: z.number().positive().default(0.5).describe("Of the value loss beside the policy's"),
+  warmupSteps: z.int().min(0).default(0).describe("Steps at the start in which the critic alone is trained"),
+  optimizer: optimizer(1e-5),
+}).refine(({ trunk, warmupSteps }) => trunk === "own" || warmupSteps === 0, {
+  path: ["warmupSteps"],
+  message: "must be 0 with a shared trunk: training the critic alone would change the policy",
+}).describe("The critic: a score head on a model");
+
 const stage2 = z.strictObject({
+  algorithm: z.enum(["grpo", "ppo"]).default("grpo").describe(
+    "Advantages from a group of rollouts, or a critic",
+  ),
   steps: count.default(100).describe("Batches of rollouts"),
   prompts: count.default(1024).describe("Prompts of a step"),
-  rollouts: z.int().min(2, "must be at least 2: a group of one has no advantages").default(7)
-    .describe("Rollouts of a prompt: the group"),
+  rollouts: count.default(7).describe("Rollouts of a prompt: the group"),
   records: z.enum(["unseen", "all"]).default("unseen")
     .describe("The training pairs that stage 1 did not use, or all of them"),
   maxPromptTokens: count.default(4096).describe("A longer prompt is left out and counted"),
@@ -110,23 +155,48 @@ const stage2 = z.strictObject({
   decodeBatch: count.default(64).describe("Most rollouts generated at once, rounded to whole groups"),
   minibatches: count.default(1).describe("Optimiser steps of a pass over a step's rollouts"),
   epochs: count.default(1).describe("Passes over a step's rollouts"),
+  ratio: z.enum(["token", "sequence"]).default("token")
+    .describe("Whether a ratio is of a token, or of a whole rollout (GSPO)"),
   clipLow: z.number().min(0).max(1).default(0.2),
-  clipHigh: z.number().min(0).default(0.2),
-  beta: z.number().min(0).default(0.001).describe(
-    "β of the KL term (k3) in the loss; 0 needs no reference model",
-  ),
+  clipHigh: z.number().min(0).default(0.2).describe("0.28 with DAPO's clip-higher"),
+  dualClip: z.number().gt(1).nullable().default(null)
+    .describe("Where A < 0 the term is at most so many times |A|; null does not bound it"),
+  kl: kl.prefault({}),
   std: z.enum(["sample", "population", "none"]).default("sample")
     .describe("Standard deviation of a group's rewards: with n − 1, with n, or none (Dr. GRPO)"),
   normaliser: normaliser.prefault({ kind: "token-mean" }),
-  equalGroups: z.enum(["keep", "skip"]).default("keep").describe(
-    "Groups of equal rewards: in the loss or not",
+  equalGroups: z.enum(["keep", "skip", "resample"]).default("keep").describe(
+    "Groups of equal rewards: in the loss, not in it, or replaced by groups of further prompts (DAPO)",
   ),
+  resampleRounds: count.default(3).describe("Most times that a step samples further prompts"),
+  overlong: overlong.prefault({ kind: "count" }),
+  gae: z.strictObject({
+    gamma: z.number().min(0).max(1).default(1),
+    lambda: z.number().min(0).max(1).default(1),
+  }).prefault({}).describe("Generalised advantage estimation, of PPO"),
+  whiten: z.boolean().default(true).describe("Whether PPO's advantages of a step are whitened"),
+  critic: critic.nullable().default(null).describe("PPO needs one"),
   ...microBatch,
   optimizer: optimizer(1e-6),
+}).refine(({ algorithm, critic }) => algorithm !== "ppo" || critic !== null, {
+  path: ["critic"],
+  message: 'must be set with the algorithm "ppo", which has its advantages from a critic: {"trunk": "own"}',
+}).refine(({ algorithm, critic }) => algorithm === "ppo" || critic === null, {
+  path: ["critic"],
+  message: 'must be null with the algorithm "grpo", which has its advantages from groups',
+}).refine(({ algorithm, rollouts }) => algorithm === "ppo" || rollouts >= 2, {
+  path: ["rollouts"],
+  message: "must be at least 2: a group of one has no advantages",
+}).refine(({ algorithm, equalGroups }) => algorithm === "grpo" || equalGroups === "keep", {
+  path: ["equalGroups"],
+  message: 'must be "keep" with the algorithm "ppo": its advantages are not of groups',
+}).refine(({ overlong, maxNewTokens }) => overlong.kind !== "penalty" || overlong.buffer <= maxNewTokens, {
+  path: ["overlong", "buffer"],
+  message: "must be at most maxNewTokens",
 }).refine(({ minibatches, prompts }) => minibatches <= prompts, {
   path: ["minibatches"],
   message: "must be at most prompts: a minibatch holds whole groups",
-}).describe("Reinforcement with the verdict's reward: GRPO");
+}).describe("Reinforcement with the verdict's reward");
 
 const evaluation = z.strictObject({
   examples: count.default(500).describe("Most held-out pairs; pairs of different problems are taken first"),
@@ -134,12 +204,28 @@ const evaluation = z.strictObject({
   maxNewTokens: count.default(8192).describe("Most tokens of a judgement"),
   at: z.array(z.enum(["base", "distilled", "final"])).default(["base", "distilled", "final"])
     .describe("base: before training; distilled: after stage 1; final: at the end"),
+  during: z.strictObject({
+    every: count.default(10).describe("Steps between evaluations"),
+    examples: count.default(200).describe("Most validation pairs"),
+    keepBest: z.boolean().default(true).describe(
+      "The stage's model is the one with the highest accuracy there",
+    ),
+    patience: count.nullable().default(null).describe("Evaluations without a higher accuracy that end the stage"),
+  }).nullable().default(null).describe("Evaluation on validation pairs while a stage trains"),
 }).describe("Greedy evaluation on held-out pairs");
 
 const checkpoint = z.strictObject({
   every: count.default(10).describe("Steps between checkpoints"),
   keep: count.default(2).describe("Newest checkpoints that stay"),
 });
+
+const lora = z.strictObject({
+  rank: count.default(16),
+  alpha: z.number().positive().default(32).describe("The adapters' product is scaled by alpha / rank"),
+  dropout: share.default(0).describe("Of the adapters' input, in stage 1"),
+  targets: z.array(z.enum(LORA_TARGETS)).min(1).default([...LORA_TARGETS])
+    .describe("Layers with adapters"),
+}).describe("Small matrices beside frozen weights");
 
 /** The schema: strict objects, so that a misspelt key is refused. */
 export const configSchema: z.ZodType<TrainConfig> = z.strictObject({
@@ -157,6 +243,7 @@ export const configSchema: z.ZodType<TrainConfig> = z.strictObject({
     "How a CUDA device multiplies: in one order whatever the batch, or by the vendor's library",
   ),
   data: data.prefault({ kind: "tasks" }),
+  lora: lora.nullable().default(null).describe("null trains all weights"),
   stage1: stage1.nullable().prefault({}).describe("null leaves the stage out"),
   stage2: stage2.nullable().prefault({}).describe("null leaves the stage out"),
   evaluation: evaluation.prefault({}),

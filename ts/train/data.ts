@@ -23,8 +23,12 @@ export interface RunData {
   readonly train: readonly PreferenceRecord[];
   /** Held out: no record of `train` has a conversation of these. */
   readonly evaluation: readonly PreferenceRecord[];
+  /** To evaluate on while training, with no conversation of the other two; empty where that is not asked for. */
+  readonly selection: readonly PreferenceRecord[];
   /** What the loaders left out, by reason. */
   readonly leftOut: Counts;
+  /** Records to train on whose conversation is held out. */
+  readonly heldOut: readonly PreferenceRecord[];
 }
 
 /** Options of {@link loadData}. */
@@ -33,11 +37,14 @@ export interface LoadOptions {
   readonly seed: number;
   /** Most records to evaluate on. */
   readonly evaluationExamples: number;
+  /** Most records to evaluate on while training. Default 0. */
+  readonly selectionExamples?: number;
 }
 
 interface Split {
   readonly train: readonly PreferenceRecord[];
   readonly evaluation: readonly PreferenceRecord[];
+  readonly selection: readonly PreferenceRecord[];
   readonly leftOut: Counts;
 }
 
@@ -47,49 +54,74 @@ interface Split {
  * @throws {DataError} A file is missing or malformed, or one of the two sets is empty.
  */
 export async function loadData(config: DataConfig, options: LoadOptions): Promise<RunData> {
-  const { seed, evaluationExamples } = options;
-  const { train, evaluation, leftOut } = await loadSplit(config, evaluationExamples);
-  const held = new Set(evaluation.map(promptOf));
+  const { seed, evaluationExamples, selectionExamples = 0 } = options;
+  const { train, evaluation, selection, leftOut } = await loadSplit(config, {
+    evaluationExamples,
+    selectionExamples,
+  });
+  const evaluated = new Set(evaluation.map(promptOf));
+  const selected = selection.filter((record) => !evaluated.has(promptOf(record)));
+  const held = new Set([...evaluated, ...selected.map(promptOf)]);
   const trainable = train.filter((record) => !held.has(promptOf(record)));
+  const heldOut = train.filter((record) => held.has(promptOf(record)));
   const name = config.kind === "tasks" ? "tasks" : config.path;
   if (trainable.length === 0) throw new DataError(name, null, "Expected records to train on, found none");
   if (evaluation.length === 0) throw new DataError(name, null, "Expected records to evaluate on, found none");
+  if (selectionExamples > 0 && selected.length === 0) {
+    throw new DataError(name, null, 'Expected records for "evaluation.during", found none');
+  }
+  const drawn = (records: readonly PreferenceRecord[], order: string, most: number): PreferenceRecord[] =>
+    groupsFirst(shuffled(records, seed, order)).slice(0, most);
   return {
     train: shuffled(trainable, seed, "train"),
-    evaluation: groupsFirst(shuffled(evaluation, seed, "evaluation")).slice(0, evaluationExamples),
-    leftOut: { ...leftOut, "prompt-held-out": train.length - trainable.length },
+    evaluation: drawn(evaluation, "evaluation", evaluationExamples),
+    selection: drawn(selected, "selection", selectionExamples),
+    leftOut: { ...leftOut, "prompt-held-out": heldOut.length },
+    heldOut,
   };
 }
 
-async function loadSplit(config: DataConfig, evaluationExamples: number): Promise<Split> {
+async function loadSplit(
+  config: DataConfig,
+  { evaluationExamples, selectionExamples }: Required<Omit<LoadOptions, "seed">>,
+): Promise<Split> {
   switch (config.kind) {
-    case "tasks":
+    case "tasks": {
+      const { seed, evaluateOn } = config;
       return {
-        train: generateTasks({ seed: config.seed, split: "train", count: config.train }),
-        evaluation: generateTasks({ seed: config.seed, split: config.evaluateOn, count: evaluationExamples }),
+        train: generateTasks({ seed, split: "train", count: config.train }),
+        evaluation: generateTasks({ seed, split: evaluateOn, count: evaluationExamples }),
+        // Another seed, so that those of "validation" are others than where that is evaluated on.
+        selection: generateTasks({ seed: (seed + 1) % 2 ** 32, split: "validation", count: selectionExamples }),
         leftOut: {},
       };
+    }
     case "gsm8k": {
       const { splits, statistics } = pairGradedProblems(await readGradedProblems(await locate(config.path)), {
         seed: config.splitSeed,
         validation: config.validation,
         test: config.test,
       });
-      return { train: splits.train, evaluation: splits[config.evaluateOn], leftOut: statistics.excluded };
+      const evaluation = splits[config.evaluateOn];
+      const selection = selectionExamples === 0 ? [] : splits.validation;
+      return { train: splits.train, evaluation, selection, leftOut: statistics.excluded };
     }
     case "jsonl": {
       const { records, identical } = await readPreferences(await locate(config.path));
-      if (config.evaluationPath !== null) {
-        const held = await readPreferences(await locate(config.evaluationPath));
-        const count = identical.length + held.identical.length;
-        return { train: records, evaluation: held.records, leftOut: { "identical-answers": count } };
-      }
-      const isHeld = ({ group, id }: PreferenceRecord): boolean =>
-        hashFraction(config.splitSeed, `holdout\0${group ?? id}`) < config.holdout;
+      const held = config.evaluationPath === null
+        ? null
+        : await readPreferences(await locate(config.evaluationPath));
+      const isIn = (name: string, share: number, { group, id }: PreferenceRecord): boolean =>
+        hashFraction(config.splitSeed, `${name}\0${group ?? id}`) < share;
+      const isEvaluated = (record: PreferenceRecord): boolean =>
+        held === null && isIn("holdout", config.holdout, record);
+      const isSelected = (record: PreferenceRecord): boolean =>
+        selectionExamples > 0 && !isEvaluated(record) && isIn("selection", config.holdout, record);
       return {
-        train: records.filter((record) => !isHeld(record)),
-        evaluation: records.filter(isHeld),
-        leftOut: { "identical-answers": identical.length },
+        train: records.filter((record) => !isEvaluated(record) && !isSelected(record)),
+        evaluation: held?.records ?? records.filter(isEvaluated),
+        selection: records.filter(isSelected),
+        leftOut: { "identical-answers": identical.length + (held?.identical.length ?? 0) },
       };
     }
   }

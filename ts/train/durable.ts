@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, relative, sep } from "node:path";
 import { RunError } from "./run_error.ts";
 
 const MANIFEST = "manifest.json";
@@ -57,7 +57,7 @@ async function hashFile(path: string): Promise<string> {
 }
 
 /**
- * Lets `fill` write files into an empty folder, adds a manifest with the SHA-256 of each, and moves the folder to its
+ * Lets `fill` write files and folders into an empty folder, adds a manifest with the SHA-256 of each, and moves the folder to its
  * place. A folder that stood there gives way only then. A failure leaves what was there before.
  *
  * @throws {RunError} Anything failed, such as a full disk.
@@ -75,14 +75,20 @@ export async function writeFolderDurably(
     await mkdir(temporary, { recursive: true });
     await fill(temporary);
     const files: { [name: string]: { bytes: number; sha256: string } } = {};
-    for (const name of (await readdir(temporary)).sort()) {
-      const file = join(temporary, name);
+    for (const entry of await readdir(temporary, { recursive: true, withFileTypes: true })) {
+      const file = join(entry.parentPath, entry.name);
+      if (entry.isDirectory()) {
+        await sync(file);
+        continue;
+      }
+      const name = relative(temporary, file).replaceAll(sep, "/");
       await sync(file);
       files[name] = { bytes: (await stat(file)).size, sha256: await hashFile(file) };
     }
+    const sorted = Object.fromEntries(Object.entries(files).sort(([x], [y]) => x < y ? -1 : 1));
     await writeSynced(
       join(temporary, MANIFEST),
-      `${JSON.stringify({ files } satisfies Manifest, null, 2)}\n`,
+      `${JSON.stringify({ files: sorted } satisfies Manifest, null, 2)}\n`,
     );
     await sync(temporary);
     if (await exists(path)) await rename(path, replaced);

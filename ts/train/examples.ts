@@ -28,8 +28,21 @@ export interface TraceExample extends PromptExample {
 /** Records that a stage can use. */
 export interface Usable {
   readonly records: readonly PreferenceRecord[];
-  /** Those that it cannot, by reason. */
-  readonly leftOut: Counts;
+  /** Those that it cannot. */
+  readonly leftOut: readonly LeftOut[];
+}
+
+/** A record that a stage cannot use. */
+export interface LeftOut {
+  readonly id: string;
+  readonly reason: string;
+}
+
+/** Numbers of records by the reason for which they are left out. */
+export function countReasons(leftOut: readonly LeftOut[]): Counts {
+  const counts: { [reason: string]: number } = {};
+  for (const { reason } of leftOut) increment(counts, reason);
+  return counts;
 }
 
 /** Pairs of a step: a record changes its places from epoch to epoch, and half of the records have the better answer at A. */
@@ -156,13 +169,13 @@ async function firstUsable(
   reasonsOf: (chunk: readonly PreferenceRecord[]) => Promise<readonly (string | null)[]>,
 ): Promise<Usable> {
   const usable: PreferenceRecord[] = [];
-  const leftOut: { [reason: string]: number } = {};
+  const leftOut: LeftOut[] = [];
   for (let start = 0; start < records.length && usable.length < enough; start += CHUNK) {
     const chunk = records.slice(start, start + CHUNK);
     for (const [index, reason] of (await reasonsOf(chunk)).entries()) {
       if (usable.length >= enough) break;
       if (reason === null) usable.push(chunk[index]!);
-      else increment(leftOut, reason);
+      else leftOut.push({ id: chunk[index]!.id, reason });
     }
   }
   return { records: usable, leftOut };

@@ -6,10 +6,9 @@
  *
  * @module
  */
-import { type FileHandle, open, readFile } from "node:fs/promises";
 import type { Counts, EvaluationReport, StepRecord } from "./records.ts";
 import type { EvaluationPoint } from "./config.ts";
-import { RunError } from "./run_error.ts";
+import { Lines, readLines } from "./lines.ts";
 
 /** What a journal says. */
 export type JournalEntry =
@@ -24,10 +23,29 @@ export type JournalEntry =
     & StageCounts
   | { readonly type: "step" } & StepRecord
   | { readonly type: "evaluation"; readonly at: EvaluationPoint; readonly report: EvaluationReport }
+  | { readonly type: "evaluation"; readonly at: "step" } & StepEvaluation
+  | { readonly type: "chosen" } & Choice
   | { readonly type: "checkpoint"; readonly path: string }
   | { readonly type: "warning"; readonly message: string }
   | { readonly type: "interrupted"; readonly stage: 1 | 2 | null; readonly step: number }
   | { readonly type: "finish" };
+
+/** An evaluation on validation pairs after a step. */
+export interface StepEvaluation {
+  readonly stage: 1 | 2;
+  readonly step: number;
+  readonly report: EvaluationReport;
+}
+
+/** The weights that a stage ends with, where they are not those of its last step. */
+export interface Choice {
+  readonly stage: 1 | 2;
+  readonly step: number;
+  /** On the validation pairs. */
+  readonly accuracy: number;
+  /** The last step that was done. */
+  readonly last: number;
+}
 
 /** What a stage trains on. */
 export interface StageCounts {
@@ -46,19 +64,16 @@ export type JournalRecord = JournalEntry & {
 
 /** Appends to a journal; each entry is on the disk before the next thing happens. */
 export class Journal implements AsyncDisposable {
-  readonly #handle: FileHandle;
+  readonly #lines: Lines;
   readonly #began = performance.now();
 
-  private constructor(handle: FileHandle) {
-    this.#handle = handle;
+  private constructor(lines: Lines) {
+    this.#lines = lines;
   }
 
-  /** Opens a journal to append to; cuts a last line that was torn when its process ended. */
+  /** Opens a journal to append to. */
   static async open(path: string): Promise<Journal> {
-    const handle = await open(path, "a+");
-    const { bytes } = splitLines(path, await readFile(path));
-    await handle.truncate(bytes);
-    return new Journal(handle);
+    return new Journal(await Lines.open(path));
   }
 
   /** Seconds since it was opened. */
@@ -68,18 +83,11 @@ export class Journal implements AsyncDisposable {
 
   async append(entry: JournalEntry): Promise<void> {
     const seconds = Math.round(this.seconds * 1000) / 1000;
-    try {
-      await this.#handle.appendFile(
-        `${JSON.stringify({ time: new Date().toISOString(), seconds, ...entry })}\n`,
-      );
-      await this.#handle.sync();
-    } catch (error) {
-      throw new RunError(`Could not write to the journal: ${(error as Error).message}`, { cause: error });
-    }
+    await this.#lines.append([{ time: new Date().toISOString(), seconds, ...entry }]);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#handle.close();
+    await this.#lines[Symbol.asyncDispose]();
   }
 }
 
@@ -89,29 +97,7 @@ export class Journal implements AsyncDisposable {
  * @throws {RunError} A line before the last is not JSON.
  */
 export async function readJournal(path: string): Promise<JournalRecord[]> {
-  return splitLines(path, await readFile(path)).records;
-}
-
-/** The records, and the length in bytes of what is whole. */
-function splitLines(path: string, content: Uint8Array): { records: JournalRecord[]; bytes: number } {
-  const decoder = new TextDecoder();
-  const records: JournalRecord[] = [];
-  let start = 0;
-  for (let end = content.indexOf(10); end >= 0; end = content.indexOf(10, start)) {
-    try {
-      records.push(JSON.parse(decoder.decode(content.subarray(start, end))));
-    } catch (error) {
-      if (end + 1 === content.length) break;
-      throw new RunError(
-        `${path}:${records.length + 1}: Expected a JSON object: ${(error as Error).message}`,
-        {
-          cause: error,
-        },
-      );
-    }
-    start = end + 1;
-  }
-  return { records, bytes: start };
+  return await readLines<JournalRecord>(path);
 }
 
 /** Seconds that a run took over all its sessions: each session counts to its last record. */
@@ -135,4 +121,29 @@ export function evaluationIn(
 ): EvaluationReport | undefined {
   for (const record of records) if (record.type === "evaluation" && record.at === at) return record.report;
   return undefined;
+}
+
+/** The steps of a stage up to one of them: the last record of each, in their order. */
+export function stepsIn(
+  records: readonly JournalRecord[],
+  { stage, upTo }: { readonly stage: 1 | 2; readonly upTo: number },
+): StepRecord[] {
+  const found = new Map<number, StepRecord>();
+  for (const record of records) {
+    if (record.type === "step" && record.stage === stage && record.step <= upTo) found.set(record.step, record);
+  }
+  return [...found.values()].sort((x, y) => x.step - y.step);
+}
+
+/** The evaluations of a stage after its steps, up to one of them: the last report of each step, in their order. */
+export function stepEvaluationsIn(
+  records: readonly JournalRecord[],
+  { stage, upTo }: { readonly stage: 1 | 2; readonly upTo: number },
+): StepEvaluation[] {
+  const found = new Map<number, StepEvaluation>();
+  for (const record of records) {
+    if (record.type !== "evaluation" || record.at !== "step") continue;
+    if (record.stage === stage && record.step <= upTo) found.set(record.step, record);
+  }
+  return [...found.values()].sort((x, y) => x.step - y.step);
 }

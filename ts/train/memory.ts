@@ -19,6 +19,8 @@ interface Need {
   readonly recompute: boolean;
   /** Whether a frozen copy of the weights lies beside the model. */
   readonly reference: boolean;
+  /** Whether a critic of its own is trained beside the model. */
+  readonly critic: boolean;
 }
 
 /**
@@ -32,7 +34,8 @@ export function assertFits(
   { backend, contextLength }: Pick<ModelInfo, "backend" | "contextLength">,
 ): void {
   for (const need of needs(config, contextLength)) {
-    const fixed = memory.state + memory.pass + (need.reference ? memory.reference : 0);
+    const fixed = memory.state + memory.pass + (need.reference ? memory.reference : 0) +
+      (need.critic ? memory.state + memory.reference : 0);
     const total = fixed + need.tokens * perToken(memory, need.recompute);
     if (total <= memory.free) continue;
     throw new RunError(
@@ -48,13 +51,20 @@ function needs({ stage1, stage2 }: TrainConfig, contextLength: number): Need[] {
     const { maxTokens, batchExamples, microBatchTokens, recompute } = stage1;
     const longest = Math.min(maxTokens, contextLength);
     const tokens = Math.max(longest, Math.min(microBatchTokens, batchExamples * longest));
-    needs.push({ stage: 1, tokens, longest, recompute, reference: false });
+    needs.push({ stage: 1, tokens, longest, recompute, reference: false, critic: false });
   }
   if (stage2 !== null) {
-    const { maxPromptTokens, maxNewTokens, prompts, rollouts, microBatchTokens, recompute, beta } = stage2;
+    const { maxPromptTokens, maxNewTokens, prompts, rollouts, microBatchTokens, recompute, kl, critic } = stage2;
     const longest = Math.min(maxPromptTokens + maxNewTokens, contextLength);
     const tokens = Math.max(longest, Math.min(microBatchTokens, prompts * rollouts * longest));
-    needs.push({ stage: 2, tokens, longest, recompute, reference: beta > 0 });
+    needs.push({
+      stage: 2,
+      tokens,
+      longest,
+      recompute,
+      reference: kl.coefficient > 0,
+      critic: critic?.trunk === "own",
+    });
   }
   return needs;
 }

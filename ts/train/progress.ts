@@ -4,7 +4,7 @@
  * @module
  */
 import type { EvaluationPoint } from "./config.ts";
-import type { StageCounts } from "./journal.ts";
+import type { Choice, StageCounts, StepEvaluation } from "./journal.ts";
 import { type EvaluationReport, listCounts, type Proportion, type StepRecord } from "./records.ts";
 import type { StepProgress } from "./stage.ts";
 
@@ -35,7 +35,9 @@ export type ProgressEvent =
     /** Estimate for the rest of the stage, from the steps of this session. */
     readonly secondsLeft: number;
   }
-  | { readonly type: "evaluating"; readonly at: EvaluationPoint; readonly done: number; readonly of: number }
+  | { readonly type: "evaluation"; readonly at: "step" } & StepEvaluation
+  | { readonly type: "chosen" } & Choice
+  | { readonly type: "evaluating"; readonly at: EvaluationPoint | "step"; readonly done: number; readonly of: number }
   | { readonly type: "evaluation"; readonly at: EvaluationPoint; readonly report: EvaluationReport }
   | { readonly type: "saved"; readonly path: string }
   | { readonly type: "warning"; readonly message: string };
@@ -62,7 +64,12 @@ export function formatProgress(event: ProgressEvent): string | null {
     case "step":
       return formatStep(event.record, event.steps, event.secondsLeft);
     case "evaluation":
-      return formatEvaluation(event.at, event.report);
+      return event.at === "step"
+        ? formatEvaluation(`stage ${event.stage} step ${event.step}, validation`, event.report)
+        : formatEvaluation(event.at, event.report);
+    case "chosen":
+      return `stage ${event.stage} ends with the weights of step ${event.step} of ${event.last}: validation ` +
+        `accuracy ${percent(event.accuracy)}`;
     case "saved":
       return `saved ${event.path}`;
     case "warning":
@@ -109,11 +116,11 @@ function formatStep(record: StepRecord, steps: number, secondsLeft: number): str
 }
 
 /** One line for an evaluation. */
-export function formatEvaluation(at: EvaluationPoint, report: EvaluationReport): string {
+export function formatEvaluation(name: string, report: EvaluationReport): string {
   const { accuracy, parsedAccuracy, parseRate, examples, sides, unparsable } = report;
   const reasons = listCounts(unparsable);
   return [
-    `${at}: accuracy ${withInterval(accuracy)}`,
+    `${name}: accuracy ${withInterval(accuracy)}`,
     `of the parsed ${parsedAccuracy === null ? "none" : withInterval(parsedAccuracy)}`,
     `parsed ${percent(parseRate.value)}`,
     `n ${examples}`,

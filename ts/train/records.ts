@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { GapMetrics, GrpoMetrics } from "../algorithms/mod.ts";
+import type { GapMetrics, PolicyMetrics, ValueMetrics } from "../algorithms/mod.ts";
 import type { EvaluationPoint, Stage2Config } from "./config.ts";
 
 /** Numbers of things, by name. */
@@ -52,6 +52,16 @@ export interface SamplerReport extends GapMetrics {
   readonly kind: Stage2Config["sampler"];
 }
 
+/** A critic's part of a step. */
+export interface CriticReport extends ValueMetrics {
+  /** Mean over its updates. */
+  readonly loss: number;
+  /** Mean over its updates; with a shared trunk that of both losses. */
+  readonly gradNorm: number;
+  /** 1 − Var(return − value) / Var(return) before the updates; null where all returns are equal. */
+  readonly explainedVariance: number | null;
+}
+
 /** A step of reinforcement. */
 export interface Stage2StepRecord extends AnyStepRecord {
   readonly stage: 2;
@@ -81,7 +91,9 @@ export interface Stage2StepRecord extends AnyStepRecord {
   /** How far the sampler was from the policy; null where it was the policy bit for bit. */
   readonly sampler: SamplerReport | null;
   /** Over all updates. */
-  readonly policy: GrpoMetrics;
+  readonly policy: PolicyMetrics;
+  /** Null without one. */
+  readonly critic: CriticReport | null;
 }
 
 /** A training step. */

@@ -40,6 +40,8 @@ export interface SamplingConfig {
   readonly maxNewTokens: number;
   /** Most rollouts generated at once, rounded to whole groups. */
   readonly decodeBatch: number;
+  /** Place in the step of the first prompt, which names the draws. Default 0. */
+  readonly firstPrompt?: number;
   /** Sample no end-of-sequence token, so that every rollout has `maxNewTokens`. Default false. */
   readonly ignoreEos?: boolean;
 }
@@ -51,7 +53,7 @@ export async function sampleGroups(
   config: SamplingConfig,
   { signal, onProgress }: StepRunOptions = {},
 ): Promise<RolloutGroup[]> {
-  const { seed, step, rollouts, temperature, maxNewTokens, decodeBatch, ignoreEos = false } = config;
+  const { seed, step, rollouts, temperature, maxNewTokens, decodeBatch, firstPrompt = 0, ignoreEos = false } = config;
   const groupsAtOnce = Math.max(1, Math.floor(decodeBatch / rollouts));
   const sampled: Rollout[][] = examples.map(() => new Array<Rollout>(rollouts));
   let done = 0;
@@ -65,7 +67,7 @@ export async function sampleGroups(
       maxTokens: maxNewTokens,
       temperature,
       ignoreEos,
-      key: { seed, step, prompt, rollout },
+      key: { seed, step, prompt: firstPrompt + prompt, rollout },
     }));
     const open = new Set(places.keys());
     for await (const event of engine.generate(requests, signal === undefined ? {} : { signal })) {

@@ -4,26 +4,24 @@
  *
  * @module
  */
-import {
-  addGapTotals,
-  type GapMetrics,
-  gapMetrics,
-  NO_GAP_TOTALS,
-  truncatedImportance,
-} from "../algorithms/mod.ts";
+import { addGapTotals, type GapTotals, NO_GAP_TOTALS, truncatedImportance } from "../algorithms/mod.ts";
 import type { TrainableEngine } from "../engine/mod.ts";
 import { gatherResponses, microBatches } from "./batching.ts";
 import type { Stage2Config } from "./config.ts";
 import type { PromptExample } from "./examples.ts";
-import type { SamplerReport } from "./records.ts";
-import { type Rollout, type RolloutGroup, sampleGroups } from "./rollouts.ts";
+import { type Rollout, type RolloutGroup, sampleGroups, type SamplingConfig } from "./rollouts.ts";
 import type { StepRunOptions } from "./stage.ts";
 
 /** What {@link sampleStep} gives. */
 export interface SampledStep {
   readonly groups: readonly RolloutGroup[];
   /** How far the sampler was from the policy; null where it was the policy. */
-  readonly sampler: SamplerReport | null;
+  readonly gap: GapTotals | null;
+}
+
+/** Options of {@link sampleStep}. */
+export interface SampleOptions extends Pick<SamplingConfig, "seed" | "step" | "firstPrompt"> {
+  readonly stage: Stage2Config;
 }
 
 /**
@@ -33,21 +31,20 @@ export interface SampledStep {
 export async function sampleStep(
   engine: TrainableEngine,
   examples: readonly PromptExample[],
-  { stage, seed, step }: { readonly stage: Stage2Config; readonly seed: number; readonly step: number },
+  { stage, ...names }: SampleOptions,
   options: StepRunOptions,
 ): Promise<SampledStep> {
-  const config = { ...stage, seed, step };
+  const config = { ...stage, ...names };
   const { sampler } = stage;
   if (sampler === "policy" && engine.info.exact) {
-    return { groups: await sampleGroups(engine, examples, config, options), sampler: null };
+    return { groups: await sampleGroups(engine, examples, config, options), gap: null };
   }
   const groups = await (async () => {
     if (sampler === "policy") return await sampleGroups(engine, examples, config, options);
     await using copy = await engine.reference({ precision: sampler });
     return await sampleGroups(copy, examples, config, options);
   })();
-  const { corrected, gap } = await correct(engine, groups, stage, options);
-  return { groups: corrected, sampler: { kind: sampler, ...gap } };
+  return await correct(engine, groups, stage, options);
 }
 
 /** Replaces old log-probabilities by the policy's, and weighs each token. */
@@ -56,7 +53,7 @@ async function correct(
   groups: readonly RolloutGroup[],
   { temperature, microBatchTokens, importanceCap }: Stage2Config,
   { signal, onProgress }: StepRunOptions,
-): Promise<{ readonly corrected: readonly RolloutGroup[]; readonly gap: GapMetrics }> {
+): Promise<SampledStep> {
   const sampled = groups.flatMap(({ rollouts }) => rollouts);
   const rollouts = new Map<Rollout, Rollout>();
   let totals = NO_GAP_TOTALS;
@@ -77,10 +74,10 @@ async function correct(
     onProgress?.({ phase: "scoring", done: rollouts.size, of: sampled.length });
   }
   return {
-    corrected: groups.map((group) => ({
+    groups: groups.map((group) => ({
       ...group,
       rollouts: group.rollouts.map((rollout) => rollouts.get(rollout)!),
     })),
-    gap: gapMetrics(totals),
+    gap: totals,
   };
 }

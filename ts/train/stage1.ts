@@ -8,11 +8,11 @@ import { nll } from "../algorithms/mod.ts";
 import type { PreferenceRecord } from "../data/mod.ts";
 import { gatherResponses, microBatches, scatterResponses } from "./batching.ts";
 import type { Stage1Config } from "./config.ts";
-import { encodeTraces, placeTurns, type Usable, usableTraces } from "./examples.ts";
+import { countReasons, encodeTraces, placeTurns, type Usable, usableTraces } from "./examples.ts";
 import { ExampleOrder } from "./order.ts";
 import { listCounts, type Stage1StepRecord } from "./records.ts";
 import { RunError } from "./run_error.ts";
-import { type Stage, type StageContext, stepOptions, type StepRunOptions } from "./stage.ts";
+import { type Stage, type StageContext, stepOptions, type StepResult, type StepRunOptions } from "./stage.ts";
 
 /**
  * Chooses the examples of stage 1: the first training records that have a trace and fit.
@@ -20,13 +20,13 @@ import { type Stage, type StageContext, stepOptions, type StepRunOptions } from 
  * @throws {RunError} None does.
  */
 export async function chooseStage1(
-  { engine, config }: StageContext,
+  { engine, config }: Pick<StageContext, "engine" | "config">,
   stage: Stage1Config,
   train: readonly PreferenceRecord[],
 ): Promise<Usable> {
   const usable = await usableTraces(engine, train, { protocol: config.protocol, ...stage });
   if (usable.records.length > 0) return usable;
-  const reasons = listCounts(usable.leftOut);
+  const reasons = listCounts(countReasons(usable.leftOut));
   throw new RunError(`Stage 1 has no examples: of ${train.length} records all are left out: ${reasons}`);
 }
 
@@ -39,14 +39,17 @@ export function prepareStage1(
   const { config } = context;
   const order = new ExampleOrder(records.length, { seed: config.seed, name: "stage1" });
   const turns = records.length * stage.epochs;
+  const steps = Math.ceil(turns / stage.batchExamples);
   return {
     number: 1,
-    steps: Math.ceil(turns / stage.batchExamples),
-    counts: { examples: records.length, leftOut },
+    steps,
+    counts: { examples: records.length, leftOut: countReasons(leftOut) },
+    companions: new Map(),
     run: (step, options) => {
       const from = (step - 1) * stage.batchExamples;
       return distill(context, stage, {
         step,
+        steps,
         pairs: placeTurns(records, order.turns(from, Math.min(from + stage.batchExamples, turns))),
       }, options);
     },
@@ -54,13 +57,20 @@ export function prepareStage1(
   };
 }
 
+interface Step {
+  readonly step: number;
+  readonly steps: number;
+  readonly pairs: ReturnType<typeof placeTurns>;
+}
+
 async function distill(
   { engine, config }: StageContext,
   stage: Stage1Config,
-  { step, pairs }: { readonly step: number; readonly pairs: ReturnType<typeof placeTurns> },
+  { step, steps, pairs }: Step,
   { signal, onProgress }: StepRunOptions = {},
-): Promise<Stage1StepRecord> {
+): Promise<StepResult> {
   const began = performance.now();
+  const drops = config.lora !== null && config.lora.dropout > 0;
   signal?.throwIfAborted();
   const examples = await encodeTraces(engine, config.protocol, pairs);
   const sequences = examples.map(({ prompt, target }) => ({ prompt, response: target }));
@@ -68,11 +78,13 @@ async function distill(
   let loss = 0;
   let tokens = 0;
   let done = 0;
+  let batches = 0;
   for (const batch of microBatches(sequences, stage.microBatchTokens)) {
     signal?.throwIfAborted();
     using tape = await engine.forward(batch.layout.forest, {
       select: batch.select,
       recompute: stage.recompute,
+      ...(drops && { dropout: { seed: config.seed, step, batch: batches++ } }),
     });
     const result = nll(gatherResponses(batch, tape.logprobs), { tokens: lossTokens });
     await tape.backward({ dLogprobs: scatterResponses(batch, result.dLogprobs) });
@@ -82,10 +94,10 @@ async function distill(
     onProgress?.({ phase: "training", done, of: sequences.length });
   }
   signal?.throwIfAborted();
-  const update = stepOptions(stage.optimizer, step);
+  const update = stepOptions(stage.optimizer, step, steps);
   const { gradNorm } = await engine.step(update);
   const wallSeconds = (performance.now() - began) / 1000;
-  return {
+  const record: Stage1StepRecord = {
     stage: 1,
     step,
     loss,
@@ -97,4 +109,5 @@ async function distill(
     wallSeconds,
     ids: pairs.map(({ record }) => record.id),
   };
+  return { record, ledger: [] };
 }

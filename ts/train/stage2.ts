@@ -1,21 +1,25 @@
 /**
- * Stage 2, reinforcement with the verdict's reward (RM-R1, Chen et al. 2025, arXiv:2505.02387, section 3.3): GRPO,
- * with old log-probabilities as the policy recorded them when it sampled.
+ * Stage 2, reinforcement with the verdict's reward (RM-R1, Chen et al. 2025, arXiv:2505.02387, section 3.3): GRPO and
+ * its family, or PPO, with old log-probabilities as the policy recorded them when it sampled.
  *
  * @module
  */
-import { addGrpoTotals, groupAdvantages, grpoMetrics, hasSpread, NO_GRPO_TOTALS } from "../algorithms/mod.ts";
+import { addGapTotals, gapMetrics, type GapTotals } from "../algorithms/mod.ts";
 import type { PreferenceRecord } from "../data/mod.ts";
-import type { Engine } from "../engine/mod.ts";
+import type { Engine, TrainableEngine } from "../engine/mod.ts";
 import type { Stage2Config } from "./config.ts";
-import { encodePrompts, placeTurns, type Usable, usablePrompts } from "./examples.ts";
+import { updateCritic } from "./critic.ts";
+import { countReasons, encodePrompts, placeTurns, type Usable, usablePrompts } from "./examples.ts";
 import { ExampleOrder } from "./order.ts";
-import { type RatedRollout, updatePolicy } from "./policy_update.ts";
-import { increment, listCounts, type Stage2StepRecord } from "./records.ts";
+import { updatePolicy } from "./policy_update.ts";
+import { rate, type RatedGroup } from "./rating.ts";
+import { listCounts, type Stage2StepRecord } from "./records.ts";
+import { describeRollouts, isCut, ledgerOf, teaches } from "./rollout_report.ts";
 import type { RolloutGroup } from "./rollouts.ts";
 import { RunError } from "./run_error.ts";
 import { sampleStep } from "./sampler.ts";
-import { type Stage, type StageContext, stepOptions, type StepRunOptions } from "./stage.ts";
+import { type Stage, type StageContext, stepOptions, type StepResult, type StepRunOptions } from "./stage.ts";
+import { Updates } from "./updates.ts";
 
 /**
  * Chooses the prompts of stage 2: the first training records that fit.
@@ -24,7 +28,7 @@ import { type Stage, type StageContext, stepOptions, type StepRunOptions } from 
  * @throws {RunError} No record is left.
  */
 export async function chooseStage2(
-  { engine, config }: StageContext,
+  { engine, config }: Pick<StageContext, "engine" | "config">,
   stage: Stage2Config,
   train: readonly PreferenceRecord[],
   used: readonly PreferenceRecord[],
@@ -36,7 +40,7 @@ export async function chooseStage2(
   if (usable.records.length > 0) return usable;
   const reason = candidates.length === 0
     ? `stage 1 uses all ${train.length} records; lower "stage1.examples" or set "stage2.records" to "all"`
-    : `of ${candidates.length} records all are left out: ${listCounts(usable.leftOut)}`;
+    : `of ${candidates.length} records all are left out: ${listCounts(countReasons(usable.leftOut))}`;
   throw new RunError(`Stage 2 has no examples: ${reason}`);
 }
 
@@ -51,107 +55,142 @@ export async function prepareStage2(
 ): Promise<Stage> {
   const { engine, config } = context;
   const order = new ExampleOrder(records.length, { seed: config.seed, name: "stage2" });
-  const reference = stage.beta > 0 ? await engine.reference() : null;
+  const further = new ExampleOrder(records.length, { seed: config.seed, name: "stage2 further" });
+  const reference = stage.kl.coefficient > 0 ? await engine.reference() : null;
+  const own = stage.critic?.trunk === "own" ? await context.openAgain() : null;
+  if (stage.critic !== null) await (own ?? engine).addScoreHead();
+  const models: Models = { engine, reference, critic: stage.critic === null ? null : own ?? engine };
   return {
     number: 2,
     steps: stage.steps,
-    counts: { examples: records.length, leftOut },
+    counts: { examples: records.length, leftOut: countReasons(leftOut) },
+    companions: new Map(own === null ? [] : [["critic", own]]),
     run: (step, options) => {
-      const turns = order.turns((step - 1) * stage.prompts, step * stage.prompts);
-      return reinforce(context, stage, { step, reference, pairs: placeTurns(records, turns) }, options);
+      const pairsOf = (round: number): ReturnType<typeof placeTurns> => {
+        const turn = round === 0 ? step - 1 : (step - 1) * stage.resampleRounds + round - 1;
+        const from = turn * stage.prompts;
+        return placeTurns(records, (round === 0 ? order : further).turns(from, from + stage.prompts));
+      };
+      return reinforce(models, context, stage, { step, pairsOf }, options);
     },
-    [Symbol.asyncDispose]: async () => await reference?.[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await reference?.[Symbol.asyncDispose]();
+      await own?.[Symbol.asyncDispose]();
+    },
   };
+}
+
+interface Models {
+  readonly engine: TrainableEngine;
+  readonly reference: Engine | null;
+  /** The policy's engine where they share a trunk. */
+  readonly critic: TrainableEngine | null;
 }
 
 interface Step {
   readonly step: number;
-  readonly reference: Engine | null;
-  readonly pairs: ReturnType<typeof placeTurns>;
+  /** The pairs of the step, and those of its further rounds of sampling. */
+  readonly pairsOf: (round: number) => ReturnType<typeof placeTurns>;
+}
+
+interface Sampled {
+  /** All that were sampled. */
+  readonly groups: readonly RolloutGroup[];
+  /** Those that are trained on. */
+  readonly kept: readonly RolloutGroup[];
+  readonly gap: GapTotals | null;
+}
+
+/** Samples a step's groups; with `resample`, further ones until there are enough that teach something. */
+async function sample(
+  engine: TrainableEngine,
+  { config }: StageContext,
+  stage: Stage2Config,
+  { step, pairsOf }: Step,
+  options: StepRunOptions,
+): Promise<Sampled> {
+  const groups: RolloutGroup[] = [];
+  let gap: GapTotals | null = null;
+  const rounds = stage.equalGroups === "resample" ? stage.resampleRounds : 0;
+  for (let round = 0; round <= rounds; round++) {
+    const examples = await encodePrompts(engine, config.protocol, pairsOf(round));
+    const names = { stage, seed: config.seed, step, firstPrompt: round * stage.prompts };
+    const sampled = await sampleStep(engine, examples, names, options);
+    groups.push(...sampled.groups);
+    if (sampled.gap !== null) gap = gap === null ? sampled.gap : addGapTotals(gap, sampled.gap);
+    if (groups.filter(teaches).length >= stage.prompts) break;
+  }
+  const kept = stage.equalGroups === "keep" ? groups : groups.filter(teaches).slice(0, stage.prompts);
+  return { groups, kept, gap };
 }
 
 async function reinforce(
-  { engine, config }: StageContext,
+  models: Models,
+  context: StageContext,
   stage: Stage2Config,
-  { step, reference, pairs }: Step,
+  step: Step,
   options: StepRunOptions = {},
-): Promise<Stage2StepRecord> {
+): Promise<StepResult> {
   const began = performance.now();
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
-  const examples = await encodePrompts(engine, config.protocol, pairs);
-  const { groups, sampler } = await sampleStep(engine, examples, { stage, seed: config.seed, step }, options);
-  const rated = groups.map((group) => ({ ...group, rollouts: rate(group, stage) }));
-  const kept = rated.filter(({ rollouts }) => stage.equalGroups === "keep" || hasSpread(rewardsOf(rollouts)));
-  const optimizer = stepOptions(stage.optimizer, step);
-
-  let updates = 0;
-  let loss = 0;
-  let gradNorm = 0;
-  let entropy = 0;
-  let firstPassTokens = 0;
-  let onPolicyRatioGap = 0;
-  let tokens = 0;
-  let lossTokens = 0;
-  let totals = NO_GRPO_TOTALS;
+  const { groups, kept, gap } = await sample(models.engine, context, stage, step, options);
+  const rated = withoutMasked(await rate(kept, { stage, ...models }, options), stage);
+  const optimizer = stepOptions(stage.optimizer, step.step, stage.steps);
+  const updates = new Updates(stage, rated);
   let done = 0;
-  const of = stage.epochs * kept.reduce((sum, { rollouts }) => sum + rollouts.length, 0);
+  const of = stage.epochs * rated.reduce((sum, { rollouts }) => sum + rollouts.length, 0);
   for (let epoch = 0; epoch < stage.epochs; epoch++) {
-    for (const minibatch of split(kept, stage.minibatches)) {
-      const report = await updatePolicy(engine, minibatch.flatMap(({ rollouts }) => rollouts), {
-        stage,
-        optimizer,
-        reference,
-        onPolicy: updates === 0 && engine.info.exact,
-        ...(updates > 0 || signal === undefined ? {} : { signal }),
-        onDone: (count) => {
-          done += count;
-          onProgress?.({ phase: "training", done, of });
-        },
-      });
-      if (updates === 0) onPolicyRatioGap = report.totals.ratioGap;
-      updates++;
-      loss += report.loss;
-      gradNorm += report.gradNorm;
-      totals = addGrpoTotals(totals, report.totals);
-      tokens += report.tokens;
-      lossTokens += report.totals.tokens;
-      if (epoch === 0) {
-        entropy += report.entropy;
-        firstPassTokens += report.totals.tokens;
+    for (const minibatch of split(rated, stage.minibatches)) {
+      const rollouts = minibatch.flatMap((group) => group.rollouts);
+      // Once anything has been updated the step must end.
+      const heeded = (): { signal?: AbortSignal } => updates.begun || signal === undefined ? {} : { signal };
+      if (stage.critic?.trunk === "own") {
+        const own = stepOptions(stage.critic.optimizer, step.step, stage.steps);
+        const { clip } = stage.critic;
+        const ways = { stage, clip, optimizer: own, ...heeded() };
+        updates.addCritic(await updateCritic(models.critic!, rollouts, ways));
       }
+      if (step.step <= (stage.critic?.warmupSteps ?? 0)) continue;
+      updates.add(
+        await updatePolicy(models.engine, rollouts, {
+          stage,
+          optimizer,
+          onPolicy: updates.count === 0 && models.engine.info.exact,
+          ...heeded(),
+          onDone: (count) => {
+            done += count;
+            onProgress?.({ phase: "training", done, of });
+          },
+        }),
+        epoch,
+      );
     }
   }
   const wallSeconds = (performance.now() - began) / 1000;
-  const sampledTokens = sum(rated.flatMap(({ rollouts }) => rollouts.map(({ response }) => response.length)));
-  return {
+  const sampledTokens = groups.flatMap(({ rollouts }) => rollouts.map(({ response }) => response.length))
+    .reduce((sum, length) => sum + length, 0);
+  const record: Stage2StepRecord = {
     stage: 2,
-    step,
-    loss: updates === 0 ? 0 : loss / updates,
-    gradNorm: updates === 0 ? 0 : gradNorm / updates,
+    step: step.step,
+    ...updates.report(),
     learningRate: optimizer.learningRate,
-    tokens,
-    lossTokens,
-    tokensPerSecond: (tokens + sampledTokens) / wallSeconds,
+    tokensPerSecond: (updates.tokens + sampledTokens) / wallSeconds,
     wallSeconds,
-    ids: pairs.map(({ record }) => record.id),
-    ...describe(rated),
-    entropy: firstPassTokens === 0 ? 0 : entropy / firstPassTokens,
-    skippedGroups: rated.length - kept.length,
-    updates,
-    onPolicyRatioGap,
-    sampler,
-    policy: grpoMetrics(totals),
+    ids: groups.map(({ example }) => example.pair.record.id),
+    ...describeRollouts(groups),
+    skippedGroups: groups.length - kept.length,
+    sampler: gap === null ? null : { kind: stage.sampler, ...gapMetrics(gap) },
   };
+  return { record, ledger: ledgerOf(groups, step.step) };
 }
 
-function rewardsOf(rollouts: readonly { readonly reward: number }[]): number[] {
-  return rollouts.map(({ reward }) => reward);
-}
-
-function rate({ rollouts }: RolloutGroup, { std }: Stage2Config): RatedRollout[] {
-  const advantages = groupAdvantages(rewardsOf(rollouts), { std });
-  return rollouts.map((rollout, index) => ({ ...rollout, advantage: advantages[index]! }));
+/** Leaves rollouts that were cut short out of the loss, where the configuration masks them. */
+function withoutMasked(groups: readonly RatedGroup[], { overlong }: Stage2Config): RatedGroup[] {
+  return groups.map((group) => ({
+    ...group,
+    rollouts: group.rollouts.filter(({ finish }) => overlong.kind !== "mask" || !isCut(finish)),
+  })).filter(({ rollouts }) => rollouts.length > 0);
 }
 
 /** Cuts groups into at most `parts` parts of sizes as equal as can be, in order; none is empty. */
@@ -162,39 +201,4 @@ function split<T>(groups: readonly T[], parts: number): T[][] {
     (_, part) =>
       groups.slice(Math.floor(part * groups.length / count), Math.floor((part + 1) * groups.length / count)),
   );
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
-}
-
-/** What became of a step's rollouts. */
-function describe(
-  groups: readonly RolloutGroup[],
-): Pick<
-  Stage2StepRecord,
-  "reward" | "parseRate" | "outcomes" | "finishes" | "meanTokens" | "groups" | "equalGroups" | "distinct"
-> {
-  const outcomes: { [outcome: string]: number } = {};
-  const finishes: { [finish: string]: number } = {};
-  let distinct = 0;
-  for (const { example, rollouts } of groups) {
-    for (const { verdict, finish } of rollouts) {
-      increment(finishes, finish);
-      if (verdict.kind === "unparsable") increment(outcomes, `unparsable: ${verdict.reason}`);
-      else increment(outcomes, verdict.kind === example.pair.gold ? "correct" : "wrong");
-    }
-    distinct += new Set(rollouts.map(({ response }) => response.join())).size;
-  }
-  const rollouts = groups.flatMap((group) => group.rollouts);
-  return {
-    reward: sum(rewardsOf(rollouts)) / rollouts.length,
-    parseRate: rollouts.filter(({ verdict }) => verdict.kind !== "unparsable").length / rollouts.length,
-    outcomes,
-    finishes,
-    meanTokens: sum(rollouts.map(({ response }) => response.length)) / rollouts.length,
-    groups: groups.length,
-    equalGroups: groups.filter((group) => !hasSpread(rewardsOf(group.rollouts))).length,
-    distinct: distinct / rollouts.length,
-  };
 }

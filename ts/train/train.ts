@@ -16,22 +16,34 @@ import {
   type TrainableEngine,
 } from "../engine/mod.ts";
 import { hashModel } from "../judge/mod.ts";
-import { Checkpoints, type ModelCard, saveModel } from "./checkpoint.ts";
+import { Checkpoints, loadState, type ModelCard, saveModel, saveState, type Trained } from "./checkpoint.ts";
 import type { EvaluationPoint, TrainConfig } from "./config.ts";
 import { hashRecords, loadData, type RunData } from "./data.ts";
+import { DivergedError } from "./diverged.ts";
 import { exists, findDamage, writeFileDurably } from "./durable.ts";
 import { evaluate } from "./evaluate.ts";
 import type { Usable } from "./examples.ts";
-import { evaluationIn, Journal, readJournal, totalSeconds } from "./journal.ts";
+import {
+  evaluationIn,
+  Journal,
+  readJournal,
+  type StepEvaluation,
+  stepEvaluationsIn,
+  stepsIn,
+  totalSeconds,
+} from "./journal.ts";
+import { Ledger, type LedgerEntry } from "./ledger.ts";
 import { assertFits } from "./memory.ts";
 import type { ProgressEvent } from "./progress.ts";
 import type { EvaluationReport, TrainResult } from "./records.ts";
 import { hashConfig, RunDirectory } from "./run_directory.ts";
-import { InterruptedError } from "./run_error.ts";
-import type { Stage } from "./stage.ts";
+import { InterruptedError, RunError } from "./run_error.ts";
+import { Selection } from "./selection.ts";
+import type { Stage, StageContext } from "./stage.ts";
 import { chooseStage1, prepareStage1 } from "./stage1.ts";
 import { chooseStage2, prepareStage2 } from "./stage2.ts";
 import { codeVersion } from "./version.ts";
+import { Watch } from "./watch.ts";
 
 /** Options of {@link train}. */
 export interface TrainOptions {
@@ -72,6 +84,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const data = await loadData(config.data, {
     seed: config.seed,
     evaluationExamples: config.evaluation.examples,
+    selectionExamples: config.evaluation.during?.examples ?? 0,
   });
   const base = await options.openEngine(config.model, config);
   let session: Session;
@@ -81,7 +94,8 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     if (memory !== null) assertFits(config, memory, base.info);
     const run = resumed ?? await RunDirectory.create(path, config);
     const journal = await Journal.open(run.file("journal.jsonl"));
-    session = new Session({ config, options, run, data, plan, journal, code: await codeVersion() });
+    const ledger = await Ledger.open(run.file("ledger.jsonl"));
+    session = new Session({ config, options, run, data, plan, journal, ledger, code: await codeVersion() });
   } catch (error) {
     await base[Symbol.asyncDispose]();
     throw error;
@@ -125,6 +139,7 @@ interface SessionParts {
   readonly data: RunData;
   readonly plan: Plan;
   readonly journal: Journal;
+  readonly ledger: Ledger;
   readonly code: string;
 }
 
@@ -159,10 +174,11 @@ class Session {
   async close(): Promise<void> {
     await this.#engine?.[Symbol.asyncDispose]();
     await this.#parts.journal[Symbol.asyncDispose]();
+    await this.#parts.ledger[Symbol.asyncDispose]();
   }
 
   async #begin(base: TrainableEngine, resume: boolean): Promise<void> {
-    const { config, run, data, journal, code, plan } = this.#parts;
+    const { config, run, data, journal, ledger, code, plan } = this.#parts;
     const { name, backend, parameters } = base.info;
     await journal.append({ type: resume ? "resume" : "start", code, backend, threads: config.threads });
     this.#emit({ type: "model", name, backend, parameters });
@@ -185,6 +201,7 @@ class Session {
       evaluation: data.evaluation.length,
       leftOut,
     });
+    if (!resume) await ledger.append([...filtered(null, data), ...filtered(1, plan), ...filtered(2, plan)]);
     const traces = (plan.stage1?.records.length ?? 0) * (config.stage1?.epochs ?? 0);
     const { stage1, stage2 } = config;
     this.#emit({
@@ -203,11 +220,11 @@ class Session {
   /** Gives the number of steps of stage 1. */
   async #runStage1(base: TrainableEngine, config: NonNullable<TrainConfig["stage1"]>): Promise<number> {
     const { plan, run } = this.#parts;
-    const context = { engine: base, config: this.#parts.config };
-    await using stage = prepareStage1(context, config, plan.stage1!);
+    await using stage = prepareStage1(this.#context(base, this.#parts.config.model), config, plan.stage1!);
     if (!(await this.#isWhole(run.file("distilled")))) {
-      await this.#runSteps(base, stage, 0);
-      await this.#saveModel(run.file("distilled"), base, this.#card(stage.number, stage.steps, stage.steps));
+      await this.#adapt(base);
+      const step = await this.#runSteps(base, stage, 0);
+      await this.#saveModel(run.file("distilled"), base, this.#card(stage.number, step, step));
     }
     return stage.steps;
   }
@@ -220,16 +237,38 @@ class Session {
       await this.#saveModel(run.file("final"), engine, this.#card(1, steps1, steps1));
       return;
     }
-    await using stage = await prepareStage2({ engine, config }, config.stage2, plan.stage2!);
-    await this.#runSteps(engine, stage, steps1);
-    await this.#saveModel(run.file("final"), engine, this.#card(2, stage.steps, steps1 + stage.steps));
+    await this.#adapt(engine);
+    await using stage = await prepareStage2(this.#context(engine, start), config.stage2, plan.stage2!);
+    const step = await this.#runSteps(engine, stage, steps1);
+    await this.#saveModel(run.file("final"), engine, this.#card(2, step, steps1 + step));
   }
 
-  /** Trains from the stage's newest whole checkpoint to its end. `before`: steps of the stages before. */
-  async #runSteps(engine: TrainableEngine, stage: Stage, before: number): Promise<void> {
-    const { options: { signal }, journal, config } = this.#parts;
+  /** Puts adapters beside the weights, where the configuration asks for them. */
+  async #adapt(engine: TrainableEngine): Promise<void> {
+    const { lora, seed } = this.#parts.config;
+    if (lora !== null) await engine.addLora({ ...lora, seed });
+  }
+
+  #context(engine: TrainableEngine, start: string): StageContext {
+    const { config, options } = this.#parts;
+    const openAgain = async (): Promise<TrainableEngine> => {
+      const again = await options.openEngine(start, config);
+      await this.#adapt(again);
+      return again;
+    };
+    return { engine, config, openAgain };
+  }
+
+  /**
+   * Trains from the stage's newest whole checkpoint to its end. Gives the step whose weights the engine ends with.
+   *
+   * @param before steps of the stages before
+   */
+  async #runSteps(engine: TrainableEngine, stage: Stage, before: number): Promise<number> {
+    const { options: { signal }, journal, ledger, config, run } = this.#parts;
+    const trained: Trained = { engine, companions: stage.companions };
     const found = await this.#checkpoints.latest(stage.number, (message) => this.#warn(message));
-    if (found !== null) await engine.load(found.path);
+    if (found !== null) await loadState(found.path, trained);
     const from = found?.card.step ?? 0;
     const about = { stage: stage.number, steps: stage.steps, from, ...stage.counts };
     await journal.append({ type: "stage", ...about });
@@ -237,35 +276,90 @@ class Session {
     let saved = from;
     const save = async (step: number): Promise<void> => {
       const card = this.#card(stage.number, step, before + step);
-      const path = await this.#checkpoints.save(engine, card);
+      const path = await this.#checkpoints.save(trained, card);
       saved = step;
       await journal.append({ type: "checkpoint", path });
       this.#emit({ type: "saved", path });
     };
+    const history = await readJournal(run.file("journal.jsonl"));
+    const watch = new Watch(engine.info);
+    for (const record of stepsIn(history, { stage: stage.number, upTo: from })) watch.see(record);
+    const { during } = config.evaluation;
+    const past = stepEvaluationsIn(history, { stage: stage.number, upTo: from });
+    const selection = during === null ? null : new Selection(during, stage.steps, past);
+    const best = run.file("best", `stage${stage.number}`);
+    const select = async (step: number): Promise<void> => {
+      if (selection === null || step === 0 || !selection.isDue(step)) return;
+      const evaluation = await this.#evaluateStep(engine, { stage: stage.number, step });
+      if (during!.keepBest && selection.isBetter(evaluation)) {
+        await mkdir(run.file("best"), { recursive: true });
+        await saveState(best, trained, this.#card(stage.number, step, before + step), { optimizer: false });
+      }
+      await journal.append({ type: "evaluation", at: "step", ...evaluation });
+      this.#emit({ type: "evaluation", at: "step", ...evaluation });
+      selection.add(evaluation);
+    };
     let seconds = 0;
-    for (let step = from + 1; step <= stage.steps; step++) {
-      try {
-        const record = await stage.run(step, {
+    let done = from;
+    try {
+      await select(from);
+      while (done < stage.steps && selection?.isOver !== true) {
+        const step = done + 1;
+        const { record, ledger: entries } = await stage.run(step, {
           ...(signal === undefined ? {} : { signal }),
           onProgress: (work) => this.#emit({ type: "working", stage: stage.number, step, work }),
         });
+        done = step;
         seconds += record.wallSeconds;
+        await ledger.append(entries);
         await journal.append({ type: "step", ...record });
         const secondsLeft = seconds / (step - from) * (stage.steps - step);
         this.#emit({ type: "step", record, steps: stage.steps, secondsLeft });
-      } catch (error) {
-        if (!isAbort(error, signal)) throw error;
-        const done = step - 1;
-        await engine.discardGradients();
-        if (done > saved) await save(done);
-        await journal.append({ type: "interrupted", stage: stage.number, step: done });
-        this.position = `Stopped in stage ${stage.number} ` +
-          (done === 0 ? "before its first step" : `after step ${done} of ${stage.steps}, which is saved`);
-        throw error;
+        for (const message of watch.see(record)) await this.#warn(message);
+        this.position = `Stopped in stage ${stage.number} after step ${step} of ${stage.steps}`;
+        if (step % config.checkpoint.every === 0 && step < stage.steps) await save(step);
+        await select(step);
       }
-      this.position = `Stopped in stage ${stage.number} after step ${step} of ${stage.steps}`;
-      if (step % config.checkpoint.every === 0 && step < stage.steps) await save(step);
+    } catch (error) {
+      if (error instanceof DivergedError) {
+        throw new RunError(
+          `Stage ${stage.number} diverged at step ${done + 1}: ${lowerFirst(error.message)}; lower ` +
+            `"stage${stage.number}.optimizer.learningRate". ` +
+            (saved === 0 ? "There is no checkpoint of this stage" : `The checkpoint of step ${saved} is whole`),
+          { cause: error },
+        );
+      }
+      if (!isAbort(error, signal)) throw error;
+      await engine.discardGradients();
+      for (const companion of stage.companions.values()) await companion.discardGradients();
+      if (done > saved) await save(done);
+      await journal.append({ type: "interrupted", stage: stage.number, step: done });
+      this.position = `Stopped in stage ${stage.number} ` +
+        (done === 0 ? "before its first step" : `after step ${done} of ${stage.steps}, which is saved`);
+      throw error;
     }
+    const chosen = selection?.chosen ?? null;
+    if (chosen === null) return done;
+    await engine.load(best);
+    const choice = { stage: stage.number, step: chosen.step, accuracy: chosen.report.accuracy.value, last: done };
+    await journal.append({ type: "chosen", ...choice });
+    this.#emit({ type: "chosen", ...choice });
+    return chosen.step;
+  }
+
+  /** Evaluates on the validation pairs. */
+  async #evaluateStep(
+    engine: TrainableEngine,
+    { stage, step }: { readonly stage: 1 | 2; readonly step: number },
+  ): Promise<StepEvaluation> {
+    const { config, data, options: { signal } } = this.#parts;
+    const { report } = await evaluate(engine, data.selection, {
+      protocol: config.protocol,
+      config: config.evaluation,
+      ...(signal === undefined ? {} : { signal }),
+      onProgress: (done, of) => this.#emit({ type: "evaluating", at: "step", done, of }),
+    });
+    return { stage, step, report };
   }
 
   #card(stage: 1 | 2, step: number, globalStep: number): ModelCard {
@@ -275,7 +369,7 @@ class Session {
   }
 
   async #saveModel(path: string, engine: TrainableEngine, card: ModelCard): Promise<void> {
-    await saveModel(path, engine, card, { optimizer: false });
+    await saveModel(path, engine, card);
     await this.#parts.journal.append({ type: "checkpoint", path });
     this.#emit({ type: "saved", path });
   }
@@ -366,4 +460,18 @@ class Session {
   #emit(event: ProgressEvent): void {
     this.#parts.options.onProgress?.(event);
   }
+}
+
+/** What was left out before the first step: of the data, or of a stage. */
+function filtered(stage: null, data: RunData): LedgerEntry[];
+function filtered(stage: 1 | 2, plan: Plan): LedgerEntry[];
+function filtered(stage: 1 | 2 | null, from: RunData | Plan): LedgerEntry[] {
+  const leftOut = "heldOut" in from
+    ? from.heldOut.map(({ id }) => ({ id, reason: "prompt-held-out" }))
+    : (stage === 1 ? from.stage1 : from.stage2)?.leftOut ?? [];
+  return leftOut.map(({ id, reason }) => ({ stage, step: null, id, what: "filtered", reason }));
+}
+
+function lowerFirst(text: string): string {
+  return text.slice(0, 1).toLowerCase() + text.slice(1);
 }

@@ -1,6 +1,7 @@
 /**
  * A language model small enough to train in a test, with exact gradients: a bigram table plus a table by the hash of
- * all that came before, so that it can learn prompts by heart. Its vocabulary is ASCII.
+ * all that came before, so that it can learn prompts by heart; its score head is a table by that hash alone. Its
+ * vocabulary is ASCII.
  *
  * @module
  */
@@ -21,6 +22,7 @@ import {
   type GenerateOptions,
   type GenerateRequest,
   type LogprobOptions,
+  type LoraOptions,
   type Message,
   type ModelInfo,
   type ReferenceOptions,
@@ -35,9 +37,10 @@ const VOCABULARY = 128;
 const EOS = 0;
 const OTHER = 1;
 const BUCKETS = 1024;
-const PARAMETERS = (VOCABULARY + BUCKETS) * VOCABULARY;
 const BIGRAM_OFFSET = 0;
 const BUCKET_OFFSET = VOCABULARY * VOCABULARY;
+const SCORE_OFFSET = BUCKET_OFFSET + BUCKETS * VOCABULARY;
+const PARAMETERS = SCORE_OFFSET + BUCKETS;
 
 /** Where a token stands: what the model looks at to predict it. */
 interface Context {
@@ -74,7 +77,7 @@ export interface TabularOptions {
 
 /** The model. */
 export class TabularEngine implements TrainableEngine {
-  readonly info: ModelInfo;
+  #info: ModelInfo;
   readonly #options: TabularOptions;
   #weights: Float32Array<ArrayBuffer>;
   #gradients = new Float64Array(PARAMETERS);
@@ -84,7 +87,7 @@ export class TabularEngine implements TrainableEngine {
   private constructor(name: string, weights: Float32Array<ArrayBuffer>, options: TabularOptions) {
     this.#weights = weights;
     this.#options = options;
-    this.info = {
+    this.#info = {
       name,
       backend: options.backend ?? "test",
       parameters: PARAMETERS,
@@ -102,10 +105,15 @@ export class TabularEngine implements TrainableEngine {
     };
   }
 
-  /** A model with small weights that the seed decides. */
+  get info(): ModelInfo {
+    return this.#info;
+  }
+
+  /** A model with small weights that the seed decides, and a score head of zeros for when it is added. */
   static fresh(seed = 1, options: TabularOptions = {}): TabularEngine {
     let state = seed;
-    const weights = Float32Array.from({ length: PARAMETERS }, () => {
+    const weights = Float32Array.from({ length: PARAMETERS }, (_, index) => {
+      if (index >= SCORE_OFFSET) return 0;
       state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
       return (state / 2 ** 32 - 0.5) * 0.1;
     });
@@ -115,6 +123,15 @@ export class TabularEngine implements TrainableEngine {
   /** Opens a folder that {@link TabularEngine.save} wrote; the optimizer is new. */
   static async open(folder: string, options: TabularOptions = {}): Promise<TabularEngine> {
     return new TabularEngine(folder, await readTensor(join(folder, "model.safetensors")), options);
+  }
+
+  addLora({ targets }: LoraOptions): Promise<void> {
+    return Promise.reject(new EngineError("input", `The tabular model has no layer "${targets[0]}"`));
+  }
+
+  addScoreHead(): Promise<void> {
+    this.#info = { ...this.#info, hasScoreHead: true };
+    return Promise.resolve();
   }
 
   trainingMemory(): Promise<TrainingMemory | null> {
@@ -226,6 +243,24 @@ export class TabularEngine implements TrainableEngine {
     return found;
   }
 
+  /** The weights that are the scores of these tokens. */
+  #scorePlaces(forest: Forest, tokens: Uint32Array): number[] {
+    if (tokens.length > 0 && !this.info.hasScoreHead) throw new EngineError("input", "The model has no score head");
+    const behind = new Map<number, number>();
+    const ends: Context[] = [];
+    let index = 0;
+    for (const [segment, length] of forest.lengths.entries()) {
+      const parent = forest.parents[segment]!;
+      let context: Context | null = parent < 0 ? null : ends[parent]!;
+      for (let offset = 0; offset < length; offset++, index++) {
+        context = extend(context, forest.tokens[index]!);
+        behind.set(index, SCORE_OFFSET + context.hash % BUCKETS);
+      }
+      ends.push(context!);
+    }
+    return Array.from(tokens, (token) => behind.get(token)!);
+  }
+
   logprobs(forest: Forest, { temperature = 1, select }: LogprobOptions = {}): Promise<Float32Array> {
     const values = new Float32Array(forest.tokens.length).fill(NaN);
     for (const { index, context } of this.#contexts(forest, select)) {
@@ -247,6 +282,7 @@ export class TabularEngine implements TrainableEngine {
         }
       }
     }
+    const places = this.#scorePlaces(forest, options.scores ?? new Uint32Array(0));
     let open = true;
     const close = (): void => {
       open = false;
@@ -254,13 +290,14 @@ export class TabularEngine implements TrainableEngine {
     return {
       logprobs,
       entropies,
-      scores: new Float32Array(0),
-      backward: ({ dLogprobs }: Coefficients): Promise<void> => {
+      scores: Float32Array.from(places, (place) => this.#weights[place]!),
+      backward: ({ dLogprobs, dScores }: Coefficients): Promise<void> => {
         this.#options.onCall?.("backward");
         if (!open) throw new EngineError("handle", "The tape has been closed");
         for (const { index, context } of contexts) {
           this.#accumulate(context, forest.tokens[index]!, dLogprobs?.[index] ?? 0, temperature);
         }
+        for (const [index, place] of places.entries()) this.#gradients[place]! += dScores?.[index] ?? 0;
         return Promise.resolve();
       },
       close,

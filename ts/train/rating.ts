@@ -1,0 +1,129 @@
+/**
+ * From verdicts to advantages: rewards, penalties, and what a group or a critic makes of them.
+ *
+ * @module
+ */
+import { generalizedAdvantages, groupAdvantages, overlongPenalty, whiten } from "../algorithms/mod.ts";
+import type { Engine, TrainableEngine } from "../engine/mod.ts";
+import { gatherResponses, microBatches } from "./batching.ts";
+import type { Stage2Config } from "./config.ts";
+import { valuesOf } from "./critic.ts";
+import type { Rollout, RolloutGroup } from "./rollouts.ts";
+import { RunError } from "./run_error.ts";
+import type { StepRunOptions } from "./stage.ts";
+
+/** A rollout with its advantages. */
+export interface RatedRollout extends Rollout {
+  /** Of each response token, `[tokens]`. */
+  readonly advantages: Float64Array;
+  /** Of each response token under the reference, `[tokens]`, where there is one. */
+  readonly referenceLogprobs?: Float32Array;
+  /** Before each response token under the critic, `[tokens]`, where there is one. */
+  readonly oldValues?: Float32Array;
+  /** From each response token on, `[tokens]`, where there is a critic. */
+  readonly returns?: Float64Array;
+}
+
+/** The rated rollouts of one prompt. */
+export interface RatedGroup extends RolloutGroup {
+  readonly rollouts: readonly RatedRollout[];
+}
+
+/** What ratings are made with. */
+export interface RatingOptions {
+  readonly stage: Stage2Config;
+  /** Needed where the KL coefficient is above 0. */
+  readonly reference: Engine | null;
+  /** Needed by PPO. */
+  readonly critic: TrainableEngine | null;
+}
+
+/** Rates the rollouts of a step. */
+export async function rate(
+  groups: readonly RolloutGroup[],
+  { stage, reference, critic }: RatingOptions,
+  { signal, onProgress }: StepRunOptions,
+): Promise<RatedGroup[]> {
+  const all = groups.flatMap(({ rollouts }) => rollouts);
+  const scored = (done: number): void => onProgress?.({ phase: "scoring", done, of: all.length });
+  const references = new Map<Rollout, Float32Array>();
+  if (reference !== null) {
+    for (const batch of microBatches(all, stage.microBatchTokens)) {
+      signal?.throwIfAborted();
+      const options = { temperature: stage.temperature, select: batch.select };
+      const found = gatherResponses(batch, await reference.logprobs(batch.layout.forest, options));
+      for (const [index, rollout] of batch.sequences.entries()) references.set(rollout, found[index]!);
+      scored(references.size);
+    }
+  }
+  signal?.throwIfAborted();
+  const values = critic === null ? null : await valuesOf(critic, all, stage);
+  const returns = new Map<Rollout, Float64Array>();
+  const advantages = new Map<Rollout, Float64Array>();
+  if (values === null) {
+    for (const { example, rollouts } of groups) {
+      const scores = rollouts.map((rollout, index) => {
+        const score = finalReward(rollout, stage) + total(klRewards(rollout, references.get(rollout), stage));
+        assertReward(score, index, example.pair.record.id);
+        return score;
+      });
+      const shared = groupAdvantages(scores, { std: stage.std });
+      for (const [index, rollout] of rollouts.entries()) {
+        advantages.set(rollout, new Float64Array(rollout.response.length).fill(shared[index]!));
+      }
+    }
+  } else {
+    for (const { example, rollouts } of groups) {
+      for (const [index, rollout] of rollouts.entries()) {
+        const rewards = klRewards(rollout, references.get(rollout), stage);
+        if (rewards.length > 0) rewards[rewards.length - 1]! += finalReward(rollout, stage);
+        assertReward(total(rewards), index, example.pair.record.id);
+        const estimate = generalizedAdvantages({ rewards, values: values.get(rollout)! }, stage.gae);
+        advantages.set(rollout, estimate.advantages);
+        returns.set(rollout, estimate.returns);
+      }
+    }
+    if (stage.whiten) {
+      const whitened = whiten([...advantages.values()]);
+      for (const [index, rollout] of [...advantages.keys()].entries()) {
+        advantages.set(rollout, whitened[index]!);
+      }
+    }
+  }
+  return groups.map((group) => ({
+    ...group,
+    rollouts: group.rollouts.map((rollout) => ({
+      ...rollout,
+      advantages: advantages.get(rollout)!,
+      ...(references.has(rollout) && { referenceLogprobs: references.get(rollout)! }),
+      ...(values !== null && { oldValues: values.get(rollout)!, returns: returns.get(rollout)! }),
+    })),
+  }));
+}
+
+/** The verdict's reward, with the penalty for length. */
+function finalReward({ response, reward }: Rollout, { overlong, maxNewTokens }: Stage2Config): number {
+  if (overlong.kind !== "penalty") return reward;
+  const { buffer, weight } = overlong;
+  return reward + weight * overlongPenalty(response.length, { maxTokens: maxNewTokens, buffer });
+}
+
+/** −β·(logp_old − logp_ref) of each response token where the KL term counts in the reward, else zeros. */
+function klRewards(
+  { oldLogprobs }: Rollout,
+  referenceLogprobs: Float32Array | undefined,
+  { kl }: Stage2Config,
+): Float64Array {
+  const rewards = new Float64Array(oldLogprobs.length);
+  if (kl.place === "loss" || referenceLogprobs === undefined) return rewards;
+  return rewards.map((_, t) => -kl.coefficient * (oldLogprobs[t]! - referenceLogprobs[t]!));
+}
+
+function total(rewards: Float64Array): number {
+  return rewards.reduce((sum, reward) => sum + reward, 0);
+}
+
+function assertReward(reward: number, rollout: number, id: string): void {
+  if (Number.isFinite(reward)) return;
+  throw new RunError(`The reward of rollout ${rollout} of record "${id}" is "${reward}", expected a finite number`);
+}
