@@ -331,6 +331,16 @@ export class TabularEngine implements TrainableEngine {
     return Promise.resolve(new TabularEngine(this.info.name, weights, {}));
   }
 
+  addLora(): Promise<void> {
+    return Promise.reject(new EngineError("input", "The tabular model has no linear layers to adapt"));
+  }
+
+  addScoreHead(): Promise<void> {
+    return Promise.reject(
+      new EngineError("input", "The tabular model has no hidden states for a score head"),
+    );
+  }
+
   async save(folder: string, options: SaveOptions = {}): Promise<void> {
     await writeFile(join(folder, "config.json"), `${JSON.stringify({ model_type: "tabular" })}\n`);
     this.#options.onCall?.("save");
