@@ -85,8 +85,15 @@ export type InferencePrecision = Precision | "int8";
 /** Every {@link InferencePrecision}. */
 export const INFERENCE_PRECISIONS: readonly InferencePrecision[] = [...PRECISIONS, "int8"];
 
-/** A linear layer of a decoder layer that can have an adapter, by its name in Hugging Face models. */
-export type LoraTarget = "q_proj" | "k_proj" | "v_proj" | "o_proj" | "gate_proj" | "up_proj" | "down_proj";
+/** A linear layer of every decoder layer, by its Hugging Face name. */
+export type LoraTarget =
+  | "q_proj"
+  | "k_proj"
+  | "v_proj"
+  | "o_proj"
+  | "gate_proj"
+  | "up_proj"
+  | "down_proj";
 
 /** Every {@link LoraTarget}. */
 export const LORA_TARGETS: readonly LoraTarget[] = [
@@ -99,15 +106,24 @@ export const LORA_TARGETS: readonly LoraTarget[] = [
   "down_proj",
 ];
 
-/** Options of {@link TrainableEngine.addLora}. */
-export interface LoraOptions {
+/** Low-rank adapters (Hu et al. 2021, equation 3): y = xWᵀ + b + (alpha / rank) · dropped(x)AᵀBᵀ. */
+export interface LoraShape {
+  /** Rows of A and columns of B. */
   readonly rank: number;
-  /** The product of the two matrices is scaled by alpha / rank. */
+  /** Adapters are multiplied by alpha / rank. Above 0. */
   readonly alpha: number;
-  /** Share of the adapters' input that {@link ForwardOptions.dropout} drops. */
+  /**
+   * Share of an adapter's inputs that {@link ForwardOptions.dropout} sets to zero; the others are divided by
+   * 1 − dropout. At least 0 and below 1.
+   */
   readonly dropout: number;
+  /** The linear layers that have adapters, each once. */
   readonly targets: readonly LoraTarget[];
-  /** Of the first matrices; the second ones are zeros. */
+}
+
+/** Options of {@link TrainableEngine.addLora}. */
+export interface LoraOptions extends LoraShape {
+  /** Of A's random values. */
   readonly seed: number;
 }
 
@@ -212,6 +228,8 @@ export interface ModelInfo {
   readonly chatTemplates?: Readonly<Record<string, string>>;
   readonly hasTokenizer: boolean;
   readonly hasScoreHead: boolean;
+  /** The adapters that are on; null, or absent, where there are none. */
+  readonly lora?: LoraShape | null;
 }
 
 /** Options of {@link Engine.generate}. */
@@ -273,8 +291,20 @@ export interface ForwardOptions extends LogprobOptions {
   readonly scores?: Uint32Array;
   /** Keep only each layer's input and recompute the rest in backward: less memory, a third more work. Default false. */
   readonly recompute?: boolean;
-  /** Names the draws of the adapters' dropout; without it nothing is dropped. */
-  readonly dropout?: { readonly seed: number; readonly step: number; readonly batch: number };
+  /**
+   * Drops adapters' inputs by {@link LoraShape.dropout}. The mask is a function of these numbers, the layer, the
+   * matrix, the token's index in the forest and the column alone. Default: nothing is dropped, as nothing ever is in
+   * {@link Engine.logprobs} and {@link Engine.generate}.
+   */
+  readonly dropout?: DropoutKey;
+}
+
+/** Names a mask of dropout: the same key drops the same elements. */
+export interface DropoutKey {
+  readonly seed: number;
+  readonly step: number;
+  /** Of the pass within the step. */
+  readonly batch: number;
 }
 
 /** dL/dx for what a {@link Tape} holds; each array is as long as the one it belongs to, NaN entries are refused. */
@@ -319,15 +349,19 @@ export interface SaveOptions {
   /** Also store the optimizer's state, so that training goes on bit for bit. Default false. */
   readonly optimizer?: boolean;
   /**
-   * Of a model with adapters: `separate` writes these alone, in PEFT's layout, which {@link TrainableEngine.load} reads
-   * back; `merged` a whole model with them in its weights. Default `separate`.
+   * What becomes of a model's adapters. "separate" writes a folder in PEFT's layout, adapter_config.json and
+   * adapter_model.safetensors, without the weights that they adapt. "merged" writes a whole model, each adapter added
+   * to its weight; the optimizer's state does not belong to that. Default "separate" where there are adapters.
    */
   readonly adapters?: "separate" | "merged";
 }
 
 /** Options of {@link TrainableEngine.reference}. */
 export interface ReferenceOptions {
-  /** What the copy's products read. Default the engine's own, whose log-probabilities the copy then has bit for bit. */
+  /**
+   * What the copy's products read, adapters merged into it. Default the engine's own, whose log-probabilities the copy
+   * then has bit for bit; of a model with adapters it is then no copy, but the weights below them.
+   */
   readonly precision?: InferencePrecision;
 }
 
@@ -337,7 +371,7 @@ export interface TrainingMemory {
   readonly free: number;
   /** Gradients and the optimizer's moments, as far as they are yet to be made. */
   readonly state: number;
-  /** A copy of the weights by {@link TrainableEngine.reference}. */
+  /** A copy of the weights by {@link TrainableEngine.reference}; 0 of a model with adapters, which needs none. */
   readonly reference: number;
   /** A forward and backward pass, whatever its tokens. */
   readonly pass: number;
@@ -356,14 +390,25 @@ export interface TrainableEngine extends Engine {
   step(options: StepOptions): Promise<{ readonly gradNorm: number }>;
   /** Throws accumulated gradients away. */
   discardGradients(): Promise<void>;
-  /** Freezes the weights and puts adapters beside them, which are trained instead; they change nothing yet. */
-  addLora(options: LoraOptions): Promise<void>;
-  /** Adds a score head of zeros unless the model has one; the optimizer's state is then forgotten. */
-  addScoreHead(): Promise<void>;
-  /** A frozen copy of the weights as they are now; of a model with adapters, its weights without them. */
+  /**
+   * A frozen copy of the weights as they are now. Of a model with adapters, unless another precision is asked for, it
+   * is the same weights with the adapters off, in the same memory; it stays as it is while the adapters are trained.
+   */
   reference(options?: ReferenceOptions): Promise<Engine>;
+  /**
+   * Adds adapters that change nothing yet: A is random, uniform within 1/√inputs of 0, and B is zeros. From then on
+   * they are what is trained, with the score head if there is one; the other weights are frozen. Accumulated gradients
+   * and the optimizer's state are forgotten. Refused where there are adapters.
+   */
+  addLora(options: LoraOptions): Promise<void>;
+  /** Adds a score head of zeros unless the model has one; accumulated gradients and the optimizer's state are forgotten. */
+  addScoreHead(): Promise<void>;
   /** Writes a Hugging Face folder: config.json, model.safetensors, tokenizer files, and `optimizer.safetensors` if asked. */
   save(directory: string, options?: SaveOptions): Promise<void>;
-  /** Replaces weights, and the optimizer's state if the folder has one, by what {@link save} wrote. */
+  /**
+   * Replaces weights, and the optimizer's state if the folder has one, by what {@link save} wrote. A folder of adapters,
+   * be it ours or PEFT's, is loaded onto the model that it was made for: it adds adapters, and the score head that comes
+   * with them, to a model that has none, and replaces those of the same rank, alpha, dropout and targets.
+   */
   load(directory: string): Promise<void>;
 }

@@ -16,34 +16,25 @@ import {
   type TrainableEngine,
 } from "../engine/mod.ts";
 import { hashModel } from "../judge/mod.ts";
-import { Checkpoints, loadState, type ModelCard, saveModel, saveState, type Trained } from "./checkpoint.ts";
+import { isAbort } from "./abort.ts";
+import { Checkpoints, type ModelCard, saveModel } from "./checkpoint.ts";
 import type { EvaluationPoint, TrainConfig } from "./config.ts";
 import { hashRecords, loadData, type RunData } from "./data.ts";
-import { DivergedError } from "./diverged.ts";
 import { exists, findDamage, writeFileDurably } from "./durable.ts";
 import { evaluate } from "./evaluate.ts";
 import type { Usable } from "./examples.ts";
-import {
-  evaluationIn,
-  Journal,
-  readJournal,
-  type StepEvaluation,
-  stepEvaluationsIn,
-  stepsIn,
-  totalSeconds,
-} from "./journal.ts";
+import { evaluationIn, Journal, readJournal, totalSeconds } from "./journal.ts";
 import { Ledger, type LedgerEntry } from "./ledger.ts";
 import { assertFits } from "./memory.ts";
 import type { ProgressEvent } from "./progress.ts";
 import type { EvaluationReport, TrainResult } from "./records.ts";
 import { hashConfig, RunDirectory } from "./run_directory.ts";
-import { InterruptedError, RunError } from "./run_error.ts";
-import { Selection } from "./selection.ts";
+import { InterruptedError } from "./run_error.ts";
 import type { Stage, StageContext } from "./stage.ts";
+import { StageSteps } from "./stage_steps.ts";
 import { chooseStage1, prepareStage1 } from "./stage1.ts";
 import { chooseStage2, prepareStage2 } from "./stage2.ts";
 import { codeVersion } from "./version.ts";
-import { Watch } from "./watch.ts";
 
 /** Options of {@link train}. */
 export interface TrainOptions {
@@ -109,12 +100,6 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   } finally {
     await session.close();
   }
-}
-
-/** Whether an error says no more than that the signal stopped the work. */
-function isAbort(error: unknown, signal: AbortSignal | undefined): boolean {
-  if (signal?.aborted !== true) return false;
-  return error === signal.reason || (error instanceof EngineError && error.kind === "cancelled");
 }
 
 /** The records that each stage is to use; null for a stage left out. */
@@ -259,107 +244,28 @@ class Session {
     return { engine, config, openAgain };
   }
 
-  /**
-   * Trains from the stage's newest whole checkpoint to its end. Gives the step whose weights the engine ends with.
-   *
-   * @param before steps of the stages before
-   */
+  /** Trains a stage to its end. Gives the step whose weights the engine ends with. */
   async #runSteps(engine: TrainableEngine, stage: Stage, before: number): Promise<number> {
-    const { options: { signal }, journal, ledger, config, run } = this.#parts;
-    const trained: Trained = { engine, companions: stage.companions };
-    const found = await this.#checkpoints.latest(stage.number, (message) => this.#warn(message));
-    if (found !== null) await loadState(found.path, trained);
-    const from = found?.card.step ?? 0;
-    const about = { stage: stage.number, steps: stage.steps, from, ...stage.counts };
-    await journal.append({ type: "stage", ...about });
-    this.#emit({ type: "stage", ...about });
-    let saved = from;
-    const save = async (step: number): Promise<void> => {
-      const card = this.#card(stage.number, step, before + step);
-      const path = await this.#checkpoints.save(trained, card);
-      saved = step;
-      await journal.append({ type: "checkpoint", path });
-      this.#emit({ type: "saved", path });
-    };
-    const history = await readJournal(run.file("journal.jsonl"));
-    const watch = new Watch(engine.info);
-    for (const record of stepsIn(history, { stage: stage.number, upTo: from })) watch.see(record);
-    const { during } = config.evaluation;
-    const past = stepEvaluationsIn(history, { stage: stage.number, upTo: from });
-    const selection = during === null ? null : new Selection(during, stage.steps, past);
-    const best = run.file("best", `stage${stage.number}`);
-    const select = async (step: number): Promise<void> => {
-      if (selection === null || step === 0 || !selection.isDue(step)) return;
-      const evaluation = await this.#evaluateStep(engine, { stage: stage.number, step });
-      if (during!.keepBest && selection.isBetter(evaluation)) {
-        await mkdir(run.file("best"), { recursive: true });
-        await saveState(best, trained, this.#card(stage.number, step, before + step), { optimizer: false });
-      }
-      await journal.append({ type: "evaluation", at: "step", ...evaluation });
-      this.#emit({ type: "evaluation", at: "step", ...evaluation });
-      selection.add(evaluation);
-    };
-    let seconds = 0;
-    let done = from;
-    try {
-      await select(from);
-      while (done < stage.steps && selection?.isOver !== true) {
-        const step = done + 1;
-        const { record, ledger: entries } = await stage.run(step, {
-          ...(signal === undefined ? {} : { signal }),
-          onProgress: (work) => this.#emit({ type: "working", stage: stage.number, step, work }),
-        });
-        done = step;
-        seconds += record.wallSeconds;
-        await ledger.append(entries);
-        await journal.append({ type: "step", ...record });
-        const secondsLeft = seconds / (step - from) * (stage.steps - step);
-        this.#emit({ type: "step", record, steps: stage.steps, secondsLeft });
-        for (const message of watch.see(record)) await this.#warn(message);
-        this.position = `Stopped in stage ${stage.number} after step ${step} of ${stage.steps}`;
-        if (step % config.checkpoint.every === 0 && step < stage.steps) await save(step);
-        await select(step);
-      }
-    } catch (error) {
-      if (error instanceof DivergedError) {
-        throw new RunError(
-          `Stage ${stage.number} diverged at step ${done + 1}: ${lowerFirst(error.message)}; lower ` +
-            `"stage${stage.number}.optimizer.learningRate". ` +
-            (saved === 0 ? "There is no checkpoint of this stage" : `The checkpoint of step ${saved} is whole`),
-          { cause: error },
-        );
-      }
-      if (!isAbort(error, signal)) throw error;
-      await engine.discardGradients();
-      for (const companion of stage.companions.values()) await companion.discardGradients();
-      if (done > saved) await save(done);
-      await journal.append({ type: "interrupted", stage: stage.number, step: done });
-      this.position = `Stopped in stage ${stage.number} ` +
-        (done === 0 ? "before its first step" : `after step ${done} of ${stage.steps}, which is saved`);
-      throw error;
-    }
-    const chosen = selection?.chosen ?? null;
-    if (chosen === null) return done;
-    await engine.load(best);
-    const choice = { stage: stage.number, step: chosen.step, accuracy: chosen.report.accuracy.value, last: done };
-    await journal.append({ type: "chosen", ...choice });
-    this.#emit({ type: "chosen", ...choice });
-    return chosen.step;
-  }
-
-  /** Evaluates on the validation pairs. */
-  async #evaluateStep(
-    engine: TrainableEngine,
-    { stage, step }: { readonly stage: 1 | 2; readonly step: number },
-  ): Promise<StepEvaluation> {
-    const { config, data, options: { signal } } = this.#parts;
-    const { report } = await evaluate(engine, data.selection, {
-      protocol: config.protocol,
-      config: config.evaluation,
-      ...(signal === undefined ? {} : { signal }),
-      onProgress: (done, of) => this.#emit({ type: "evaluating", at: "step", done, of }),
+    const { config, data, run, journal, ledger, options: { signal } } = this.#parts;
+    const steps = new StageSteps({
+      trained: { engine, companions: stage.companions },
+      stage,
+      config,
+      selection: data.selection,
+      run,
+      checkpoints: this.#checkpoints,
+      journal,
+      ledger,
+      signal,
+      cardOf: (step) => this.#card(stage.number, step, before + step),
+      warn: (message) => this.#warn(message),
+      emit: (event) => this.#emit(event),
     });
-    return { stage, step, report };
+    try {
+      return await steps.run();
+    } finally {
+      this.position = steps.position;
+    }
   }
 
   #card(stage: 1 | 2, step: number, globalStep: number): ModelCard {
@@ -470,8 +376,4 @@ function filtered(stage: 1 | 2 | null, from: RunData | Plan): LedgerEntry[] {
     ? from.heldOut.map(({ id }) => ({ id, reason: "prompt-held-out" }))
     : (stage === 1 ? from.stage1 : from.stage2)?.leftOut ?? [];
   return leftOut.map(({ id, reason }) => ({ stage, step: null, id, what: "filtered", reason }));
-}
-
-function lowerFirst(text: string): string {
-  return text.slice(0, 1).toLowerCase() + text.slice(1);
 }

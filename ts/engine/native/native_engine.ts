@@ -20,6 +20,7 @@ import type {
   GenerateSummary,
   InferencePrecision,
   LogprobOptions,
+  LoraOptions,
   ModelInfo,
   Precision,
   ReferenceOptions,
@@ -279,6 +280,7 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
       temperature: options?.temperature ?? 1,
       entropy: options?.entropy ?? false,
       recompute: options?.recompute ?? false,
+      dropout: options?.dropout ?? null,
     }, {
       ...arraysOf(forest),
       ...(options?.select && { select: options.select }),
@@ -344,15 +346,18 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
   }
 
   async save(directory: string, options?: SaveOptions): Promise<void> {
-    const { dtype = "f32", optimizer = false } = options ?? {};
-    await this.call({ op: "save", path: directory, dtype, optimizer });
+    const { dtype = "f32", optimizer = false, adapters = null } = options ?? {};
+    await this.call({ op: "save", path: directory, dtype, optimizer, adapters });
   }
 
   async load(directory: string): Promise<void> {
-    await this.change({ op: "restore", path: directory });
+    this.describe(await this.change({ op: "restore", path: directory }));
   }
 
-  /** Adds a score head of zeros unless the model has one; the optimizer's state is then forgotten. */
+  async addLora({ rank, alpha, dropout, targets, seed }: LoraOptions): Promise<void> {
+    this.describe(await this.change({ op: "add_lora", rank, alpha, dropout, targets, seed }));
+  }
+
   async addScoreHead(): Promise<void> {
     this.describe(await this.change({ op: "add_score_head" }));
   }

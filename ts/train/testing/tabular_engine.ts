@@ -22,7 +22,6 @@ import {
   type GenerateOptions,
   type GenerateRequest,
   type LogprobOptions,
-  type LoraOptions,
   type Message,
   type ModelInfo,
   type ReferenceOptions,
@@ -125,8 +124,8 @@ export class TabularEngine implements TrainableEngine {
     return new TabularEngine(folder, await readTensor(join(folder, "model.safetensors")), options);
   }
 
-  addLora({ targets }: LoraOptions): Promise<void> {
-    return Promise.reject(new EngineError("input", `The tabular model has no layer "${targets[0]}"`));
+  addLora(): Promise<void> {
+    return Promise.reject(new EngineError("input", "The tabular model has no linear layers to adapt"));
   }
 
   addScoreHead(): Promise<void> {
