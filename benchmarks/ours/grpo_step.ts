@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { groupAdvantages } from "../../ts/algorithms/mod.ts";
 import { place } from "../../ts/data/mod.ts";
 import { generateTasks } from "../../ts/data/tasks/mod.ts";
 import type { Engine, TrainableEngine } from "../../ts/engine/mod.ts";
 import { configSchema } from "../../ts/train/config_schema.ts";
 import type { Stage2Config } from "../../ts/train/config.ts";
 import { updatePolicy } from "../../ts/train/policy_update.ts";
+import { rate } from "../../ts/train/rating.ts";
 import { sampleStep } from "../../ts/train/sampler.ts";
 import { stepOptions } from "../../ts/train/stage.ts";
 import type { GrpoStepJob } from "../protocol.ts";
@@ -27,7 +27,7 @@ function settings(
       maxNewTokens: newTokens,
       decodeBatch: prompts * rollouts,
       temperature: 1,
-      beta: 0.001,
+      kl: { coefficient: 0.001 },
       recompute,
       microBatchTokens,
       optimizer: { learningRate: 1e-6, weightDecay: 0 },
@@ -53,10 +53,13 @@ export async function grpoStep(
   const pair = place(record!, "A");
   const examples = input.map((ids) => ({ pair, prompt: Uint32Array.from(ids), opensThinking: false }));
   const { groups } = await sampleStep(engine, examples, { stage, seed: 0, step }, {});
-  const rated = groups.flatMap(({ rollouts }) => {
-    const advantages = groupAdvantages(rollouts.map(({ response }) => reward(response)), stage);
-    return rollouts.map((rollout, index) => ({ ...rollout, advantage: advantages[index]! }));
-  });
+  const rewarded = groups.map(({ example, rollouts }) => ({
+    example,
+    rollouts: rollouts.map((rollout) => ({ ...rollout, reward: reward(rollout.response) })),
+  }));
+  const rated = (await rate(rewarded, { stage, reference, critic: null }, {})).flatMap(({ rollouts }) =>
+    rollouts
+  );
   for (const { response } of rated) {
     if (response.length !== job.newTokens) {
       throw new RangeError(`A rollout has "${response.length}" tokens, expected ${job.newTokens}`);
@@ -64,8 +67,7 @@ export async function grpoStep(
   }
   await updatePolicy(engine, rated, {
     stage,
-    optimizer: stepOptions(stage.optimizer, step),
-    reference,
+    optimizer: stepOptions(stage.optimizer, step, stage.steps),
     onPolicy: engine.info.exact,
   });
   return rated.length * job.newTokens;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { grpo, tokenWeights } from "../../ts/algorithms/mod.ts";
+import { policyLoss, tokenWeights } from "../../ts/algorithms/mod.ts";
 import { flatForest, scatterMask, type TrainableEngine } from "../../ts/engine/mod.ts";
 import {
   gatherResponses,
@@ -60,7 +60,7 @@ export async function update(
     return input.slice(index + 1, index + 1 + rollouts).map((response, rollout) => ({
       prompt,
       response: Uint32Array.from(response),
-      advantage: rollout % 2 === 0 ? 1 : -1,
+      advantages: new Float64Array(response.length).fill(rollout % 2 === 0 ? 1 : -1),
     }));
   });
   const weights = tokenWeights(sequences.map(({ response }) => response.length), { kind: "token-mean" });
@@ -69,14 +69,20 @@ export async function update(
   for (const batch of cut(weighted, microBatchTokens)) {
     using tape = await engine.forward(batch.layout.forest, { select: batch.select, recompute });
     const current = gatherResponses(batch, tape.logprobs);
-    const { dLogprobs } = grpo(
-      batch.sequences.map(({ advantage, weight }, index) => ({
+    const { dLogprobs } = policyLoss(
+      batch.sequences.map(({ advantages, weight }, index) => ({
         logprobs: current[index]!,
         oldLogprobs: current[index]!,
-        advantage,
+        advantages,
         weight,
       })),
-      { clipLow: 0.2, clipHigh: 0.2, beta: 0 },
+      {
+        clipLow: 0.2,
+        clipHigh: 0.2,
+        dualClip: null,
+        ratio: "token",
+        kl: { coefficient: 0, estimator: "k3" },
+      },
     );
     await tape.backward({ dLogprobs: scatterResponses(batch, dLogprobs) });
   }

@@ -1,9 +1,15 @@
 import { expect } from "expect";
 import fc from "fast-check";
-import { grpo, type GrpoSequence } from "./grpo.ts";
 import { addGapTotals, gapMetrics, NO_GAP_TOTALS, truncatedImportance } from "./importance.ts";
+import { policyLoss, type PolicyOptions, type PolicySequence } from "./policy.ts";
 
-const OPTIONS = { clipLow: 0.2, clipHigh: 0.28, beta: 0 };
+const OPTIONS: PolicyOptions = {
+  clipLow: 0.2,
+  clipHigh: 0.28,
+  dualClip: null,
+  ratio: "token",
+  kl: { coefficient: 0, estimator: "k3" },
+};
 
 const logits = fc.array(fc.double({ min: -3, max: 3, noNaN: true }), { minLength: 3, maxLength: 3 });
 
@@ -38,14 +44,14 @@ Deno.test("the corrected gradient is the policy's own in expectation, and the pl
           [{ oldLogprobs: [logprob], samplerLogprobs: [sampler[token]!] }],
           1e9,
         );
-        const sequence: GrpoSequence = {
+        const sequence: PolicySequence = {
           logprobs: [logprob],
           oldLogprobs: [logprob],
           ...(corrected ? { importance: weights[0]! } : {}),
-          advantage: rewards[token]!,
+          advantages: [rewards[token]!],
           weight: 1,
         };
-        return Math.exp(drawnBy[token]!) * grpo([sequence], OPTIONS).dLogprobs[0]![0]!;
+        return Math.exp(drawnBy[token]!) * policyLoss([sequence], OPTIONS).dLogprobs[0]![0]!;
       });
     const onPolicy = expected(policy, false);
     expected(sampler, true).forEach((value, token) => expect(value).toBeCloseTo(onPolicy[token]!, 9));

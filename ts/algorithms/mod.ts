@@ -5,7 +5,11 @@
  * @module
  */
 export * from "./advantages.ts";
-export * from "./grpo.ts";
+export * from "./gae.ts";
 export * from "./importance.ts";
+export * from "./kl.ts";
 export * from "./nll.ts";
 export * from "./normaliser.ts";
+export * from "./overlong.ts";
+export * from "./policy.ts";
+export * from "./value.ts";

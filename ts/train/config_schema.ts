@@ -101,7 +101,8 @@ const kl = z.strictObject({
   place: z.enum(["loss", "reward"]).default("loss").describe("In the loss, or taken off each token's reward"),
 }).refine(({ estimator, place }) => place !== "loss" || estimator !== "k1", {
   path: ["estimator"],
-  message: "must be k2 or k3 in the loss: the gradient of k1 there is 0 in expectation, whatever the distance",
+  message:
+    "must be k2 or k3 in the loss: the gradient of k1 there is 0 in expectation, whatever the distance",
 }).refine(({ estimator, place }) => place !== "reward" || estimator === null || estimator === "k1", {
   path: ["estimator"],
   message: "must be k1 in the reward: its expectation is the distance, and those of k2 and k3 lead elsewhere",
@@ -210,7 +211,9 @@ const evaluation = z.strictObject({
     keepBest: z.boolean().default(true).describe(
       "The stage's model is the one with the highest accuracy there",
     ),
-    patience: count.nullable().default(null).describe("Evaluations without a higher accuracy that end the stage"),
+    patience: count.nullable().default(null).describe(
+      "Evaluations without a higher accuracy that end the stage",
+    ),
   }).nullable().default(null).describe("Evaluation on validation pairs while a stage trains"),
 }).describe("Greedy evaluation on held-out pairs");
 

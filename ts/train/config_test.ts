@@ -35,7 +35,7 @@ Deno.test("an empty configuration has the recipe's defaults", () => {
     temperature: 1,
     clipLow: 0.2,
     clipHigh: 0.2,
-    beta: 0.001,
+    kl: { coefficient: 0.001, estimator: "k3", place: "loss" },
   });
   expect(config.stage2?.optimizer.learningRate).toBe(1e-6);
 });
@@ -52,7 +52,7 @@ Deno.test("8-bit integers are never the default, never trained, and sample only 
 });
 
 Deno.test("a filled-in configuration reads as itself", () => {
-  const config = parseConfig({ stage1: null, stage2: { beta: 0 }, data: { kind: "gsm8k" } });
+  const config = parseConfig({ stage1: null, stage2: { kl: { place: "reward" } }, data: { kind: "gsm8k" } });
   expect(parseConfig(JSON.parse(JSON.stringify(config)))).toEqual(config);
 });
 
@@ -105,6 +105,34 @@ Deno.test("what belongs together is checked together", () => {
   expect(problemsOf({ data: { kind: "gsm8k", validation: 0.5, test: 0.5 } })[0]).toContain(
     "problems to train on",
   );
+});
+
+Deno.test("what an algorithm cannot do is refused with the reason", () => {
+  const problemOf = (stage2: object): string | undefined => problemsOf({ stage2 })[0];
+  expect(problemOf({ rollouts: 1 })).toContain('"stage2.rollouts": must be at least 2: a group of one');
+  expect(problemOf({ algorithm: "ppo" })).toContain('"stage2.critic": must be set with the algorithm "ppo"');
+  expect(problemOf({ critic: {} })).toContain('"stage2.critic": must be null with the algorithm "grpo"');
+  expect(problemOf({ algorithm: "ppo", critic: {}, rollouts: 1 })).toBeUndefined();
+  expect(problemOf({ algorithm: "ppo", critic: {}, equalGroups: "skip" })).toContain(
+    '"stage2.equalGroups": must be',
+  );
+  expect(problemOf({ algorithm: "ppo", critic: { trunk: "shared", warmupSteps: 2 } })).toContain(
+    '"stage2.critic.warmupSteps": must be 0 with a shared trunk',
+  );
+  expect(problemOf({ kl: { estimator: "k1" } })).toContain(
+    '"stage2.kl.estimator": must be k2 or k3 in the loss: the gradient of k1 there is 0 in expectation',
+  );
+  expect(problemOf({ kl: { estimator: "k3", place: "reward" } })).toContain(
+    '"stage2.kl.estimator": must be k1',
+  );
+  expect(problemOf({ dualClip: 1 })).toContain('"stage2.dualClip"');
+  expect(problemOf({ maxNewTokens: 100, overlong: { kind: "penalty", buffer: 200 } })).toContain(
+    '"stage2.overlong.buffer": must be at most maxNewTokens',
+  );
+  expect(problemsOf({ lora: { targets: ["q_proj", "qkv"] } })[0]).toMatch(
+    /^"lora\.targets\.1": .*"q_proj".*"qkv"$/,
+  );
+  expect(problemsOf({ lora: { dropout: 1 } })[0]).toContain('"lora.dropout"');
 });
 
 Deno.test("an unknown kind of data is refused", () => {

@@ -4,7 +4,13 @@
  *
  * @module
  */
-import { addValueTotals, NO_VALUE_TOTALS, tokenWeights, valueLoss, type ValueTotals } from "../algorithms/mod.ts";
+import {
+  addValueTotals,
+  NO_VALUE_TOTALS,
+  tokenWeights,
+  valueLoss,
+  type ValueTotals,
+} from "../algorithms/mod.ts";
 import type { StepOptions, Tape, TrainableEngine } from "../engine/mod.ts";
 import { type MicroBatch, microBatches, type Sequence } from "./batching.ts";
 import type { CriticConfig, MicroBatchConfig } from "./config.ts";
@@ -49,7 +55,10 @@ export function valuesIn({ places }: ValuedStates, scores: Float32Array): Float3
 }
 
 /** dL/dscore of each state; a shared state has the sum. */
-export function scatterValues({ tokens, places }: ValuedStates, dValues: readonly Float64Array[]): Float32Array {
+export function scatterValues(
+  { tokens, places }: ValuedStates,
+  dValues: readonly Float64Array[],
+): Float32Array {
   const sums = new Float64Array(tokens.length);
   for (const [sequence, place] of places.entries()) {
     for (const [t, at] of place.entries()) sums[at]! += dValues[sequence]![t]!;

@@ -92,7 +92,11 @@ async function loadSplit(
         train: generateTasks({ seed, split: "train", count: config.train }),
         evaluation: generateTasks({ seed, split: evaluateOn, count: evaluationExamples }),
         // Another seed, so that those of "validation" are others than where that is evaluated on.
-        selection: generateTasks({ seed: (seed + 1) % 2 ** 32, split: "validation", count: selectionExamples }),
+        selection: generateTasks({
+          seed: (seed + 1) % 2 ** 32,
+          split: "validation",
+          count: selectionExamples,
+        }),
         leftOut: {},
       };
     }

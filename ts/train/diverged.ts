@@ -21,7 +21,9 @@ export function assertFinite({ sequences }: MicroBatch<Sequence>, logprobs: read
     const at = values.findIndex((value) => !Number.isFinite(value));
     if (at < 0) continue;
     const { prompt } = sequences[index]!;
-    throw new DivergedError(`The log-probability of token ${prompt.length + at} of a sequence is "${values[at]}"`);
+    throw new DivergedError(
+      `The log-probability of token ${prompt.length + at} of a sequence is "${values[at]}"`,
+    );
   }
 }
 

@@ -19,7 +19,7 @@ export interface EvaluatedPair {
 /** Options of {@link evaluate}. */
 export interface EvaluateOptions {
   readonly protocol: Protocol;
-  readonly config: EvaluationConfig;
+  readonly config: Pick<EvaluationConfig, "batch" | "maxNewTokens">;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, of: number) => void;
 }

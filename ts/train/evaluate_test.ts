@@ -73,7 +73,7 @@ Deno.test("each record is judged once, at A and B in turn, and the result does n
   const run = (batch: number) =>
     evaluate(engine, records, {
       protocol: "compact",
-      config: { examples: 5, batch, maxNewTokens: 12, at: [] },
+      config: { batch, maxNewTokens: 12 },
     });
   const [one, many] = [await run(1), await run(4)];
   expect(one.judged.map(({ pair }) => pair.gold)).toEqual(["A", "B", "A", "B", "A"]);
@@ -90,7 +90,7 @@ Deno.test("an engine that fails is an error, never a verdict", async () => {
       if (name === "generate") throw new Error("The device was lost");
     },
   });
-  const config = { examples: 1, batch: 1, maxNewTokens: 4, at: [] };
+  const config = { batch: 1, maxNewTokens: 4 };
   await expect(evaluate(engine, [record("one")], { protocol: "compact", config })).rejects.toThrow(
     "The device was lost",
   );

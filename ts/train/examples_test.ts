@@ -1,7 +1,7 @@
 import { expect } from "expect";
 import fc from "fast-check";
 import { generateTasks, place, type PreferenceRecord } from "../data/mod.ts";
-import { encodeTraces, placeTurns, usablePrompts, usableTraces } from "./examples.ts";
+import { countReasons, encodeTraces, placeTurns, usablePrompts, usableTraces } from "./examples.ts";
 import { TabularEngine } from "./testing/tabular_engine.ts";
 
 const engine = TabularEngine.fresh();
@@ -32,30 +32,35 @@ Deno.test("examples that are too long are left out and counted, never cut", asyn
   const maxTokens = lengths.toSorted((x, y) => x - y)[5]!;
   const { records, leftOut } = await usableTraces(engine, tasks, { ...limits, maxTokens });
   expect(records).toEqual(tasks.filter((_, index) => lengths[index]! <= maxTokens));
-  expect(leftOut).toEqual({ "too-long": 12 - records.length });
+  expect(countReasons(leftOut)).toEqual({ "too-long": 12 - records.length });
 });
 
 Deno.test("the model's context is a limit, too", async () => {
   const small = TabularEngine.fresh(1, { contextLength: 100 });
-  expect(await usableTraces(small, tasks, limits)).toEqual({ records: [], leftOut: { "too-long": 12 } });
+  const { records, leftOut } = await usableTraces(small, tasks, limits);
+  expect(records).toEqual([]);
+  expect(countReasons(leftOut)).toEqual({ "too-long": 12 });
+  expect(leftOut.map(({ id }) => id)).toEqual(tasks.map(({ id }) => id));
   const prompts = { protocol: "compact", maxPromptTokens: 4096, maxNewTokens: 99, examples: 12 } as const;
-  expect(await usablePrompts(small, tasks, prompts)).toEqual({
-    records: [],
-    leftOut: { "prompt-too-long": 12 },
-  });
+  const asked = await usablePrompts(small, tasks, prompts);
+  expect(asked.records).toEqual([]);
+  expect(countReasons(asked.leftOut)).toEqual({ "prompt-too-long": 12 });
 });
 
 Deno.test("a record without a trace is left out by its reason, and others take its place", async () => {
   const { solution: _, ...untraceable } = tasks[0]!;
   const found = await usableTraces(engine, [untraceable, ...tasks.slice(1)], { ...limits, examples: 3 });
-  expect(found).toEqual({ records: tasks.slice(1, 4), leftOut: { "no-solution": 1 } });
+  expect(found).toEqual({
+    records: tasks.slice(1, 4),
+    leftOut: [{ id: tasks[0]!.id, reason: "no-solution" }],
+  });
 });
 
 Deno.test("a trace that holds the end of sequence inside is left out: the model would learn to stop there", async () => {
   const [task] = tasks as [PreferenceRecord];
   const spoilt = { ...task, solution: `\0${task.solution}` };
   const { leftOut } = await usableTraces(engine, [spoilt], limits);
-  expect(leftOut).toEqual({ "end-of-sequence-in-trace": 1 });
+  expect(countReasons(leftOut)).toEqual({ "end-of-sequence-in-trace": 1 });
 });
 
 Deno.test("the better answer stands at A for half of the records, and changes its place each epoch", () => {

@@ -130,7 +130,9 @@ export function stepsIn(
 ): StepRecord[] {
   const found = new Map<number, StepRecord>();
   for (const record of records) {
-    if (record.type === "step" && record.stage === stage && record.step <= upTo) found.set(record.step, record);
+    if (record.type === "step" && record.stage === stage && record.step <= upTo) {
+      found.set(record.step, record);
+    }
   }
   return [...found.values()].sort((x, y) => x.step - y.step);
 }

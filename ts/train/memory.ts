@@ -54,7 +54,8 @@ function needs({ stage1, stage2 }: TrainConfig, contextLength: number): Need[] {
     needs.push({ stage: 1, tokens, longest, recompute, reference: false, critic: false });
   }
   if (stage2 !== null) {
-    const { maxPromptTokens, maxNewTokens, prompts, rollouts, microBatchTokens, recompute, kl, critic } = stage2;
+    const { maxPromptTokens, maxNewTokens, prompts, rollouts, microBatchTokens, recompute, kl, critic } =
+      stage2;
     const longest = Math.min(maxPromptTokens + maxNewTokens, contextLength);
     const tokens = Math.max(longest, Math.min(microBatchTokens, prompts * rollouts * longest));
     needs.push({

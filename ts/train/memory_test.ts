@@ -35,7 +35,7 @@ function refusal(config: TrainConfig, changes: Partial<TrainingMemory> = {}): st
 }
 
 Deno.test("a pass that does not fit is refused with what is needed, what is free, and what would fit", () => {
-  expect(refusal(configOf({ microBatchTokens: 16_384, beta: 0.1 }))).toBe(
+  expect(refusal(configOf({ microBatchTokens: 16_384, kl: { coefficient: 0.1 } }))).toBe(
     "Stage 2 needs 74.0 GiB, 44.0 GiB are free on cuda:0 (test): " +
       'lower "stage2.microBatchTokens" to 8,704',
   );
@@ -69,8 +69,11 @@ Deno.test("what is proposed fits, and a step more does not", () => {
 
 Deno.test("a reference takes room only where there is one, and each stage is looked at", () => {
   const tight = { free: 18 * GIB };
-  expect(refusal(configOf({ microBatchTokens: 2048, beta: 0 }), { ...tight, state: 9 * GIB })).toBe("");
-  expect(refusal(configOf({ microBatchTokens: 2048, beta: 0.1 }), { ...tight, state: 9 * GIB }))
+  expect(refusal(configOf({ microBatchTokens: 2048, kl: { coefficient: 0 } }), { ...tight, state: 9 * GIB }))
+    .toBe("");
+  expect(
+    refusal(configOf({ microBatchTokens: 2048, kl: { coefficient: 0.1 } }), { ...tight, state: 9 * GIB }),
+  )
     .toContain("Stage 2 needs 19.0 GiB");
   const both = smallConfig({ stage1: { microBatchTokens: 100_000, batchExamples: 64 } });
   expect(refusal(both)).toContain("Stage 1 needs 399.6 GiB");

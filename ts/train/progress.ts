@@ -37,7 +37,12 @@ export type ProgressEvent =
   }
   | { readonly type: "evaluation"; readonly at: "step" } & StepEvaluation
   | { readonly type: "chosen" } & Choice
-  | { readonly type: "evaluating"; readonly at: EvaluationPoint | "step"; readonly done: number; readonly of: number }
+  | {
+    readonly type: "evaluating";
+    readonly at: EvaluationPoint | "step";
+    readonly done: number;
+    readonly of: number;
+  }
   | { readonly type: "evaluation"; readonly at: EvaluationPoint; readonly report: EvaluationReport }
   | { readonly type: "saved"; readonly path: string }
   | { readonly type: "warning"; readonly message: string };

@@ -27,11 +27,13 @@ const record: Stage2StepRecord = {
   updates: 1,
   onPolicyRatioGap: 0,
   sampler: null,
+  critic: null,
   policy: {
     tokens: 300,
     clipFraction: 0.01,
     clipFractionLow: 0,
     clipFractionHigh: 0.01,
+    clipFractionDual: 0,
     meanRatio: 1,
     ratioGap: 0,
     meanKl: 0.002,

@@ -125,5 +125,7 @@ function total(rewards: Float64Array): number {
 
 function assertReward(reward: number, rollout: number, id: string): void {
   if (Number.isFinite(reward)) return;
-  throw new RunError(`The reward of rollout ${rollout} of record "${id}" is "${reward}", expected a finite number`);
+  throw new RunError(
+    `The reward of rollout ${rollout} of record "${id}" is "${reward}", expected a finite number`,
+  );
 }

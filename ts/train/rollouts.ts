@@ -53,7 +53,8 @@ export async function sampleGroups(
   config: SamplingConfig,
   { signal, onProgress }: StepRunOptions = {},
 ): Promise<RolloutGroup[]> {
-  const { seed, step, rollouts, temperature, maxNewTokens, decodeBatch, firstPrompt = 0, ignoreEos = false } = config;
+  const { seed, step, rollouts, temperature, maxNewTokens, decodeBatch, firstPrompt = 0, ignoreEos = false } =
+    config;
   const groupsAtOnce = Math.max(1, Math.floor(decodeBatch / rollouts));
   const sampled: Rollout[][] = examples.map(() => new Array<Rollout>(rollouts));
   let done = 0;

@@ -10,7 +10,7 @@ import type { Stage2StepRecord } from "./records.ts";
 import type { Rollout } from "./rollouts.ts";
 import { sampleStep } from "./sampler.ts";
 import { prepareStage2 } from "./stage2.ts";
-import { finalWeights, opener, smallConfig, withFolder } from "./testing/small_run.ts";
+import { contextOf, finalWeights, opener, smallConfig, withFolder } from "./testing/small_run.ts";
 import { TabularEngine } from "./testing/tabular_engine.ts";
 import { train } from "./train.ts";
 
@@ -54,13 +54,13 @@ Deno.test("the policy as its own sampler is sampled and nothing else: no copy, n
     logprobs: () => Promise.reject(new Error("No pass is needed")),
   });
   const stage = stageOf({ sampler: "policy" });
-  const { groups, sampler } = await sampleStep(
+  const { groups, gap } = await sampleStep(
     engine,
     await examplesOf(engine),
     { stage, seed: 3, step: 1 },
     {},
   );
-  expect(sampler).toBe(null);
+  expect(gap).toBe(null);
   for (const { rollouts } of groups) {
     for (const rollout of rollouts) expect(rollout.importance).toBe(undefined);
   }
@@ -104,22 +104,25 @@ function inexact(engine: TabularEngine, gap: number): TabularEngine {
 
 Deno.test("where the engine is not exact the policy's log-probabilities are the trainer's, and the gap is told", async () => {
   const engine = inexact(uneven(), 0.01);
-  const stage = stageOf({ sampler: "policy", beta: 0 });
+  const stage = stageOf({ sampler: "policy", kl: { coefficient: 0 } });
   const examples = await examplesOf(engine);
-  const { groups, sampler } = await sampleStep(engine, examples, { stage, seed: 3, step: 1 }, {});
-  expect(sampler?.kind).toBe("policy");
+  const { groups, gap } = await sampleStep(engine, examples, { stage, seed: 3, step: 1 }, {});
+  expect(gap?.maxGap).toBeCloseTo(0.01, 4);
   for (const { prompt, response, oldLogprobs, importance } of groups.flatMap(({ rollouts }) => rollouts)) {
     const { forest } = forestOf([Uint32Array.of(...prompt, ...response)]);
     const own = await engine.logprobs(forest, { temperature: stage.temperature });
     expect(oldLogprobs).toEqual(own.subarray(prompt.length));
     for (const weight of importance!) expect(weight).toBeCloseTo(Math.exp(0.01), 4);
   }
-  const config = smallConfig({ stage1: null, stage2: { maxNewTokens: 12, prompts: 3, beta: 0 } });
-  await using prepared = await prepareStage2({ engine, config }, config.stage2!, {
-    records: tasks,
-    leftOut: {},
+  const config = smallConfig({
+    stage1: null,
+    stage2: { maxNewTokens: 12, prompts: 3, kl: { coefficient: 0 } },
   });
-  const record = await prepared.run(1, {}) as Stage2StepRecord;
+  await using prepared = await prepareStage2(contextOf(engine, config), config.stage2!, {
+    records: tasks,
+    leftOut: [],
+  });
+  const { record } = await prepared.run(1, {}) as { record: Stage2StepRecord };
   expect(record.sampler?.kind).toBe("policy");
 });
 
@@ -185,10 +188,10 @@ Deno.test("a signal is heeded between the policy's passes, and the weights stay"
   });
   const config = smallConfig({
     stage1: null,
-    stage2: { sampler: "int8", maxNewTokens: 12, microBatchTokens: 1, prompts: 3, beta: 0 },
+    stage2: { sampler: "int8", maxNewTokens: 12, microBatchTokens: 1, prompts: 3, kl: { coefficient: 0 } },
   });
-  const context = { engine: stopping, config };
-  await using stage = await prepareStage2(context, config.stage2!, { records: tasks, leftOut: {} });
+  const context = contextOf(stopping, config);
+  await using stage = await prepareStage2(context, config.stage2!, { records: tasks, leftOut: [] });
   const stopped = stage.run(1, {
     signal: controller.signal,
     onProgress: ({ phase, done, of }) => phases.push(`${phase} ${done}/${of}`),
@@ -219,11 +222,11 @@ Deno.test("the weights are in the gradient: where all are cut, it is in proporti
     });
     const config = smallConfig({
       stage1: null,
-      stage2: { sampler: "int8", importanceCap, maxNewTokens: 12, minibatches: 1, beta: 0 },
+      stage2: { sampler: "int8", importanceCap, maxNewTokens: 12, minibatches: 1, kl: { coefficient: 0 } },
     });
-    const context = { engine: judging, config };
-    await using stage = await prepareStage2(context, config.stage2!, { records: tasks, leftOut: {} });
-    const { gradNorm, sampler } = await stage.run(1) as Stage2StepRecord;
+    const context = contextOf(judging, config);
+    await using stage = await prepareStage2(context, config.stage2!, { records: tasks, leftOut: [] });
+    const { record: { gradNorm, sampler } } = await stage.run(1) as { record: Stage2StepRecord };
     expect(sampler).toMatchObject({ truncatedFraction: 1, meanWeight: importanceCap });
     return gradNorm;
   };

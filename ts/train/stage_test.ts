@@ -5,25 +5,25 @@ import type { Stage1StepRecord, Stage2StepRecord, StepRecord } from "./records.t
 import { learningRateAt, type Stage } from "./stage.ts";
 import { chooseStage1, prepareStage1 } from "./stage1.ts";
 import { chooseStage2, prepareStage2 } from "./stage2.ts";
-import { smallConfig } from "./testing/small_run.ts";
+import { contextOf, smallConfig } from "./testing/small_run.ts";
 import { TabularEngine } from "./testing/tabular_engine.ts";
 
 const tasks = generateTasks({ seed: 0, split: "train", count: 12 });
 
 async function stage1(engine: TrainableEngine, changes: Record<string, unknown> = {}): Promise<Stage> {
   const config = smallConfig({ stage1: changes });
-  const context = { engine, config };
+  const context = contextOf(engine, config);
   return prepareStage1(context, config.stage1!, await chooseStage1(context, config.stage1!, tasks));
 }
 
 async function stage2(engine: TrainableEngine, changes: Record<string, unknown> = {}): Promise<Stage> {
   const config = smallConfig({ stage1: null, stage2: { maxNewTokens: 12, ...changes } });
-  const context = { engine, config };
+  const context = contextOf(engine, config);
   return await prepareStage2(context, config.stage2!, await chooseStage2(context, config.stage2!, tasks, []));
 }
 
 async function run(stage: Stage, step: number): Promise<StepRecord> {
-  return await stage.run(step);
+  return (await stage.run(step)).record;
 }
 
 /** An engine whose rollouts are changed on their way. */
@@ -61,7 +61,7 @@ function answering(right: (request: GenerateRequest) => boolean): TabularEngine 
 
 Deno.test("the learning rate rises over the warmup and then stays", () => {
   const optimizer = { ...smallConfig().stage1!.optimizer, learningRate: 1, warmupSteps: 4 };
-  expect([1, 2, 3, 4, 5, 99].map((step) => learningRateAt(optimizer, step))).toEqual([
+  expect([1, 2, 3, 4, 5, 99].map((step) => learningRateAt(optimizer, step, 99))).toEqual([
     0.25,
     0.5,
     0.75,
@@ -69,7 +69,21 @@ Deno.test("the learning rate rises over the warmup and then stays", () => {
     1,
     1,
   ]);
-  expect(learningRateAt({ ...optimizer, warmupSteps: 0 }, 1)).toBe(1);
+  expect(learningRateAt({ ...optimizer, warmupSteps: 0 }, 1, 9)).toBe(1);
+});
+
+Deno.test("a schedule falls from the warmup's top to its share, evenly or as a cosine, and the last step still trains", () => {
+  const optimizer = { ...smallConfig().stage1!.optimizer, learningRate: 1, warmupSteps: 2, finalShare: 0.2 };
+  const rates = (schedule: "linear" | "cosine"): number[] =>
+    Array.from({ length: 6 }, (_, step) => learningRateAt({ ...optimizer, schedule }, step + 1, 6));
+  const linear = rates("linear");
+  for (const [index, rate] of [0.5, 1, 0.84, 0.68, 0.52, 0.36].entries()) {
+    expect(linear[index]).toBeCloseTo(rate, 12);
+  }
+  const cosine = rates("cosine");
+  for (const [index, done] of [0, 0.2, 0.4, 0.6, 0.8].entries()) {
+    expect(cosine[index + 1]).toBeCloseTo(0.2 + 0.8 * (1 + Math.cos(Math.PI * done)) / 2, 12);
+  }
 });
 
 Deno.test("stage 1 trains on every example of every epoch, the last batch included", async () => {
@@ -153,7 +167,7 @@ Deno.test("a sampler in 8-bit integers is corrected for, and its gap is reported
       return typeof value === "function" ? value.bind(target) : value;
     },
   });
-  await using stage = await stage2(watched, { sampler: "int8", importanceCap: 1.01, beta: 0 });
+  await using stage = await stage2(watched, { sampler: "int8", importanceCap: 1.01, kl: { coefficient: 0 } });
   const record = await run(stage, 1) as Stage2StepRecord;
   expect(openedAt).toEqual(["int8"]);
   expect(record).toMatchObject({ onPolicyRatioGap: 0, sampler: { kind: "int8" } });
@@ -176,7 +190,10 @@ Deno.test("an engine that leaves a rollout out is an error, never a reward", asy
 });
 
 Deno.test("verdicts earn +1 and −1, and a group of both has a gradient", async () => {
-  await using stage = await stage2(answering(({ key }) => key!.rollout === 0), { beta: 0, minibatches: 1 });
+  await using stage = await stage2(answering(({ key }) => key!.rollout === 0), {
+    kl: { coefficient: 0 },
+    minibatches: 1,
+  });
   const record = await run(stage, 1) as Stage2StepRecord;
   expect(record).toMatchObject({ outcomes: { correct: 2, wrong: 4 }, equalGroups: 0, parseRate: 1 });
   expect(record.reward).toBeCloseTo(-1 / 3, 12);
@@ -185,7 +202,7 @@ Deno.test("verdicts earn +1 and −1, and a group of both has a gradient", async
 
 Deno.test("groups of equal rewards give no gradient when kept, and no update when skipped", async () => {
   const right = answering(() => true);
-  await using keep = await stage2(right, { beta: 0, equalGroups: "keep" });
+  await using keep = await stage2(right, { kl: { coefficient: 0 }, equalGroups: "keep" });
   expect(await run(keep, 1)).toMatchObject({
     reward: 1,
     equalGroups: 2,
@@ -193,7 +210,7 @@ Deno.test("groups of equal rewards give no gradient when kept, and no update whe
     updates: 2,
     gradNorm: 0,
   });
-  await using skip = await stage2(right, { beta: 0, equalGroups: "skip" });
+  await using skip = await stage2(right, { kl: { coefficient: 0 }, equalGroups: "skip" });
   const before = right.bytes;
   expect(await run(skip, 1)).toMatchObject({ equalGroups: 2, skippedGroups: 2, updates: 0, lossTokens: 0 });
   expect(right.bytes).toEqual(before);
@@ -202,7 +219,7 @@ Deno.test("groups of equal rewards give no gradient when kept, and no update whe
 Deno.test("a skipped group is out of the normaliser, a kept one is in it", async () => {
   const engine = (): TabularEngine => answering(({ key }) => key!.prompt === 1 || key!.rollout === 0);
   const normOf = async (equalGroups: string): Promise<Stage2StepRecord> => {
-    await using stage = await stage2(engine(), { beta: 0, equalGroups, minibatches: 1 });
+    await using stage = await stage2(engine(), { kl: { coefficient: 0 }, equalGroups, minibatches: 1 });
     return await run(stage, 1) as Stage2StepRecord;
   };
   const [keep, skip] = [await normOf("keep"), await normOf("skip")];

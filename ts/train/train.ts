@@ -8,13 +8,7 @@
  *
  * @module
  */
-import {
-  type Arithmetic,
-  type Device,
-  EngineError,
-  type Precision,
-  type TrainableEngine,
-} from "../engine/mod.ts";
+import type { Arithmetic, Device, Precision, TrainableEngine } from "../engine/mod.ts";
 import { hashModel } from "../judge/mod.ts";
 import { isAbort } from "./abort.ts";
 import { Checkpoints, type ModelCard, saveModel } from "./checkpoint.ts";
@@ -179,6 +173,7 @@ class Session {
     await run.pin("model", await exists(name) ? await hashModel(name) : name);
     await run.pin("training data", hashRecords(data.train));
     await run.pin("evaluation data", hashRecords(data.evaluation));
+    if (data.selection.length > 0) await run.pin("validation data", hashRecords(data.selection));
     const { leftOut } = data;
     await journal.append({
       type: "data",

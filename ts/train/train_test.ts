@@ -51,6 +51,7 @@ Deno.test("a run trains both stages, evaluates three times and leaves its eviden
       "evaluations",
       "final",
       "journal.jsonl",
+      "ledger.jsonl",
       "provenance.json",
       "result.json",
     ]);
@@ -393,7 +394,7 @@ Deno.test("reinforcement raises the reward of the pairs it trains on", async () 
         rollouts: 16,
         temperature: 0.7,
         minibatches: 1,
-        beta: 0,
+        kl: { coefficient: 0 },
         optimizer: { learningRate: 0.1 },
       },
       evaluation: { at: [] },

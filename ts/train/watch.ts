@@ -33,7 +33,9 @@ export class Watch {
     if (step === 1 || loss <= uniform) return [];
     return [[
       "loss",
-      `The loss of step ${step} is ${loss.toFixed(2)} nats a token, above the ${uniform.toFixed(2)} of guessing ` +
+      `The loss of step ${step} is ${loss.toFixed(2)} nats a token, above the ${
+        uniform.toFixed(2)
+      } of guessing ` +
       'evenly: training diverges; lower "stage1.optimizer.learningRate"',
     ]];
   }
@@ -45,7 +47,9 @@ export class Watch {
       const { reward } = record;
       found.push([
         "equal",
-        `In the last ${EQUAL_STEPS} steps all rollouts of a group had equal rewards (${reward.toFixed(2)} in the ` +
+        `In the last ${EQUAL_STEPS} steps all rollouts of a group had equal rewards (${
+          reward.toFixed(2)
+        } in the ` +
         "last one): nothing is learnt from groups without spread. " +
         (reward < 0
           ? 'Distil first, take an easier set, or raise "stage2.maxNewTokens" if rollouts are cut short'
@@ -55,7 +59,9 @@ export class Watch {
     if (record.policy.meanOldKl > LARGE_STEP_KL) {
       found.push([
         "step",
-        `Step ${record.step} moved the policy by ${record.policy.meanOldKl.toFixed(2)} nats a token: training ` +
+        `Step ${record.step} moved the policy by ${
+          record.policy.meanOldKl.toFixed(2)
+        } nats a token: training ` +
         'diverges; lower "stage2.optimizer.learningRate"',
       ]);
     }

@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TrainableEngine } from "../../engine/mod.ts";
 import { parseConfig, type TrainConfig } from "../config.ts";
+import type { StageContext } from "../stage.ts";
 import { TabularEngine, type TabularOptions } from "./tabular_engine.ts";
 
 /** The configuration; `changes` are merged into it by key. */
@@ -31,7 +32,7 @@ export function smallConfig(changes: Record<string, unknown> = {}): TrainConfig 
       maxNewTokens: 320,
       decodeBatch: 3,
       minibatches: 2,
-      beta: 0.01,
+      kl: { coefficient: 0.01 },
       optimizer: { learningRate: 0.02, weightDecay: 0 },
     },
     evaluation: { examples: 6, maxNewTokens: 40 },
@@ -49,6 +50,11 @@ function merge(base: Record<string, unknown>, changes: Record<string, unknown>):
     merged[key] = mergeable ? merge(before, value) : value;
   }
   return merged;
+}
+
+/** What a stage works with, apart from a run. */
+export function contextOf(engine: TrainableEngine, config: TrainConfig): StageContext {
+  return { engine, config, openAgain: () => Promise.resolve(TabularEngine.fresh(2)) };
 }
 
 /** Opens the tabular model: "base" is a fresh one, any other name a folder. */

@@ -244,7 +244,9 @@ export class TabularEngine implements TrainableEngine {
 
   /** The weights that are the scores of these tokens. */
   #scorePlaces(forest: Forest, tokens: Uint32Array): number[] {
-    if (tokens.length > 0 && !this.info.hasScoreHead) throw new EngineError("input", "The model has no score head");
+    if (tokens.length > 0 && !this.info.hasScoreHead) {
+      throw new EngineError("input", "The model has no score head");
+    }
     const behind = new Map<number, number>();
     const ends: Context[] = [];
     let index = 0;
