@@ -33,7 +33,8 @@ export interface ModelCard {
 
 /** Saves a model with its card: Hugging Face layout, adapters merged into it. */
 export async function saveModel(path: string, engine: TrainableEngine, card: ModelCard): Promise<void> {
-  await write(path, engine, card, { optimizer: false, adapters: "merged" });
+  const merged = (engine.info.lora ?? null) === null ? {} : { adapters: "merged" as const };
+  await write(path, engine, card, { optimizer: false, ...merged });
 }
 
 /** What is saved to be gone on with. */

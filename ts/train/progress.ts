@@ -5,7 +5,13 @@
  */
 import type { EvaluationPoint } from "./config.ts";
 import type { Choice, StageCounts, StepEvaluation } from "./journal.ts";
-import { type EvaluationReport, listCounts, type Proportion, type StepRecord } from "./records.ts";
+import {
+  type EvaluationReport,
+  listCounts,
+  type Proportion,
+  type Stage2StepRecord,
+  type StepRecord,
+} from "./records.ts";
 import type { StepProgress } from "./stage.ts";
 
 /** How much a run is to do. */
@@ -94,14 +100,14 @@ export function formatWork(event: ProgressEvent): string | null {
 function formatStep(record: StepRecord, steps: number, secondsLeft: number): string {
   const parts = [`stage ${record.stage} step ${record.step}/${steps}`, `loss ${record.loss.toFixed(4)}`];
   if (record.stage === 2) {
-    const { reward, policy, entropy, parseRate, meanTokens, equalGroups, groups, sampler } = record;
+    const { reward, policy, entropy, parseRate, meanTokens, sampler } = record;
     parts.push(
       `reward ${reward.toFixed(3)}`,
       `KL ${policy.meanKl.toExponential(1)}`,
       `entropy ${entropy.toFixed(3)}`,
       `parsed ${percent(parseRate)}`,
       `clipped ${percent(policy.clipFraction)}`,
-      `equal groups ${equalGroups}/${groups}`,
+      ...groupsOrCritic(record),
       `${meanTokens.toFixed(0)} tok/rollout`,
     );
     if (sampler !== null) {
@@ -118,6 +124,17 @@ function formatStep(record: StepRecord, steps: number, secondsLeft: number): str
     `${formatDuration(secondsLeft)} left`,
   );
   return parts.join(" · ");
+}
+
+/** What the advantages are from. */
+function groupsOrCritic({ algorithm, equalGroups, groups, critic }: Stage2StepRecord): string[] {
+  if (algorithm === "grpo") return [`equal groups ${equalGroups}/${groups}`];
+  if (critic === null) return [];
+  const { loss, explainedVariance } = critic;
+  return [
+    `value loss ${loss.toFixed(3)}`,
+    ...(explainedVariance === null ? [] : [`explained ${percent(explainedVariance)}`]),
+  ];
 }
 
 /** One line for an evaluation. */

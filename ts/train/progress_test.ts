@@ -5,6 +5,7 @@ import type { Stage2StepRecord } from "./records.ts";
 
 const record: Stage2StepRecord = {
   stage: 2,
+  algorithm: "grpo",
   step: 7,
   loss: 0.01234,
   gradNorm: 0.5,
@@ -53,6 +54,20 @@ Deno.test("a step is one line with reward, KL, entropy, parse rate, speed and th
     "stage 2 step 7/40 · loss 0.0123 · reward 0.250 · KL 2.0e-3 · entropy 1.500 · parsed 87.5% · clipped 1.0% · " +
       "equal groups 3/8 · 81 tok/rollout · grad 0.500 · 123 tok/s · 1 h 2 min left",
   );
+});
+
+Deno.test("a step of PPO tells of its critic, and not of groups", () => {
+  const critic = {
+    loss: 0.25,
+    gradNorm: 1,
+    explainedVariance: 0.4,
+    clipFraction: 0,
+    meanValue: 0.5,
+    meanSquaredError: 0.5,
+  };
+  const line = formatProgress({ ...step, record: { ...record, algorithm: "ppo", critic } });
+  expect(line).toContain("value loss 0.250 · explained 40.0%");
+  expect(line).not.toContain("equal groups");
 });
 
 Deno.test("a sampler that is not the policy is named with its gap", () => {

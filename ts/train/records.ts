@@ -65,6 +65,7 @@ export interface CriticReport extends ValueMetrics {
 /** A step of reinforcement. */
 export interface Stage2StepRecord extends AnyStepRecord {
   readonly stage: 2;
+  readonly algorithm: Stage2Config["algorithm"];
   /** Mean over the rollouts. */
   readonly reward: number;
   /** Share of rollouts with a verdict that can be read. */

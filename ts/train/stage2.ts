@@ -172,6 +172,7 @@ async function reinforce(
     .reduce((sum, length) => sum + length, 0);
   const record: Stage2StepRecord = {
     stage: 2,
+    algorithm: stage.algorithm,
     step: step.step,
     ...updates.report(),
     learningRate: optimizer.learningRate,

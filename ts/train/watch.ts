@@ -42,7 +42,8 @@ export class Watch {
 
   #seeStage2(record: StepRecord & { readonly stage: 2 }): [kind: string, message: string][] {
     const found: [string, string][] = [];
-    this.#equalSteps = record.equalGroups === record.groups ? this.#equalSteps + 1 : 0;
+    const isEqual = record.algorithm === "grpo" && record.equalGroups === record.groups;
+    this.#equalSteps = isEqual ? this.#equalSteps + 1 : 0;
     if (this.#equalSteps === EQUAL_STEPS) {
       const { reward } = record;
       found.push([

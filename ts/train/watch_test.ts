@@ -20,6 +20,7 @@ function reinforced(step: number, equalGroups: number, meanOldKl = 0): Stage2Ste
   return {
     ...done,
     stage: 2,
+    algorithm: "grpo",
     step,
     loss: 0,
     reward: -1,
@@ -51,6 +52,10 @@ Deno.test("fifty steps in a row of equal groups are warned of, once", () => {
   );
   expect(warning).toContain("Distil first");
   for (let step = 101; step < 200; step++) expect(watch.see(reinforced(step, 4))).toEqual([]);
+  const critical = new Watch({ vocabSize: 100 });
+  for (let step = 1; step < 99; step++) {
+    expect(critical.see({ ...reinforced(step, 4), algorithm: "ppo" })).toEqual([]);
+  }
 });
 
 Deno.test("a loss above that of guessing evenly is warned of, but not before the first update", () => {

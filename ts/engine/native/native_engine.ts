@@ -280,7 +280,7 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
       temperature: options?.temperature ?? 1,
       entropy: options?.entropy ?? false,
       recompute: options?.recompute ?? false,
-      dropout: options?.dropout ?? null,
+      ...(options?.dropout && { dropout: options.dropout }),
     }, {
       ...arraysOf(forest),
       ...(options?.select && { select: options.select }),
@@ -346,8 +346,8 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
   }
 
   async save(directory: string, options?: SaveOptions): Promise<void> {
-    const { dtype = "f32", optimizer = false, adapters = null } = options ?? {};
-    await this.call({ op: "save", path: directory, dtype, optimizer, adapters });
+    const { dtype = "f32", optimizer = false, adapters } = options ?? {};
+    await this.call({ op: "save", path: directory, dtype, optimizer, ...(adapters && { adapters }) });
   }
 
   async load(directory: string): Promise<void> {
