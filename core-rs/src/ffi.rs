@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
 
 /// Grows with every change of the symbols, of [`crate::service::Frame`]'s layout or of an operation's fields.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Done.
 pub const STATUS_OK: i32 = 0;

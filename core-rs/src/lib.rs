@@ -12,6 +12,7 @@ pub mod ffi;
 pub mod forest;
 pub mod generate;
 pub mod model;
+mod philox;
 pub mod service;
 pub mod tokenizer;
 pub mod weights;

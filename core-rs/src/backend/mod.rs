@@ -7,6 +7,7 @@ pub mod cpu;
 #[cfg(not(target_family = "wasm"))]
 pub mod cuda;
 mod device;
+mod mask;
 mod precision;
 pub mod threads;
 
@@ -19,6 +20,7 @@ use std::ops::Range;
 
 pub(crate) use device::Found;
 pub use device::{Arithmetic, Device, Place};
+pub use mask::Mask;
 pub use precision::{InferencePrecision, Precision, Scalar};
 pub use threads::set_threads;
 
@@ -214,8 +216,8 @@ pub trait Backend: Clone + Send + Sync + 'static {
     fn activation(&self, n: usize) -> Result<Self::Activation>;
     /// Copies on the device.
     fn duplicate_activation(&self, x: &Self::Activation) -> Result<Self::Activation>;
-    /// Rounds to activations; a copy where they are scalars.
-    fn round(&self, x: &Self::Buffer) -> Result<Self::Activation>;
+    /// x · factor, rounded to activations.
+    fn round(&self, x: &Self::Buffer, factor: f64) -> Result<Self::Activation>;
     /// Copies on the device.
     fn duplicate(&self, buffer: &Self::Buffer) -> Result<Self::Buffer>;
     /// to = from
@@ -255,7 +257,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         y: &mut Self::Activation,
         rstd: &mut Self::Buffer,
     ) -> Result<()>;
-    /// d_x +=, d_weight +=
+    /// d_x +=, d_weight += unless the weight is frozen
     fn rms_norm_backward(
         &self,
         x: &Self::Buffer,
@@ -263,10 +265,10 @@ pub trait Backend: Clone + Send + Sync + 'static {
         rstd: &Self::Buffer,
         d_y: &Self::Buffer,
         d_x: &mut Self::Buffer,
-        d_weight: &mut Self::Buffer,
+        d_weight: Option<&mut Self::Buffer>,
     ) -> Result<()>;
 
-    /// y (rows × out) = x (rows × inputs) · weightᵀ for several weights, each out × inputs. Weights are rounded as
+    /// y (rows × out) = or += x (rows × inputs) · weightᵀ for several weights, each out × inputs. Weights are rounded as
     /// activations are; sums are in full and rounded once. A packed weight gives the bits of a plain one.
     fn linears<const N: usize>(
         &self,
@@ -274,6 +276,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         weights: [Matrix<Self>; N],
         inputs: usize,
         ys: [&mut Self::Activation; N],
+        store: Store,
     ) -> Result<()>;
     /// As [`Backend::linears`] of one weight, the sums kept or added in full.
     fn linear_into(
@@ -325,15 +328,20 @@ pub trait Backend: Clone + Send + Sync + 'static {
         y: &mut Self::Activation,
         rstd: &mut Self::Buffer,
     ) -> Result<()>;
-    /// Turns dL/dy in `d` into dL/dx; d_weight +=
+    /// Turns dL/dy in `d` into dL/dx; d_weight += unless the weight is frozen
     fn head_norm_backward(
         &self,
         x: &Self::Activation,
         weight: &Self::Buffer,
         rstd: &Self::Buffer,
         d: &mut Self::Activation,
-        d_weight: &mut Self::Buffer,
+        d_weight: Option<&mut Self::Buffer>,
     ) -> Result<()>;
+
+    /// x / (1 − rate) where the mask keeps, and zeros elsewhere (Srivastava et al. 2014, section 10).
+    fn dropout(&self, x: &Self::Activation, mask: &Mask) -> Result<Self::Activation>;
+    /// d_x += d / (1 − rate) where the mask keeps
+    fn dropout_backward(&self, d: &Self::Buffer, mask: &Mask, d_x: &mut Self::Buffer) -> Result<()>;
 
     /// Of each row's position · frequency, scaled.
     fn rotations(&self, positions: &Self::Indices, rotary: &Rotary) -> Result<Self::Rotations>;
@@ -436,7 +444,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         targets: &[u32],
         head: VocabHead,
     ) -> Result<VocabRows<Self::Scalar>>;
-    /// d_hidden +=, d_weight += for the given dL/dlogprob and dL/dentropy of each row.
+    /// d_hidden +=, d_weight += unless the weight is frozen, for the given dL/dlogprob and dL/dentropy of each row.
     #[allow(clippy::too_many_arguments)]
     fn vocab_backward(
         &self,
@@ -447,7 +455,7 @@ pub trait Backend: Clone + Send + Sync + 'static {
         forward: &VocabRows<Self::Scalar>,
         coefficients: (&[Self::Scalar], &[Self::Scalar]),
         d_hidden: &mut Self::Buffer,
-        d_weight: &mut Self::Buffer,
+        d_weight: Option<&mut Self::Buffer>,
     ) -> Result<()>;
     /// Draws one token from each row of raw logits (rows × vocab). The log-probabilities have the bits of
     /// [`Backend::vocab_forward`].

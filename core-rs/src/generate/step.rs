@@ -20,10 +20,10 @@ pub fn layers<B: Backend>(
     let mut x = reader.embed(tokens, rows)?;
     for (l, w) in reader.layers.iter().enumerate() {
         cancel.check()?;
-        let Projected { q, k, v, .. } = layer::project(reader, w, &x, rows, &rotations)?;
+        let Projected { q, k, v, .. } = layer::project(reader, w, &x, rows, (&rotations, None))?;
         let mut attended = b.activation(rows * heads.heads * heads.head_dim)?;
         b.attention_extend([&q, &k, &v], plan, l, heads, caches, &mut attended)?;
-        x = layer::finish(reader, w, x, &attended, rows)?.output;
+        x = layer::finish(reader, w, x, &attended, (rows, None))?.output;
     }
     Ok(x)
 }
@@ -94,6 +94,7 @@ mod tests {
     use crate::backend::cpu::pool::Buffer;
     use crate::config::ModelConfig;
     use crate::model::params::Params;
+    use crate::model::trainables::Tensors;
     use serde_json::json;
     use std::path::Path;
 
@@ -105,11 +106,12 @@ mod tests {
             "max_position_embeddings": 16, "tie_word_embeddings": true,
         });
         let config = ModelConfig::from_hf_json(Path::new("config"), config.to_string().as_bytes()).unwrap();
-        let weights = Params::specs(&config, false, true).map(|spec| {
+        let weights = Params::specs(&config, true).map(|spec| {
             Buffer::from((0..spec.len()).map(|i| (1.0 + i as f64 * 1.9).sin()).collect::<Vec<f64>>())
         });
         let b = Cpu::<f64>::new();
-        let reader = Reader::plain(&b, &config, &weights);
+        let tensors = Tensors { weights: &weights, lora: None, score: None };
+        let reader = Reader::plain(&b, &config, tensors);
         let sequences = 2;
         let outputs = |rows: usize| {
             let mut step = Step::new(&reader, rows).unwrap();

@@ -1,8 +1,10 @@
 //! A trainable decoder of the Llama family on any backend: its weights and its explicit backward pass.
 
 use super::layer;
+use super::layer_backward::{LayerGradients, backward};
 use super::params::Params;
 use super::reader::{ForwardOptions, Keep, Kept, PackedMatrices, Pass, Reader};
+use super::trainables::{Tensors, Trainables};
 use crate::backend::{Backend, Scalar, Store};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
@@ -27,23 +29,23 @@ pub struct Decoder<'a, B: Backend> {
     /// Its shape.
     pub config: &'a ModelConfig,
     /// Its tensors.
-    pub weights: &'a Params<B::Buffer>,
+    pub tensors: Tensors<'a, B::Buffer>,
 }
 
 impl<B: Backend> Decoder<'_, B> {
     /// Its weights as a forward pass reads them.
     pub fn reader(&self) -> Reader<'_, B> {
-        Reader::plain(&self.backend, self.config, self.weights)
+        Reader::plain(&self.backend, self.config, self.tensors)
     }
 
     /// Packs its matrices for [`Decoder::packed_reader`].
     pub fn pack(&self) -> Result<PackedMatrices<B>> {
-        Reader::pack(&self.backend, self.config, self.weights)
+        Reader::pack(&self.backend, self.config, self.tensors)
     }
 
     /// As [`Decoder::reader`], faster where few rows are multiplied.
     pub fn packed_reader<'a>(&'a self, packed: &'a PackedMatrices<B>) -> Reader<'a, B> {
-        Reader::packed(&self.backend, self.config, self.weights, packed)
+        Reader::packed(&self.backend, self.config, self.tensors, packed)
     }
 
     /// Runs the forest through the model and keeps what backward needs.
@@ -56,12 +58,12 @@ impl<B: Backend> Decoder<'_, B> {
         self.reader().run(forest, options, Keep::Nothing, cancel)
     }
 
-    /// Adds dL/dweight to `gradients`.
+    /// Adds dL/dtensor to `gradients`, which has those that are trained.
     pub fn backward(
         &self,
         pass: &Pass<B>,
         coefficients: &Coefficients<B::Scalar>,
-        gradients: &mut Params<B::Buffer>,
+        gradients: &mut Trainables<B::Buffer>,
         cancel: &Cancel,
     ) -> Result<()> {
         let b = &self.backend;
@@ -76,23 +78,23 @@ impl<B: Backend> Decoder<'_, B> {
             let mut d_hidden = b.zeros(pass.predictors.len() * width)?;
             b.vocab_backward(
                 &hidden,
-                self.weights.vocab(),
+                self.tensors.weights.vocab(),
                 &pass.targets,
                 reader.head(pass.temperature),
                 &pass.vocab,
                 (&d_logprobs, &d_entropies),
                 &mut d_hidden,
-                gradients.vocab_mut(),
+                gradients.weights.as_mut().map(Params::vocab_mut),
             )?;
             self.last_norm_backward(&before, &rstd, &d_hidden, &pass.predictors, &mut d_x, gradients)?;
         }
         if !coefficients.d_scores.is_empty() {
-            let (Some(weight), Some(d_weight)) = (&self.weights.score, &mut gradients.score) else {
+            let (Some(weight), Some(d_weight)) = (self.tensors.score, &mut gradients.score) else {
                 return Err(Error::Input(
                     "Score gradients were given to a model that has no score head".into(),
                 ));
             };
-            let d_scores = b.round(&b.upload(&coefficients.d_scores)?)?;
+            let d_scores = b.round(&b.upload(&coefficients.d_scores)?, 1.0)?;
             let (before, hidden, rstd) = reader.last_norm(&pass.last, &pass.score_tokens)?;
             let mut d_hidden = b.unspecified(pass.score_tokens.len() * width)?;
             b.linear_dx(&d_scores, weight, width, &mut d_hidden, Store::Replace)?;
@@ -101,22 +103,28 @@ impl<B: Backend> Decoder<'_, B> {
         }
         for (i, kept) in pass.layers.iter().enumerate().rev() {
             cancel.check()?;
-            let weights = &self.weights.layers[i];
-            let d_weights = &mut gradients.layers[i];
+            let weights = (i, &self.tensors.weights.layers[i]);
+            let own = LayerGradients {
+                weights: gradients.weights.as_mut().map(|d| &mut d.layers[i]),
+                adapters: gradients.adapters.as_mut().map(|d| &mut d.0[i]),
+            };
             match kept {
                 Kept::All(saved) => {
                     let gates = saved.copy_gates(b)?;
-                    layer::backward(&reader, weights, saved, gates, &pass.places, &mut d_x, d_weights)?;
+                    backward(&reader, weights, saved, gates, &pass.places, &mut d_x, own)?;
                 }
                 Kept::Input(input) => {
                     let input = b.duplicate(input)?;
                     let mut saved = layer::forward(&reader, &reader.layers[i], input, &pass.places)?.saved;
                     let gates = saved.take_gates(b)?;
-                    layer::backward(&reader, weights, &saved, gates, &pass.places, &mut d_x, d_weights)?;
+                    backward(&reader, weights, &saved, gates, &pass.places, &mut d_x, own)?;
                 }
             }
         }
-        b.scatter_add(&d_x, &pass.tokens, width, &mut gradients.embed)
+        match &mut gradients.weights {
+            Some(d) => b.scatter_add(&d_x, &pass.tokens, width, &mut d.embed),
+            None => Ok(()),
+        }
     }
 
     fn last_norm_backward(
@@ -126,17 +134,17 @@ impl<B: Backend> Decoder<'_, B> {
         d_hidden: &B::Buffer,
         rows: &[u32],
         d_x: &mut B::Buffer,
-        gradients: &mut Params<B::Buffer>,
+        gradients: &mut Trainables<B::Buffer>,
     ) -> Result<()> {
         let width = self.config.hidden_size;
         let mut d_rows = self.backend.zeros(rows.len() * width)?;
         self.backend.rms_norm_backward(
             before,
-            &self.weights.norm,
+            &self.tensors.weights.norm,
             rstd,
             d_hidden,
             &mut d_rows,
-            &mut gradients.norm,
+            gradients.weights.as_mut().map(|d| &mut d.norm),
         )?;
         self.backend.scatter_add(&d_rows, rows, width, d_x)
     }

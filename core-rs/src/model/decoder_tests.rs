@@ -1,8 +1,11 @@
 //! The whole decoder in f64: gradients by differences, and a forest against its sequences written out.
 
 use super::decoder::{Coefficients, Decoder};
-use super::params::Params;
-use super::reader::ForwardOptions;
+use super::lora::{Adapters, Lora, LoraShape, Target};
+use super::params::{Params, Spec};
+use super::reader::{Dropout, ForwardOptions};
+use super::trainables::{Tensors, Trainables};
+use crate::backend::{Backend, Mask};
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::pool::Buffer;
 use crate::cancel::Cancel;
@@ -54,26 +57,66 @@ fn configs() -> [ModelConfig; 5] {
 struct Model {
     config: ModelConfig,
     weights: Params<Buffer<f64>>,
+    lora: Option<Lora<Buffer<f64>>>,
+    score: Buffer<f64>,
 }
 
 impl Model {
+    fn tensors(&self) -> Tensors<'_, Buffer<f64>> {
+        Tensors { weights: &self.weights, lora: self.lora.as_ref(), score: Some(&self.score) }
+    }
+
     fn decoder(&self) -> Decoder<'_, Cpu<f64>> {
-        Decoder { backend: Cpu::new(), config: &self.config, weights: &self.weights }
+        Decoder { backend: Cpu::new(), config: &self.config, tensors: self.tensors() }
+    }
+
+    /// What is trained, to be moved.
+    fn trained(&mut self) -> Vec<&mut Buffer<f64>> {
+        match &mut self.lora {
+            Some(lora) => lora.adapters.iter_mut().chain([&mut self.score]).collect(),
+            None => self.weights.iter_mut().chain([&mut self.score]).collect(),
+        }
     }
 }
 
-fn model(config: ModelConfig) -> Model {
-    config.validate().unwrap();
+/// Deterministic values for tensors, each another row of numbers.
+fn filler() -> impl FnMut(&Spec) -> Buffer<f64> {
     let mut seed = 0.0;
-    let weights = Params::specs(&config, true, true).map(|spec| {
+    move |spec| {
         seed += 1.0;
         let norm = spec.name.ends_with("norm.weight");
         (0..spec.len())
             .map(|i| if norm { 1.0 } else { 0.0 } + 0.4 * (seed * 3.7 + i as f64 * 1.9).sin())
             .collect::<Vec<_>>()
             .into()
-    });
-    Model { config, weights }
+    }
+}
+
+fn model(config: ModelConfig) -> Model {
+    config.validate().unwrap();
+    let mut fill = filler();
+    let weights = Params::specs(&config, true).map(&mut fill);
+    let score = fill(&Spec::of_score(&config));
+    Model { config, weights, lora: None, score }
+}
+
+/// A model with adapters of another rank than any width, on these linear layers.
+fn adapted(config: ModelConfig, targets: &[Target]) -> Model {
+    let shape = LoraShape::new(3, 4.5, 0.4, targets.to_vec()).unwrap();
+    let specs = Adapters::specs(&config, &shape);
+    let mut fill = filler();
+    let adapters = specs.try_map(|spec| Ok::<_, std::convert::Infallible>(fill(spec))).unwrap();
+    Model { lora: Some(Lora { shape, adapters }), ..model(config) }
+}
+
+/// Models whose weights are trained, and models whose adapters are: on every linear layer, and on some.
+fn models() -> Vec<Model> {
+    let some = [Target::K, Target::O, Target::Up];
+    let trained = configs().into_iter().map(model);
+    trained
+        .chain(configs().into_iter().map(|config| adapted(config, &Target::ALL)))
+        .chain(configs().into_iter().take(1).map(|config| adapted(config, &some)))
+        .collect()
 }
 
 fn forest() -> Forest {
@@ -94,7 +137,12 @@ fn coefficients(forest: &Forest, scores: usize) -> Coefficients<f64> {
 }
 
 fn options(recompute: bool) -> ForwardOptions {
-    ForwardOptions { temperature: 0.7, entropy: true, scores: vec![4, 8, 8], recompute, ..Default::default() }
+    let dropout = Some(Dropout { seed: 1 << 40, step: 2, batch: 3 });
+    ForwardOptions { temperature: 0.7, scores: vec![4, 8, 8], recompute, dropout, ..entropies() }
+}
+
+fn entropies() -> ForwardOptions {
+    ForwardOptions { entropy: true, ..ForwardOptions::default() }
 }
 
 fn loss(decoder: &Decoder<Cpu<f64>>, forest: &Forest, c: &Coefficients<f64>) -> f64 {
@@ -111,27 +159,31 @@ fn gradients(
     forest: &Forest,
     options: &ForwardOptions,
     c: &Coefficients<f64>,
-) -> Params<Buffer<f64>> {
+) -> Trainables<Buffer<f64>> {
     let pass = decoder.forward(forest, options, &Cancel::new()).unwrap();
-    let mut gradients = decoder.weights.map(|w| Buffer::zeros(w.len()));
+    let mut gradients = zeros(decoder);
     decoder.backward(&pass, c, &mut gradients, &Cancel::new()).unwrap();
     gradients
+}
+
+fn zeros(decoder: &Decoder<Cpu<f64>>) -> Trainables<Buffer<f64>> {
+    decoder.tensors.trainable().map(|w| Buffer::zeros(w.len()))
 }
 
 #[test]
 fn every_tensor_agrees_with_differences() {
     const H: f64 = 1e-5;
-    for config in configs() {
-        let mut model = model(config);
+    for mut model in models() {
         let forest = forest();
         let c = coefficients(&forest, 3);
         let analytic = gradients(&model.decoder(), &forest, &options(false), &c);
         let names: Vec<String> =
-            Params::specs(&model.config, true, true).iter().map(|s| s.name.clone()).collect();
+            model.tensors().trainable_specs(&model.config).iter().map(|s| s.name.clone()).collect();
+        assert_eq!(names.len(), analytic.iter().count());
         for (t, gradient) in analytic.iter().enumerate() {
             for i in (0..gradient.len()).step_by(gradient.len() / 8 + 1) {
                 let mut moved = |by: f64| {
-                    model.weights.iter_mut().nth(t).unwrap()[i] += by;
+                    model.trained()[t][i] += by;
                     loss(&model.decoder(), &forest, &c)
                 };
                 let (up, down) = (moved(H), moved(-2.0 * H));
@@ -146,8 +198,8 @@ fn every_tensor_agrees_with_differences() {
 
 #[test]
 fn recomputation_changes_no_bit() {
-    for config in configs() {
-        let (model, forest) = (model(config), forest());
+    for model in models() {
+        let forest = forest();
         let d = model.decoder();
         let c = coefficients(&forest, 3);
         let (kept, again) =
@@ -158,19 +210,19 @@ fn recomputation_changes_no_bit() {
 
 #[test]
 fn a_forest_is_its_sequences() {
-    configs().into_iter().for_each(check_sequences);
+    models().iter().for_each(check_sequences);
 }
 
 /// Sequences written out flat; each shared token's coefficient goes to the first sequence that holds it.
-fn check_sequences(config: ModelConfig) {
-    let (model, forest) = (model(config), forest());
+fn check_sequences(model: &Model) {
+    let forest = forest();
     let d = model.decoder();
     let c = coefficients(&forest, 0);
     let layout = Layout::new(&forest);
-    let options = ForwardOptions { temperature: 0.7, entropy: true, ..Default::default() };
+    let options = ForwardOptions { temperature: 0.7, ..entropies() };
     let tree = d.forward(&forest, &options, &Cancel::new()).unwrap().logprobs();
     let mut seen = vec![false; forest.tokens.len()];
-    let mut total = d.weights.map(|w| Buffer::zeros(w.len()));
+    let mut total = zeros(&d);
     for leaf in [1, 3, 4] {
         let chain = layout.segments[leaf].ancestors.iter().chain([&leaf]);
         let path: Vec<usize> = chain.flat_map(|&s| layout.segments[s].tokens.clone()).collect();
@@ -203,7 +255,7 @@ fn bad_arguments_are_refused() {
     let cold = ForwardOptions { temperature: 0.0, ..Default::default() };
     assert!(message(run(&flat(vec![1, 2]), &cold)).contains("Temperature"));
     let pass = d.forward(&flat(vec![1, 2]), &ForwardOptions::default(), &Cancel::new()).unwrap();
-    let mut gradients = d.weights.map(|w| Buffer::zeros(w.len()));
+    let mut gradients = zeros(&d);
     let mut back = |d_logprobs: Vec<f64>| {
         let c = Coefficients { d_logprobs, ..Default::default() };
         message(d.backward(&pass, &c, &mut gradients, &Cancel::new()).err())
@@ -214,4 +266,41 @@ fn bad_arguments_are_refused() {
     let cancel = Cancel::new();
     cancel.cancel();
     assert!(d.forward(&flat(vec![1, 2]), &ForwardOptions::default(), &cancel).is_err());
+}
+
+/// A mask draws by the token's index in the forest, and not in recomputation or in what never drops.
+#[test]
+fn masks_are_named_by_the_pass() {
+    let (model, forest) = (adapted(config(true), &Target::ALL), forest());
+    let d = model.decoder();
+    let logprobs = |dropout: Option<Dropout>| {
+        let options = ForwardOptions { dropout, ..entropies() };
+        let pass = d.forward(&forest, &options, &Cancel::new()).unwrap();
+        pass.logprobs().iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+    };
+    let key = Dropout { seed: 5, step: 6, batch: 7 };
+    let kept = logprobs(None);
+    let names = [key, Dropout { seed: 8, ..key }, Dropout { step: 8, ..key }, Dropout { batch: 8, ..key }];
+    let all = names.map(|key| logprobs(Some(key)));
+    assert_eq!(all[0], logprobs(Some(key)));
+    for (i, some) in all.iter().enumerate() {
+        assert!(some != &kept && all[i + 1..].iter().all(|other| other != some), "mask {i}");
+    }
+}
+
+/// drop(x) is x on average, so many masks together give what none gives.
+#[test]
+fn dropping_changes_no_sum_on_average() {
+    let b = Cpu::<f64>::new();
+    let x: Buffer<f64> = (0..50).map(|i| 1.0 + f64::from(i)).collect::<Vec<_>>().into();
+    let mut mean = vec![0.0; x.len()];
+    let passes = 4000;
+    for pass in 0..passes {
+        let dropped = b.dropout(&x, &Mask::new([pass, 9], [1, 2], 0.3)).unwrap();
+        for ((mean, dropped), x) in mean.iter_mut().zip(dropped.iter()).zip(x.iter()) {
+            assert!(*dropped == 0.0 || (dropped - x / 0.7).abs() < 1e-12);
+            *mean += dropped / f64::from(passes);
+        }
+    }
+    assert!(mean.iter().zip(x.iter()).all(|(mean, x)| (mean / x - 1.0).abs() < 0.06), "{mean:?}");
 }

@@ -1,8 +1,10 @@
 //! Weights that only forward passes read, laid out for products; those of a quantised file stay quantised.
 
+use super::adapter;
 use super::layer::LayerWeights;
 use super::params::{Params, Spec};
 use super::reader::Reader;
+use super::trainables::Tensors;
 use crate::backend::{Backend, Matrix};
 use crate::config::ModelConfig;
 use crate::weights::{self, Checkpoint, StoredTensor, TextAssets};
@@ -11,7 +13,7 @@ use std::path::Path;
 
 /// A tensor of a frozen model.
 pub enum Held<B: Backend> {
-    /// Norms, biases, the score head, and an embedding that is not quantised.
+    /// Norms, biases, and an embedding that is not quantised.
     Plain(B::Buffer),
     /// Matrices, \[out, in\].
     Packed(B::Packed),
@@ -40,6 +42,7 @@ pub struct Frozen<B: Backend> {
     tensors: Params<Held<B>>,
     /// The vocabulary head of a tied model whose embedding is plain.
     tied_head: Option<B::Packed>,
+    score: Option<B::Buffer>,
 }
 
 impl<B: Backend<Scalar = f32>> Frozen<B> {
@@ -54,9 +57,12 @@ impl<B: Backend<Scalar = f32>> Frozen<B> {
             Ok(Held::Plain(backend.upload(&tensor.decode()?.data)?))
         };
         let Checkpoint { config, mut tensors, text } = weights::load_with(path, &hold)?;
-        let score = tensors.contains_key(weights::SCORE);
-        let lm_head = !score || tensors.contains_key(weights::LM_HEAD);
-        let tensors = Params::specs(&config, score, lm_head).try_map(|spec| {
+        let lm_head = !tensors.contains_key(weights::SCORE) || tensors.contains_key(weights::LM_HEAD);
+        let score = match tensors.remove(weights::SCORE) {
+            Some(Held::Plain(score)) => Some(score),
+            _ => None,
+        };
+        let tensors = Params::specs(&config, lm_head).try_map(|spec| {
             let missing = || Error::format(path, format!("Tensor \"{}\" is missing", spec.name));
             tensors.remove(&spec.name).ok_or_else(missing)
         })?;
@@ -66,19 +72,25 @@ impl<B: Backend<Scalar = f32>> Frozen<B> {
             }
             _ => None,
         };
-        Ok((config, text, Self { tensors, tied_head }))
+        Ok((config, text, Self { tensors, tied_head, score }))
     }
 }
 
 impl<B: Backend> Frozen<B> {
-    /// A copy of weights that may change.
-    pub fn copy(backend: &B, config: &ModelConfig, weights: &Params<B::Buffer>) -> Result<Self> {
-        let (score, lm_head) = (weights.score.is_some(), weights.lm_head.is_some());
+    /// A copy of weights that may change, with what adapters they have merged into it.
+    pub fn copy(backend: &B, config: &ModelConfig, tensors: Tensors<B::Buffer>) -> Result<Self> {
+        let Tensors { weights, lora, score } = tensors;
+        let adapters = lora.map(|lora| (lora.adapters.by_weight(weights), lora.shape.scale()));
+        let mut adapters = adapters.iter().flat_map(|(all, scale)| all.iter().map(|a| Some(((*a)?, *scale))));
         let mut sources = weights.iter();
-        let tensors = Params::specs(config, score, lm_head).try_map(|spec| {
+        let copies = tensors.weight_specs(config).try_map(|spec| {
             let source = sources.next().expect("as many tensors as names");
-            Ok::<_, Error>(match spec.shape[..] {
-                [_, inputs] if spec.name != weights::EMBEDDING && spec.name != weights::SCORE => {
+            Ok::<_, Error>(match (&spec.shape[..], adapters.next().flatten()) {
+                (&[_, inputs], Some((adapter, scale))) => {
+                    let merged = adapter::merged(backend, source, adapter, scale, inputs)?;
+                    Held::Packed(backend.pack(&merged, inputs)?)
+                }
+                (&[_, inputs], None) if spec.name != weights::EMBEDDING => {
                     Held::Packed(backend.pack(source, inputs)?)
                 }
                 _ => Held::Plain(backend.duplicate(source)?),
@@ -86,7 +98,8 @@ impl<B: Backend> Frozen<B> {
         })?;
         let tied = config.tie_word_embeddings;
         let tied_head = tied.then(|| backend.pack(&weights.embed, config.hidden_size)).transpose()?;
-        Ok(Self { tensors, tied_head })
+        let score = score.map(|score| backend.duplicate(score)).transpose()?;
+        Ok(Self { tensors: copies, tied_head, score })
     }
 
     /// As a forward pass reads it.
@@ -104,17 +117,18 @@ impl<B: Backend> Frozen<B> {
             layers: t.layers.iter().map(LayerWeights::held).collect(),
             norm: t.norm.plain(),
             vocab,
-            score: t.score.as_ref().map(Held::plain),
+            score: self.score.as_ref(),
         }
     }
 
-    /// Names and shapes of its tensors.
-    pub fn specs(&self, config: &ModelConfig) -> Params<Spec> {
-        Params::specs(config, self.tensors.score.is_some(), self.tensors.lm_head.is_some())
+    /// Elements of its tensors.
+    pub fn num_parameters(&self, config: &ModelConfig) -> usize {
+        let score = self.score.as_ref().map(|_| Spec::of_score(config));
+        Params::specs(config, self.tensors.lm_head.is_some()).iter().chain(&score).map(Spec::len).sum()
     }
 
     /// Whether there is a score head.
     pub fn has_score_head(&self) -> bool {
-        self.tensors.score.is_some()
+        self.score.is_some()
     }
 }

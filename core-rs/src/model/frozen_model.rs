@@ -2,7 +2,7 @@
 
 use super::frozen::Frozen;
 use super::language_model::{LanguageModel, generate_all, logprobs};
-use super::params::{Params, Spec};
+use super::trainables::Tensors;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::stored::Element;
 #[cfg(not(target_family = "wasm"))]
@@ -29,7 +29,7 @@ pub enum Source<'a, Buffer> {
         /// Its tokenizer and template.
         text: &'a TextAssets,
         /// Its tensors.
-        weights: &'a Params<Buffer>,
+        tensors: Tensors<'a, Buffer>,
     },
 }
 
@@ -76,7 +76,7 @@ impl<A: cuda::Element> Freeze for Cuda<A> {
 
 /// A model that cannot be trained, on whichever device. Quantised weights stay quantised. At the precisions of training
 /// they are expanded in the processor's cache, and results have the bits of the same file opened for training.
-pub struct FrozenModel(Box<dyn LanguageModel>);
+pub struct FrozenModel(pub(super) Box<dyn LanguageModel>);
 
 impl FrozenModel {
     /// Opens what [`super::Model::load`] opens.
@@ -102,8 +102,8 @@ impl FrozenModel {
     ) -> Result<Self> {
         let (config, text, weights) = backend.install(|| match source {
             Source::File(path) => Frozen::load(&backend, path),
-            Source::Copy { config, text, weights } => {
-                Ok((config.clone(), text.clone(), Frozen::copy(&backend, config, weights)?))
+            Source::Copy { config, text, tensors } => {
+                Ok((config.clone(), text.clone(), Frozen::copy(&backend, config, tensors)?))
             }
         })?;
         Ok(Self(Box::new(Fixed { backend, precision, config, text, weights })))
@@ -145,7 +145,7 @@ impl<B: Backend<Scalar = f32>> LanguageModel for Fixed<B> {
     }
 
     fn num_parameters(&self) -> usize {
-        self.weights.specs(&self.config).iter().map(Spec::len).sum()
+        self.weights.num_parameters(&self.config)
     }
 
     fn has_score_head(&self) -> bool {

@@ -1,5 +1,7 @@
 //! What models that train and frozen ones have in common.
 
+use super::decoder::Decoder;
+use super::lora::LoraShape;
 use super::reader::{ForwardOptions, Keep, Reader};
 use crate::Result;
 use crate::backend::{Backend, InferencePrecision};
@@ -24,6 +26,10 @@ pub trait LanguageModel: Send + Sync {
     fn num_parameters(&self) -> usize;
     /// Whether it has a score head.
     fn has_score_head(&self) -> bool;
+    /// The adapters that are on.
+    fn lora(&self) -> Option<&LoraShape> {
+        None
+    }
     /// Whether it has forward passes alone.
     fn is_frozen(&self) -> bool;
     /// Whether what it generates has the log-probabilities of [`LanguageModel::logprobs`] bit for bit.
@@ -76,6 +82,10 @@ where
 
     fn has_score_head(&self) -> bool {
         (**self).has_score_head()
+    }
+
+    fn lora(&self) -> Option<&LoraShape> {
+        (**self).lora()
     }
 
     fn is_frozen(&self) -> bool {
@@ -143,4 +153,20 @@ pub(super) fn generate_all<B: Backend>(
         events.into_iter().try_for_each(&mut *sink)?;
     }
     Ok(generation.summary())
+}
+
+/// As [`generate_all`] by a decoder, whose matrices are packed meanwhile where the device gains from it.
+pub(super) fn generate_by<B: Backend>(
+    decoder: &Decoder<B>,
+    text: &TextAssets,
+    work: (&[Request], &generate::Options),
+    cancel: &Cancel,
+    sink: &mut dyn FnMut(Event) -> Result<()>,
+) -> Result<generate::Summary> {
+    let packed = B::PACKS.then(|| decoder.backend.install(|| decoder.pack())).transpose()?;
+    let reader = match &packed {
+        Some(packed) => decoder.packed_reader(packed),
+        None => decoder.reader(),
+    };
+    generate_all(reader, text, work, cancel, sink)
 }

@@ -1,11 +1,19 @@
-//! One decoder layer: x + attention(norm(x)), then x + mlp(norm(x)).
+//! One decoder layer: x + attention(norm(x)), then x + mlp(norm(x)). Its way back is in [`super::layer_backward`].
 
+use super::adapter::{self, Adapted};
 use super::frozen::Held;
-use super::params::{LayerParams, Linear};
+use super::lora::{LayerAdapters, Lora, Target};
+use super::params::LayerParams;
 use super::reader::{Places, Reader};
 use crate::Result;
 use crate::backend::{Backend, Matrix, Store};
 use crate::config::ModelConfig;
+
+/// Places of the matrices in a layer.
+pub(super) const QKV: [usize; 3] = [Target::Q as usize, Target::K as usize, Target::V as usize];
+pub(super) const O: usize = Target::O as usize;
+pub(super) const GATES: [usize; 2] = [Target::Gate as usize, Target::Up as usize];
+pub(super) const DOWN: usize = Target::Down as usize;
 
 /// A layer's weights as forward reads them.
 pub struct LayerWeights<'a, B: Backend> {
@@ -17,27 +25,25 @@ pub struct LayerWeights<'a, B: Backend> {
     matrices: [Matrix<'a, B>; 7],
     /// Theirs.
     biases: [Option<&'a B::Buffer>; 7],
+    /// Theirs.
+    pub(super) adapters: [Option<Adapted<'a, B>>; 7],
 }
 
 /// All values, or the first error.
-fn all<T, const N: usize>(results: [Result<T>; N]) -> Result<[T; N]> {
+pub(super) fn all<T, const N: usize>(results: [Result<T>; N]) -> Result<[T; N]> {
     let values: Vec<T> = results.into_iter().collect::<Result<_>>()?;
     Ok(values.try_into().unwrap_or_else(|_| unreachable!("as many values as results")))
-}
-
-fn linears<T>(w: &LayerParams<T>) -> [&Linear<T>; 7] {
-    [&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down]
 }
 
 impl<'a, B: Backend> LayerWeights<'a, B> {
     /// As they are stored.
     pub fn plain(w: &'a LayerParams<B::Buffer>) -> Self {
-        Self::new(w, linears(w).map(|l| Matrix::Plain(&l.weight)), |x| x)
+        Self::new(w, w.linears().map(|l| Matrix::Plain(&l.weight)), |x| x)
     }
 
     /// Of a frozen model.
     pub fn held(w: &'a LayerParams<Held<B>>) -> Self {
-        Self::new(w, linears(w).map(|l| l.weight.matrix()), Held::plain)
+        Self::new(w, w.linears().map(|l| l.weight.matrix()), Held::plain)
     }
 
     /// With packed matrices.
@@ -54,21 +60,37 @@ impl<'a, B: Backend> LayerWeights<'a, B> {
             norms: [&w.input_norm, &w.post_norm].map(&plain),
             head_norms: [&w.q_norm, &w.k_norm].map(|norm| norm.as_ref().map(&plain)),
             matrices,
-            biases: linears(w).map(|l| l.bias.as_ref().map(&plain)),
+            biases: w.linears().map(|l| l.bias.as_ref().map(&plain)),
+            adapters: [const { None }; 7],
         }
     }
 
-    /// x · matrixᵀ for some of the matrices, and the bias after the whole product. `outputs` are their widths.
+    /// The same with the adapters of this layer, and those packed where the matrices are.
+    pub fn with_adapters(
+        self,
+        lora: &'a Lora<B::Buffer>,
+        layer: usize,
+        packed: Option<&'a LayerAdapters<B::Packed>>,
+    ) -> Self {
+        Self { adapters: adapter::of_layer(lora, layer, packed), ..self }
+    }
+
+    /// x · matrixᵀ for some of the matrices, each with what its adapter adds and the bias after the whole product.
+    /// `outputs` are their widths.
     fn linears<const N: usize>(
         &self,
         which: [usize; N],
         backend: &B,
         x: &B::Activation,
         (rows, inputs, outputs): (usize, usize, [usize; N]),
+        dropout: Option<[u32; 2]>,
     ) -> Result<[B::Activation; N]> {
         let mut ys = all(outputs.map(|width| backend.activation(rows * width)))?;
-        backend.linears(x, which.map(|i| self.matrices[i]), inputs, ys.each_mut())?;
+        backend.linears(x, which.map(|i| self.matrices[i]), inputs, ys.each_mut(), Store::Replace)?;
         for (i, y) in which.into_iter().zip(&mut ys) {
+            if let Some(adapter) = &self.adapters[i] {
+                adapter.add(backend, x, (rows, inputs), dropout, y)?;
+            }
             if let Some(bias) = self.biases[i] {
                 backend.add_bias(bias, y)?;
             }
@@ -76,16 +98,20 @@ impl<'a, B: Backend> LayerWeights<'a, B> {
         Ok(ys)
     }
 
-    /// y += x · matrixᵀ, and the bias after the whole product.
+    /// y += x · matrixᵀ, with what the adapter adds and the bias after the whole product.
     fn linear_add(
         &self,
         i: usize,
         backend: &B,
         x: &B::Activation,
-        inputs: usize,
+        (rows, inputs): (usize, usize),
+        dropout: Option<[u32; 2]>,
         y: &mut B::Buffer,
     ) -> Result<()> {
         backend.linear_into(x, self.matrices[i], inputs, y, Store::Add)?;
+        if let Some(adapter) = &self.adapters[i] {
+            adapter.add_into(backend, x, (rows, inputs), dropout, y)?;
+        }
         match self.biases[i] {
             Some(bias) => backend.add_bias_into(bias, y),
             None => Ok(()),
@@ -93,25 +119,29 @@ impl<'a, B: Backend> LayerWeights<'a, B> {
     }
 }
 
+/// Columns of the matrices.
+pub fn inputs(c: &ModelConfig) -> [usize; 7] {
+    let (width, queries, inner) = (c.hidden_size, c.num_heads * c.head_dim, c.intermediate_size);
+    [width, width, width, queries, width, width, inner]
+}
+
 /// Packs a layer's matrices for [`LayerWeights::packed`].
 pub fn pack<B: Backend>(backend: &B, c: &ModelConfig, w: &LayerParams<B::Buffer>) -> Result<[B::Packed; 7]> {
-    let (width, queries, inner) = (c.hidden_size, c.num_heads * c.head_dim, c.intermediate_size);
-    let inputs = [width, width, width, queries, width, width, inner];
-    all(std::array::from_fn(|i| backend.pack(&linears(w)[i].weight, inputs[i])))
+    all(std::array::from_fn(|i| backend.pack(&w.linears()[i].weight, inputs(c)[i])))
 }
 
 /// What backward needs of a layer. Norms and the activation are cheap to compute again.
 pub struct Saved<B: Backend> {
     /// The residual stream before the layer.
     pub input: B::Buffer,
-    q: B::Activation,
-    k: B::Activation,
-    v: B::Activation,
+    pub(super) q: B::Activation,
+    pub(super) k: B::Activation,
+    pub(super) v: B::Activation,
     /// Queries and keys before the norms of their heads, where there are such.
-    before_norm: Option<[B::Activation; 2]>,
-    attended: B::Activation,
-    log_sums: B::Buffer,
-    middle: B::Buffer,
+    pub(super) before_norm: Option<[B::Activation; 2]>,
+    pub(super) attended: B::Activation,
+    pub(super) log_sums: B::Buffer,
+    pub(super) middle: B::Buffer,
     gate: B::Activation,
     up: B::Activation,
 }
@@ -141,7 +171,8 @@ pub struct Layered<B: Backend> {
     pub output: B::Buffer,
 }
 
-fn norm<B: Backend>(
+/// (the norm of so many rows, rstd)
+pub(super) fn norm<B: Backend>(
     d: &Reader<B>,
     x: &B::Buffer,
     weight: &B::Buffer,
@@ -153,7 +184,8 @@ fn norm<B: Backend>(
     Ok((y, rstd))
 }
 
-fn head_norm<B: Backend>(
+/// As [`norm`], of heads.
+pub(super) fn head_norm<B: Backend>(
     d: &Reader<B>,
     x: &B::Activation,
     weight: &B::Buffer,
@@ -182,12 +214,12 @@ pub fn project<B: Backend>(
     w: &LayerWeights<B>,
     x: &B::Buffer,
     rows: usize,
-    rotations: &B::Rotations,
+    (rotations, dropout): (&B::Rotations, Option<[u32; 2]>),
 ) -> Result<Projected<B>> {
     let (b, c) = (d.backend, d.config);
     let (normed, _) = norm(d, x, w.norms[0], rows)?;
     let outputs = [c.num_heads, c.num_kv_heads, c.num_kv_heads].map(|heads| heads * c.head_dim);
-    let [mut q, mut k, v] = w.linears([0, 1, 2], b, &normed, (rows, c.hidden_size, outputs))?;
+    let [mut q, mut k, v] = w.linears(QKV, b, &normed, (rows, c.hidden_size, outputs), dropout)?;
     let mut before_norm = None;
     if let [Some(q_norm), Some(k_norm)] = w.head_norms {
         let (before_q, before_k) = (take(b, &mut q)?, take(b, &mut k)?);
@@ -216,16 +248,16 @@ pub fn finish<B: Backend>(
     w: &LayerWeights<B>,
     mut x: B::Buffer,
     attended: &B::Activation,
-    rows: usize,
+    (rows, dropout): (usize, Option<[u32; 2]>),
 ) -> Result<Finished<B>> {
     let (b, c) = (d.backend, d.config);
-    w.linear_add(3, b, attended, c.num_heads * c.head_dim, &mut x)?;
+    w.linear_add(O, b, attended, (rows, c.num_heads * c.head_dim), dropout, &mut x)?;
     let (normed, _) = norm(d, &x, w.norms[1], rows)?;
-    let [gate, up] = w.linears([4, 5], b, &normed, (rows, c.hidden_size, [c.intermediate_size; 2]))?;
+    let [gate, up] = w.linears(GATES, b, &normed, (rows, c.hidden_size, [c.intermediate_size; 2]), dropout)?;
     let mut inner = b.activation(rows * c.intermediate_size)?;
     b.swiglu(&gate, &up, &mut inner)?;
     let mut output = b.duplicate(&x)?;
-    w.linear_add(6, b, &inner, c.intermediate_size, &mut output)?;
+    w.linear_add(DOWN, b, &inner, (rows, c.intermediate_size), dropout, &mut output)?;
     Ok(Finished { middle: x, gate, up, output })
 }
 
@@ -238,109 +270,11 @@ pub fn forward<B: Backend>(
 ) -> Result<Layered<B>> {
     let (b, c) = (d.backend, d.config);
     let rows = places.rows;
-    let Projected { q, k, v, before_norm } = project(d, w, &input, rows, &places.rotations)?;
+    let Projected { q, k, v, before_norm } = project(d, w, &input, rows, (&places.rotations, places.dropout))?;
     let mut attended = b.activation(rows * c.num_heads * c.head_dim)?;
     let mut log_sums = b.unspecified(rows * c.num_heads)?;
     b.attention([&q, &k, &v], &places.paths, d.heads(), &mut attended, &mut log_sums)?;
-    let Finished { middle, gate, up, output } = finish(d, w, b.duplicate(&input)?, &attended, rows)?;
+    let Finished { middle, gate, up, output } = finish(d, w, b.duplicate(&input)?, &attended, (rows, places.dropout))?;
     let saved = Saved { input, q, k, v, before_norm, attended, log_sums, middle, gate, up };
     Ok(Layered { saved, output })
-}
-
-/// Adds the gradients of a matrix and its bias.
-fn linear_dw<B: Backend>(
-    b: &B,
-    x: &B::Activation,
-    d_y: &B::Activation,
-    inputs: usize,
-    d: &mut Linear<B::Buffer>,
-) -> Result<()> {
-    b.linear_dw(x, d_y, inputs, &mut d.weight)?;
-    match &mut d.bias {
-        Some(bias) => b.bias_backward(d_y, bias),
-        None => Ok(()),
-    }
-}
-
-/// Turns dL/doutput in `d_x` into dL/dinput and adds the weights' gradients. The gates are those of `saved`.
-pub fn backward<B: Backend>(
-    d: &Reader<B>,
-    w: &LayerParams<B::Buffer>,
-    saved: &Saved<B>,
-    [mut gate, mut up]: [B::Activation; 2],
-    places: &Places<B>,
-    d_x: &mut B::Buffer,
-    d_w: &mut LayerParams<B::Buffer>,
-) -> Result<()> {
-    let (b, c) = (d.backend, d.config);
-    let rows = places.rows;
-    let (width, inner, queries) = (c.hidden_size, c.intermediate_size, c.num_heads * c.head_dim);
-
-    let (normed, rstd) = norm(d, &saved.middle, &w.post_norm, rows)?;
-    let mut activation = b.activation(rows * inner)?;
-    b.swiglu(&gate, &up, &mut activation)?;
-    let d_output = b.round(d_x)?;
-    linear_dw(b, &activation, &d_output, inner, &mut d_w.down)?;
-    // What has been read is given back at once: these buffers are the largest of a step.
-    drop(activation);
-    let mut d_activation = b.unspecified(rows * inner)?;
-    b.linear_dx(&d_output, &w.down.weight, inner, &mut d_activation, Store::Replace)?;
-    b.swiglu_backward(&mut gate, &mut up, &d_activation)?;
-    drop((d_activation, d_output));
-    let (d_gate, d_up) = (gate, up);
-    linear_dw(b, &normed, &d_gate, width, &mut d_w.gate)?;
-    linear_dw(b, &normed, &d_up, width, &mut d_w.up)?;
-    let mut d_normed = b.unspecified(rows * width)?;
-    b.linear_dx(&d_gate, &w.gate.weight, width, &mut d_normed, Store::Replace)?;
-    b.linear_dx(&d_up, &w.up.weight, width, &mut d_normed, Store::Add)?;
-    drop((normed, d_gate, d_up));
-    b.rms_norm_backward(&saved.middle, &w.post_norm, &rstd, &d_normed, d_x, &mut d_w.post_norm)?;
-
-    let d_middle = b.round(d_x)?;
-    linear_dw(b, &saved.attended, &d_middle, queries, &mut d_w.o)?;
-    let mut d_attended = b.unspecified(rows * queries)?;
-    b.linear_dx(&d_middle, &w.o.weight, queries, &mut d_attended, Store::Replace)?;
-    drop(d_middle);
-    let outputs = [c.num_heads, c.num_kv_heads, c.num_kv_heads].map(|heads| rows * heads * c.head_dim);
-    let [mut d_q, mut d_k, mut d_v] = all(outputs.map(|n| b.activation(n)))?;
-    b.attention_backward(
-        [&saved.q, &saved.k, &saved.v],
-        &saved.attended,
-        &saved.log_sums,
-        &d_attended,
-        &places.paths,
-        d.heads(),
-        [&mut d_q, &mut d_k, &mut d_v],
-    )?;
-    drop(d_attended);
-    b.rope(&mut d_q, &places.rotations, c.num_heads, true)?;
-    b.rope(&mut d_k, &places.rotations, c.num_kv_heads, true)?;
-    if let Some([q, k]) = &saved.before_norm {
-        head_norm_backward(d, q, c.num_heads * rows, &w.q_norm, &mut d_q, &mut d_w.q_norm)?;
-        head_norm_backward(d, k, c.num_kv_heads * rows, &w.k_norm, &mut d_k, &mut d_w.k_norm)?;
-    }
-    let (normed, rstd) = norm(d, &saved.input, &w.input_norm, rows)?;
-    linear_dw(b, &normed, &d_q, width, &mut d_w.q)?;
-    linear_dw(b, &normed, &d_k, width, &mut d_w.k)?;
-    linear_dw(b, &normed, &d_v, width, &mut d_w.v)?;
-    b.linear_dx(&d_q, &w.q.weight, width, &mut d_normed, Store::Replace)?;
-    b.linear_dx(&d_k, &w.k.weight, width, &mut d_normed, Store::Add)?;
-    b.linear_dx(&d_v, &w.v.weight, width, &mut d_normed, Store::Add)?;
-    b.rms_norm_backward(&saved.input, &w.input_norm, &rstd, &d_normed, d_x, &mut d_w.input_norm)
-}
-
-/// Turns dL/dy of a norm over the heads of x into dL/dx and adds the weight's gradient.
-fn head_norm_backward<B: Backend>(
-    d: &Reader<B>,
-    x: &B::Activation,
-    rows: usize,
-    weight: &Option<B::Buffer>,
-    gradient: &mut B::Activation,
-    d_weight: &mut Option<B::Buffer>,
-) -> Result<()> {
-    if let (Some(weight), Some(d_weight)) = (weight, d_weight) {
-        let (_, rstd) = head_norm(d, x, weight, rows)?;
-        d.backend.head_norm_backward(x, weight, &rstd, gradient, d_weight)?;
-    }
-    Ok(())
 }

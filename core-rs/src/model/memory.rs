@@ -1,5 +1,7 @@
 //! What training takes of a device's memory, told before it begins.
 
+use super::layer;
+use super::lora::LoraShape;
 use super::params::{Params, Spec};
 use crate::config::ModelConfig;
 
@@ -44,10 +46,20 @@ pub fn token_bytes(c: &ModelConfig, element: usize) -> (usize, usize) {
     (c.num_layers * kept + backward, c.num_layers * input + kept + backward)
 }
 
+/// Bytes that adapters add to a token in a forward and backward pass: of the matrix that takes the most, its inputs as
+/// they are dropped and their gradient, and what lies between A and B, forward and backward, in full and rounded.
+pub fn adapter_token_bytes(c: &ModelConfig, shape: &LoraShape, element: usize) -> usize {
+    let inputs = layer::inputs(c);
+    let widest = shape.targets.iter().map(|&target| inputs[target as usize]).max().unwrap_or(0);
+    let dropped = if shape.dropout > 0.0 { (element + F32) * widest } else { 0 };
+    // Gradients between A and B of the three matrices that share their inputs wait for each other.
+    dropped + shape.rank * (F32 + 4 * element)
+}
+
 /// Bytes of a frozen copy of the weights: matrices as products read them, the rest, and an embedding, as they are.
 pub fn reference_bytes(c: &ModelConfig, specs: &Params<Spec>, element: usize) -> usize {
     let embedding = specs.embed.len();
-    let matrices = |spec: &&Spec| spec.shape.len() == 2 && spec.shape[0] > 1;
+    let matrices = |spec: &&Spec| spec.shape.len() == 2;
     let packed: usize = specs.iter().filter(matrices).map(Spec::len).sum::<usize>() - embedding;
     let plain: usize = specs.iter().filter(|s| !matrices(s)).map(Spec::len).sum::<usize>() + embedding;
     let tied = if c.tie_word_embeddings { embedding } else { 0 };

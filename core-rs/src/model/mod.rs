@@ -1,17 +1,24 @@
 //! Models: those that are trained and those for inference alone, each on one device.
 
+mod adapter;
+mod base;
 pub mod decoder;
 #[cfg(test)]
 mod decoder_tests;
+mod files;
 mod frozen;
 mod frozen_model;
+mod host;
 mod init;
 mod language_model;
 pub mod layer;
+mod layer_backward;
+pub mod lora;
 pub mod memory;
 pub mod params;
 pub mod reader;
 mod trained;
+pub mod trainables;
 
 use crate::backend::cpu::Cpu;
 #[cfg(not(target_family = "wasm"))]
@@ -28,13 +35,14 @@ use frozen_model::Freeze;
 pub use frozen_model::FrozenModel;
 use half::bf16;
 pub use language_model::LanguageModel;
+pub use lora::{LoraShape, Target};
 pub use memory::TrainingMemory;
-pub use reader::ForwardOptions;
+pub use reader::{Dropout, ForwardOptions};
 use std::any::Any;
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
-pub(crate) use trained::Host;
+pub(crate) use host::Host;
 use trained::Trained;
 
 /// Options of [`Trainable::step`]: AdamW with decoupled weight decay on matrices.
@@ -88,16 +96,48 @@ pub struct Tape {
     version: u64,
 }
 
+/// What becomes of a model's adapters when it is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SavedAdapters {
+    /// They are written alone, in PEFT's layout.
+    Separate,
+    /// They are merged into their weights.
+    Merged,
+}
+
+/// Options of [`Trainable::save`].
+#[derive(Debug, Clone, Copy)]
+pub struct SaveOptions {
+    /// Type of the stored weights.
+    pub dtype: Dtype,
+    /// Whether the optimizer's state is written.
+    pub optimizer: bool,
+    /// None is [`SavedAdapters::Separate`] for a model that has adapters.
+    pub adapters: Option<SavedAdapters>,
+}
+
+impl Default for SaveOptions {
+    fn default() -> Self {
+        Self { dtype: Dtype::F32, optimizer: false, adapters: None }
+    }
+}
+
 /// What a model that is trained can do beside [`LanguageModel`].
 pub trait Trainable: LanguageModel {
     /// Adds a score head of zeros, unless there is one. Moments of the optimizer are forgotten.
     fn add_score_head(&mut self) -> Result<()>;
+    /// Adds adapters that change nothing yet, and from then on trains them, and the score head if there is one, in the
+    /// stead of the weights. Gradients and moments are forgotten.
+    ///
+    /// # Errors
+    /// [`Error::Input`] for a rank that is 0 or beyond the model's width, or where there are adapters.
+    fn add_lora(&mut self, shape: LoraShape, seed: u64) -> Result<()>;
     /// Runs a forest through the model and keeps what backward needs.
     fn forward(&self, forest: &Forest, options: &ForwardOptions, cancel: &Cancel) -> Result<Tape>;
     /// Adds a pass's gradients to the model's. The weights must be those of the pass. Refused coefficients leave the
     /// gradients as they were; any other error discards them.
     fn backward(&mut self, tape: &Tape, coefficients: &Coefficients<f32>, cancel: &Cancel) -> Result<()>;
-    /// Names and accumulated gradients of all tensors; empty when there are none.
+    /// Names and accumulated gradients of all tensors that are trained; empty when there are none.
     fn gradients(&self) -> Result<Vec<(String, Cow<'_, [f32]>)>>;
     /// Writes the accumulated gradients as a safetensors file, by the names of their tensors; there must be some.
     fn save_gradients(&self, file: &Path) -> Result<()>;
@@ -110,12 +150,14 @@ pub trait Trainable: LanguageModel {
     /// What training would take of the device's memory.
     fn training_memory(&self) -> Result<TrainingMemory>;
     /// A copy of the weights as they are now on the same device, for forward passes alone, at the model's own precision
-    /// or another.
+    /// or another. Of a model with adapters it is, where no precision is named, no copy but the weights below them,
+    /// which stay as they are; where one is named, a copy that adapters are merged into.
     fn snapshot(&self, precision: Option<InferencePrecision>) -> Result<FrozenModel>;
-    /// Writes a Hugging Face directory, and the optimizer's state beside it if asked.
-    fn save(&self, dir: &Path, dtype: Dtype, optimizer: bool) -> Result<()>;
-    /// Replaces the weights, and the optimizer's state if the directory has one, by what [`Trainable::save`] wrote.
-    /// Nothing changes unless everything could be read.
+    /// Writes a Hugging Face directory, or adapters in PEFT's layout, and the optimizer's state beside it if asked.
+    fn save(&self, dir: &Path, options: &SaveOptions) -> Result<()>;
+    /// Replaces the weights, and the optimizer's state if the directory has one, by what [`Trainable::save`] wrote. A
+    /// directory of adapters, be it ours or PEFT's, replaces those of the same shape, or adds them to a model that has
+    /// none, and with them the score head. Nothing changes unless everything could be read.
     fn restore(&mut self, dir: &Path) -> Result<()>;
 }
 

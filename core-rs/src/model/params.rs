@@ -1,6 +1,16 @@
 //! One value a tensor of the model: weights, gradients, moments and shapes share this form.
 
 use crate::config::ModelConfig;
+use crate::weights::SCORE;
+use std::convert::Infallible;
+
+/// What cannot be an error.
+pub(super) fn infallible<T>(result: Result<T, Infallible>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(never) => match never {},
+    }
+}
 
 /// A matrix and what is added to its products.
 #[derive(Debug, Clone)]
@@ -38,7 +48,7 @@ pub struct LayerParams<T> {
     pub down: Linear<T>,
 }
 
-/// The tensors of a model.
+/// The tensors of a model, without its score head.
 #[derive(Debug, Clone)]
 pub struct Params<T> {
     /// Embedding, and LM head when tied.
@@ -49,8 +59,6 @@ pub struct Params<T> {
     pub norm: T,
     /// LM head when not tied.
     pub lm_head: Option<T>,
-    /// Score head.
-    pub score: Option<T>,
 }
 
 /// Hugging Face name and shape of a tensor.
@@ -63,6 +71,11 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Of the score head of a model of this shape.
+    pub fn of_score(config: &ModelConfig) -> Self {
+        Self { name: SCORE.into(), shape: vec![1, config.hidden_size] }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
@@ -76,7 +89,7 @@ impl Spec {
 
 impl Params<Spec> {
     /// What a model of this shape has. A model with a score head may lack the LM head: transformers' classifiers do.
-    pub fn specs(config: &ModelConfig, score: bool, lm_head: bool) -> Self {
+    pub fn specs(config: &ModelConfig, lm_head: bool) -> Self {
         let c = config;
         let spec = |name: String, shape: &[usize]| Spec { name, shape: shape.to_vec() };
         let (queries, keys) = (c.num_heads * c.head_dim, c.num_kv_heads * c.head_dim);
@@ -112,7 +125,6 @@ impl Params<Spec> {
             layers,
             norm: spec("model.norm.weight".into(), &[c.hidden_size]),
             lm_head: (lm_head && !c.tie_word_embeddings).then(|| spec("lm_head.weight".into(), &vocab)),
-            score: score.then(|| spec("score.weight".into(), &[1, c.hidden_size])),
         }
     }
 }
@@ -126,12 +138,23 @@ impl<T> Linear<T> {
         [&mut self.weight].into_iter().chain(&mut self.bias)
     }
 
-    fn try_map<U, E>(&self, mut f: impl FnMut(&T) -> Result<U, E>) -> Result<Linear<U>, E> {
+    fn try_map<'a, U, E>(&'a self, mut f: impl FnMut(&'a T) -> Result<U, E>) -> Result<Linear<U>, E> {
         Ok(Linear { weight: f(&self.weight)?, bias: self.bias.as_ref().map(f).transpose()? })
     }
 }
 
 impl<T> LayerParams<T> {
+    /// The linear layers in the order of [`super::lora::Target`].
+    pub fn linears(&self) -> [&Linear<T>; 7] {
+        [&self.q, &self.k, &self.v, &self.o, &self.gate, &self.up, &self.down]
+    }
+
+    /// As [`LayerParams::linears`].
+    pub fn linears_mut(&mut self) -> [&mut Linear<T>; 7] {
+        let Self { q, k, v, o, gate, up, down, .. } = self;
+        [q, k, v, o, gate, up, down]
+    }
+
     fn iter(&self) -> impl Iterator<Item = &T> {
         let Self { input_norm, q, k, v, q_norm, k_norm, o, post_norm, gate, up, down } = self;
         [input_norm]
@@ -164,7 +187,6 @@ impl<T> Params<T> {
             .chain(self.layers.iter().flat_map(LayerParams::iter))
             .chain([&self.norm])
             .chain(&self.lm_head)
-            .chain(&self.score)
     }
 
     /// As [`Params::iter`].
@@ -173,11 +195,10 @@ impl<T> Params<T> {
             .chain(self.layers.iter_mut().flat_map(LayerParams::iter_mut))
             .chain([&mut self.norm])
             .chain(&mut self.lm_head)
-            .chain(&mut self.score)
     }
 
     /// One value from each tensor in the order of [`Params::iter`], or the first error.
-    pub fn try_map<U, E>(&self, mut f: impl FnMut(&T) -> Result<U, E>) -> Result<Params<U>, E> {
+    pub fn try_map<'a, U, E>(&'a self, mut f: impl FnMut(&'a T) -> Result<U, E>) -> Result<Params<U>, E> {
         let embed = f(&self.embed)?;
         let layers = self.layers.iter().map(|l| {
             Ok(LayerParams {
@@ -200,16 +221,12 @@ impl<T> Params<T> {
             layers,
             norm: f(&self.norm)?,
             lm_head: self.lm_head.as_ref().map(&mut f).transpose()?,
-            score: self.score.as_ref().map(&mut f).transpose()?,
         })
     }
 
     /// One value from each tensor.
-    pub fn map<U>(&self, mut f: impl FnMut(&T) -> U) -> Params<U> {
-        match self.try_map(|t| Ok::<U, std::convert::Infallible>(f(t))) {
-            Ok(params) => params,
-            Err(never) => match never {},
-        }
+    pub fn map<'a, U>(&'a self, mut f: impl FnMut(&'a T) -> U) -> Params<U> {
+        infallible(self.try_map(|t| Ok(f(t))))
     }
 
     /// The same form with as many other values, in the order of [`Params::iter`].

@@ -1,11 +1,14 @@
 //! A model's weights as a forward pass reads them, and the pass itself.
 
 use super::layer::{self, LayerWeights, Layered, Saved};
-use super::params::Params;
+use super::adapter;
+use super::lora::{LayerAdapters, Lora};
+use super::trainables::Tensors;
 use crate::backend::{Backend, Heads, Matrix, Scalar, Store, VocabHead, VocabRows};
 use crate::cancel::Cancel;
 use crate::config::{ModelConfig, Rotary};
 use crate::forest::{Forest, Layout};
+use crate::philox::philox;
 use crate::{Error, Result};
 
 /// What a forward pass computes.
@@ -21,11 +24,39 @@ pub struct ForwardOptions {
     pub scores: Vec<u32>,
     /// Keep only each layer's input and recompute the rest in backward.
     pub recompute: bool,
+    /// Drop adapters' inputs. Nothing is dropped when absent.
+    pub dropout: Option<Dropout>,
+}
+
+/// Names the masks of a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dropout {
+    /// Of the run.
+    pub seed: u64,
+    /// Of the optimiser step.
+    pub step: u32,
+    /// Of the pass within the step.
+    pub batch: u32,
+}
+
+impl Dropout {
+    /// The key of the pass's masks.
+    fn key(&self) -> [u32; 2] {
+        let [a, b, ..] = philox([self.step, self.batch, 0, 0], [self.seed as u32, (self.seed >> 32) as u32]);
+        [a, b]
+    }
 }
 
 impl Default for ForwardOptions {
     fn default() -> Self {
-        Self { temperature: 1.0, select: None, entropy: false, scores: Vec::new(), recompute: false }
+        Self {
+            temperature: 1.0,
+            select: None,
+            entropy: false,
+            scores: Vec::new(),
+            recompute: false,
+            dropout: None,
+        }
     }
 }
 
@@ -48,7 +79,7 @@ pub enum Keep {
     All,
 }
 
-/// Where the tokens of a pass stand.
+/// Where the tokens of a pass stand, and what it drops.
 pub struct Places<B: Backend> {
     /// Tokens.
     pub rows: usize,
@@ -56,6 +87,8 @@ pub struct Places<B: Backend> {
     pub rotations: B::Rotations,
     /// Whom they attend to.
     pub paths: B::Paths,
+    /// The key of the masks of adapters' inputs.
+    pub dropout: Option<[u32; 2]>,
 }
 
 /// A finished forward pass with what its backward needs.
@@ -101,7 +134,19 @@ impl<B: Backend> Pass<B> {
 /// A model's matrices packed for products with few rows.
 pub struct PackedMatrices<B: Backend> {
     layers: Vec<[B::Packed; 7]>,
+    /// Empty where there are none.
+    adapters: Vec<LayerAdapters<B::Packed>>,
     vocab: Option<B::Packed>,
+}
+
+/// Layers with their adapters, and those packed where there are such.
+fn adapted<'a, B: Backend>(
+    layers: impl Iterator<Item = LayerWeights<'a, B>>,
+    lora: Option<&'a Lora<B::Buffer>>,
+    packed: &'a [LayerAdapters<B::Packed>],
+) -> Vec<LayerWeights<'a, B>> {
+    let Some(lora) = lora else { return layers.collect() };
+    layers.enumerate().map(|(i, layer)| layer.with_adapters(lora, i, packed.get(i))).collect()
 }
 
 /// A model as a forward pass reads it.
@@ -123,40 +168,56 @@ pub struct Reader<'a, B: Backend> {
 
 impl<'a, B: Backend> Reader<'a, B> {
     /// Weights as they are stored.
-    pub fn plain(backend: &'a B, config: &'a ModelConfig, weights: &'a Params<B::Buffer>) -> Self {
+    pub fn plain(backend: &'a B, config: &'a ModelConfig, tensors: Tensors<'a, B::Buffer>) -> Self {
+        let Tensors { weights, lora, score } = tensors;
+        let plain = weights.layers.iter().map(LayerWeights::plain);
         Self {
             backend,
             config,
             rotary: config.rotary(),
             embed: Matrix::Plain(&weights.embed),
-            layers: weights.layers.iter().map(LayerWeights::plain).collect(),
+            layers: adapted(plain, lora, &[]),
             norm: &weights.norm,
             vocab: weights.has_vocab(config.tie_word_embeddings).then(|| Matrix::Plain(weights.vocab())),
-            score: weights.score.as_ref(),
+            score,
         }
     }
 
     /// Packs the matrices of a reader of plain weights.
-    pub fn pack(backend: &B, config: &ModelConfig, weights: &Params<B::Buffer>) -> Result<PackedMatrices<B>> {
+    pub fn pack(
+        backend: &B,
+        config: &ModelConfig,
+        Tensors { weights, lora, .. }: Tensors<B::Buffer>,
+    ) -> Result<PackedMatrices<B>> {
+        let inputs = layer::inputs(config);
+        let adapters = lora.iter().flat_map(|lora| {
+            let rank = lora.shape.rank;
+            lora.adapters.0.iter().map(move |adapters| adapter::pack(backend, adapters, rank, inputs))
+        });
         let layers = weights.layers.iter().map(|w| layer::pack(backend, config, w));
         let head = weights
             .has_vocab(config.tie_word_embeddings)
             .then(|| backend.pack(weights.vocab(), config.hidden_size));
-        Ok(PackedMatrices { layers: layers.collect::<Result<_>>()?, vocab: head.transpose()? })
+        Ok(PackedMatrices {
+            layers: layers.collect::<Result<_>>()?,
+            adapters: adapters.collect::<Result<_>>()?,
+            vocab: head.transpose()?,
+        })
     }
 
     /// The same bits from packed matrices.
     pub fn packed(
         backend: &'a B,
         config: &'a ModelConfig,
-        weights: &'a Params<B::Buffer>,
+        tensors: Tensors<'a, B::Buffer>,
         packed: &'a PackedMatrices<B>,
     ) -> Self {
-        let layers = weights.layers.iter().zip(&packed.layers).map(|(w, p)| LayerWeights::packed(w, p));
+        let layers = tensors.weights.layers.iter().zip(&packed.layers);
+        let layers = layers.map(|(w, p)| LayerWeights::packed(w, p));
         Self {
-            layers: layers.collect(),
+            layers: adapted(layers, tensors.lora, &packed.adapters),
             vocab: packed.vocab.as_ref().map(Matrix::Packed),
-            ..Self::plain(backend, config, weights)
+            ..Self::plain(backend, config, tensors)
         }
     }
 
@@ -236,10 +297,11 @@ impl<'a, B: Backend> Reader<'a, B> {
         Ok(logits)
     }
 
-    fn places(&self, layout: Layout) -> Result<Places<B>> {
+    fn places(&self, layout: Layout, dropout: Option<Dropout>) -> Result<Places<B>> {
         let rotations = self.rotations(&self.backend.indices(&layout.positions)?)?;
         let rows = layout.positions.len();
-        Ok(Places { rows, rotations, paths: self.backend.paths(layout, self.heads())? })
+        let paths = self.backend.paths(layout, self.heads())?;
+        Ok(Places { rows, rotations, paths, dropout: dropout.map(|dropout| dropout.key()) })
     }
 
     /// Runs a forest through the model.
@@ -276,7 +338,7 @@ impl<'a, B: Backend> Reader<'a, B> {
         let predicted = |t: usize| Some((t as u32, self.vocab.and(layout.previous[t])?));
         let (selected, predictors): (Vec<u32>, Vec<u32>) =
             (0..n).filter(chosen).filter_map(predicted).unzip();
-        let places = self.places(layout)?;
+        let places = self.places(layout, options.dropout)?;
         let mut x = self.embed(&self.backend.indices(&forest.tokens)?, n)?;
         let mut layers = Vec::with_capacity(self.config.num_layers);
         for weights in &self.layers {
@@ -324,7 +386,7 @@ impl<'a, B: Backend> Reader<'a, B> {
         self.vocab()?;
         let layout = Layout::new(forest);
         self.check(forest, &layout)?;
-        let places = self.places(layout)?;
+        let places = self.places(layout, None)?;
         let mut x = self.embed(&self.backend.indices(&forest.tokens)?, forest.tokens.len())?;
         for weights in &self.layers {
             cancel.check()?;

@@ -1,123 +1,147 @@
 //! A model that is trained, on any backend: weights, gradients, optimizer state and the files they live in.
 
+use super::base::Base;
 use super::decoder::{Coefficients, Decoder};
 use super::frozen_model::{Freeze, FrozenModel, Source};
-use super::init;
-use super::language_model::{LanguageModel, generate_all, logprobs};
+use super::host::Host;
+use super::language_model::{LanguageModel, generate_by, logprobs};
+use super::lora::{Adapters, Lora, LoraShape};
 use super::memory::{self, TrainingMemory};
-use super::params::{Params, Spec};
+use super::params::{Params, Spec, infallible};
 use super::reader::{ForwardOptions, Pass};
-use super::{AdamW, Tape, Trainable};
+use super::trainables::{Tensors, Trainables};
+use super::{AdamW, SaveOptions, Tape, Trainable};
 use crate::backend::{AdamWStep, Backend, InferencePrecision, Precision, Updated};
 use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{self, Event, Request};
-use crate::weights::{self, Checkpoint, Dtype, Tensor, TensorRef, TextAssets};
+use crate::weights::{self, TextAssets};
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
-
-/// File of the optimizer's state beside the weights.
-const OPTIMIZER_FILE: &str = "optimizer.safetensors";
-/// Prefixes of the moments' names in it.
-const FIRST: &str = "first.";
-const SECOND: &str = "second.";
-
-/// A model in the host's memory, on its way to a device.
-pub struct Host {
-    config: ModelConfig,
-    text: TextAssets,
-    weights: Params<Vec<f32>>,
-}
-
-impl Host {
-    /// Reads what [`super::Model::load`] opens.
-    pub fn load(path: &Path) -> Result<Self> {
-        let Checkpoint { config, mut tensors, text } = weights::load(path)?;
-        let score = tensors.contains_key(weights::SCORE);
-        let lm_head = !score || tensors.contains_key(weights::LM_HEAD);
-        let weights = take(path, &Params::specs(&config, score, lm_head), &mut tensors)?;
-        Ok(Self { config, text, weights })
-    }
-
-    /// See [`super::Model::init`].
-    pub fn init(config: ModelConfig, text: TextAssets, seed: u64) -> Result<Self> {
-        config.validate()?;
-        let weights = init::random(&config, seed);
-        Ok(Self { config, text, weights })
-    }
-}
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// First and second moments, and the steps taken.
-struct Moments<B: Backend> {
-    first: Params<B::Buffer>,
-    second: Params<B::Buffer>,
-    steps: u64,
+pub(super) struct Moments<B: Backend> {
+    pub(super) first: Trainables<B::Buffer>,
+    pub(super) second: Trainables<B::Buffer>,
+    pub(super) steps: u64,
 }
 
 /// A model with its gradients and its optimizer on a backend.
 pub struct Trained<B: Backend> {
-    backend: B,
+    pub(super) backend: B,
     precision: Precision,
-    config: ModelConfig,
-    text: TextAssets,
-    weights: Params<B::Buffer>,
-    gradients: Option<Params<B::Buffer>>,
-    moments: Option<Moments<B>>,
-    /// Grows with every change of the weights.
-    version: u64,
+    pub(super) config: ModelConfig,
+    pub(super) text: TextAssets,
+    /// Where the weights were read from.
+    pub(super) source: Option<PathBuf>,
+    /// Shared with references where adapters are trained, and then never changed.
+    pub(super) weights: Arc<Params<B::Buffer>>,
+    pub(super) lora: Option<Lora<B::Buffer>>,
+    pub(super) score: Option<B::Buffer>,
+    pub(super) gradients: Option<Trainables<B::Buffer>>,
+    pub(super) moments: Option<Moments<B>>,
+    /// Grows with every change of what passes read.
+    pub(super) version: u64,
 }
 
 impl<B: Freeze> Trained<B> {
     /// Takes a model to the backend, which multiplies at this precision.
     pub fn new(backend: B, precision: Precision, host: Host) -> Result<Self> {
-        let Host { config, text, weights } = host;
-        let weights = backend.install(|| together(weights, |all| backend.parameters(all)))?;
-        Ok(Self { backend, precision, config, text, weights, gradients: None, moments: None, version: 0 })
+        let Host { config, text, source, weights, score } = host;
+        let (weights, score) = backend.install(|| {
+            let (weights, score) = (tensors(&backend, weights)?, score.map(|x| backend.parameters(vec![x])));
+            Ok::<_, Error>((weights, score.transpose()?.and_then(|x| x.into_iter().next())))
+        })?;
+        let weights = Arc::new(weights);
+        let (lora, gradients, moments) = (None, None, None);
+        Ok(Self { backend, precision, config, text, source, weights, lora, score, gradients, moments, version: 0 })
     }
 
-    fn decoder(&self) -> Decoder<'_, B> {
-        Decoder { backend: self.backend.clone(), config: &self.config, weights: &self.weights }
+    /// What passes read.
+    pub(super) fn tensors(&self) -> Tensors<'_, B::Buffer> {
+        Tensors { weights: &self.weights, lora: self.lora.as_ref(), score: self.score.as_ref() }
     }
 
-    /// Names and shapes of the tensors.
-    fn specs(&self) -> Params<Spec> {
-        Params::specs(&self.config, self.weights.score.is_some(), self.weights.lm_head.is_some())
+    pub(super) fn decoder(&self) -> Decoder<'_, B> {
+        Decoder { backend: self.backend.clone(), config: &self.config, tensors: self.tensors() }
     }
 
-    /// Zeros for each weight.
-    fn zeros(&self) -> Result<Params<B::Buffer>> {
-        let zeros = self.backend.zeros_like(&self.weights.iter().collect::<Vec<_>>())?;
-        Ok(self.weights.replaced(zeros))
+    /// Zeros for each tensor that is trained.
+    fn zeros(&self) -> Result<Trainables<B::Buffer>> {
+        let trained = self.tensors().trainable();
+        let zeros = self.backend.zeros_like(&trained.iter().copied().collect::<Vec<_>>())?;
+        Ok(trained.replaced(zeros))
     }
 
     /// Values of tensors by name.
-    fn named<'a>(&'a self, values: &'a Params<B::Buffer>) -> Result<Vec<(String, Cow<'a, [f32]>)>> {
-        let specs = self.specs();
-        let named = specs.iter().zip(values.iter());
-        named.map(|(spec, x)| Ok((spec.name.clone(), self.backend.download(x)?))).collect()
+    fn named<'a>(
+        &'a self,
+        specs: impl IntoIterator<Item = Spec>,
+        values: impl IntoIterator<Item = &'a B::Buffer>,
+    ) -> Result<Vec<(String, Cow<'a, [f32]>)>> {
+        let named = specs.into_iter().zip(values);
+        named.map(|(spec, x)| Ok((spec.name, self.backend.download(x)?))).collect()
     }
 
-    /// Tensors to be written, each downloaded when it is.
-    fn references<'a>(&'a self, prefix: &str, values: &'a Params<B::Buffer>) -> Vec<TensorRef<'a>> {
-        let names = prefixed(&self.specs(), prefix);
-        let values = names.iter().zip(values.iter()).map(|(spec, x)| {
-            TensorRef::with(spec.name.clone(), spec.shape.clone(), || self.backend.download(x))
-        });
-        values.collect()
+    /// Names and shapes of all tensors.
+    fn specs(&self) -> Vec<Spec> {
+        let tensors = self.tensors();
+        let weights = tensors.weight_specs(&self.config);
+        let trained = tensors.trainable_specs(&self.config);
+        let own = trained.adapters.iter().flat_map(Adapters::iter).chain(&trained.score);
+        weights.iter().chain(own).cloned().collect()
     }
+
+    /// What was trained is another set of tensors from now on.
+    pub(super) fn forget(&mut self) {
+        (self.gradients, self.moments) = (None, None);
+        self.version += 1;
+    }
+
+    /// Puts adapters on.
+    pub(super) fn adapt(&mut self, shape: LoraShape, adapters: Adapters<Vec<f32>>) -> Result<()> {
+        let values: Vec<Vec<f32>> = adapters.iter().cloned().collect();
+        let mut values = self.backend.parameters(values)?.into_iter();
+        let adapters = infallible(adapters.try_map(|_| Ok(values.next().expect("as many as there were"))));
+        self.lora = Some(Lora { shape, adapters });
+        Ok(())
+    }
+}
+
+/// Takes all weights of a model to a backend at once.
+pub(super) fn tensors<B: Backend<Scalar = f32>>(
+    backend: &B,
+    mut host: Params<Vec<f32>>,
+) -> Result<Params<B::Buffer>> {
+    let all = host.iter_mut().map(std::mem::take).collect();
+    Ok(host.replaced(backend.parameters(all)?))
 }
 
 impl<B: Freeze> Trainable for Trained<B> {
     fn add_score_head(&mut self) -> Result<()> {
-        if self.weights.score.is_none() {
+        if self.score.is_none() {
             let head = self.backend.parameters(vec![vec![0.0; self.config.hidden_size]])?;
-            self.weights.score = head.into_iter().next();
-            (self.gradients, self.moments) = (None, None);
-            self.version += 1;
+            self.score = head.into_iter().next();
+            self.forget();
         }
+        Ok(())
+    }
+
+    fn add_lora(&mut self, shape: LoraShape, seed: u64) -> Result<()> {
+        if let Some(Lora { shape, .. }) = &self.lora {
+            return Err(Error::Input(format!(
+                "The model has adapters of rank \"{}\" already, expected one without",
+                shape.rank
+            )));
+        }
+        shape.check(&self.config)?;
+        let values = Adapters::specs(&self.config, &shape).random(seed);
+        self.adapt(shape, values)?;
+        self.forget();
         Ok(())
     }
 
@@ -159,18 +183,23 @@ impl<B: Freeze> Trainable for Trained<B> {
     }
 
     fn gradients(&self) -> Result<Vec<(String, Cow<'_, [f32]>)>> {
-        self.gradients.as_ref().map_or(Ok(Vec::new()), |gradients| self.named(gradients))
+        let specs = self.tensors().trainable_specs(&self.config);
+        self.gradients
+            .as_ref()
+            .map_or(Ok(Vec::new()), |gradients| self.named(specs.iter().cloned(), gradients.iter()))
     }
 
     fn save_gradients(&self, file: &Path) -> Result<()> {
         let Some(gradients) = &self.gradients else {
             return Err(Error::Input("There are no gradients to save: call backward first".into()));
         };
-        weights::save_tensors(file, &self.references("", gradients), &BTreeMap::new())
+        let specs = self.tensors().trainable_specs(&self.config);
+        weights::save_tensors(file, &self.references(specs.iter(), "", gradients.iter()), &BTreeMap::new())
     }
 
     fn tensors(&self) -> Result<Vec<(String, Cow<'_, [f32]>)>> {
-        self.named(&self.weights)
+        let adapters = self.lora.iter().flat_map(|lora| lora.adapters.iter());
+        self.named(self.specs(), self.weights.iter().chain(adapters).chain(&self.score))
     }
 
     fn step(&mut self, options: &AdamW) -> Result<f64> {
@@ -184,7 +213,7 @@ impl<B: Freeze> Trainable for Trained<B> {
             if !norm.is_finite() {
                 return Err(Error::Input(format!("The gradient norm is \"{norm}\": the step was not taken")));
             }
-            let specs = self.specs();
+            let specs = self.tensors().trainable_specs(&self.config);
             let mut moments = match self.moments.take() {
                 Some(moments) => moments,
                 None => Moments { first: self.zeros()?, second: self.zeros()?, steps: 0 },
@@ -201,7 +230,16 @@ impl<B: Freeze> Trainable for Trained<B> {
                 step: moments.steps,
             };
             let state = moments.first.iter_mut().zip(moments.second.iter_mut());
-            let tensors = self.weights.iter_mut().zip(gradients.iter()).zip(state).zip(specs.iter());
+            let Self { weights, lora, score, .. } = &mut *self;
+            let weights = match lora {
+                None => Some(Arc::get_mut(weights).ok_or_else(|| {
+                    Error::Internal("weights that are trained are shared with a reference".into())
+                })?),
+                Some(_) => None,
+            };
+            let adapters = lora.iter_mut().flat_map(|lora| lora.adapters.iter_mut());
+            let trained = weights.into_iter().flat_map(Params::iter_mut).chain(adapters).chain(score);
+            let tensors = trained.zip(gradients.iter()).zip(state).zip(specs.iter());
             let updated = tensors.map(|(((weight, gradient), (first, second)), spec)| {
                 let decays = spec.shape.len() > 1;
                 Updated { weight, gradient, first, second, decays }
@@ -214,18 +252,22 @@ impl<B: Freeze> Trainable for Trained<B> {
     }
 
     fn training_memory(&self) -> Result<TrainingMemory> {
-        let (config, specs) = (&self.config, self.specs());
-        let weights: usize = specs.iter().map(Spec::len).sum();
+        let (config, tensors) = (&self.config, self.tensors());
+        let trained: usize = tensors.trainable_specs(config).iter().map(Spec::len).sum();
         let missing = usize::from(self.gradients.is_none()) + 2 * usize::from(self.moments.is_none());
         let element = self.backend.activation_bytes();
         let (token, recomputed_token) = memory::token_bytes(config, element);
+        let (adapters, reference) = match &self.lora {
+            Some(lora) => (memory::adapter_token_bytes(config, &lora.shape, element), 0),
+            None => (0, memory::reference_bytes(config, &tensors.weight_specs(config), element)),
+        };
         Ok(TrainingMemory {
             free: self.backend.free_memory()?,
-            state: missing * weights * size_of::<f32>(),
-            reference: memory::reference_bytes(config, &specs, element),
+            state: missing * trained * size_of::<f32>(),
+            reference,
             pass: self.backend.vocab_bytes(config.vocab_size),
-            token,
-            recomputed_token,
+            token: token + adapters,
+            recomputed_token: recomputed_token + adapters,
         })
     }
 
@@ -234,58 +276,26 @@ impl<B: Freeze> Trainable for Trained<B> {
     }
 
     fn snapshot(&self, precision: Option<InferencePrecision>) -> Result<FrozenModel> {
+        if self.lora.is_some() && precision.is_none() {
+            return Ok(FrozenModel(Box::new(Base {
+                backend: self.backend.clone(),
+                precision: self.precision.into(),
+                config: self.config.clone(),
+                text: self.text.clone(),
+                weights: self.weights.clone(),
+            })));
+        }
         let precision = precision.unwrap_or(self.precision.into());
-        let source = Source::Copy { config: &self.config, text: &self.text, weights: &self.weights };
+        let source = Source::Copy { config: &self.config, text: &self.text, tensors: self.tensors() };
         self.backend.freeze(precision, source)
     }
 
-    fn save(&self, dir: &Path, dtype: Dtype, optimizer: bool) -> Result<()> {
-        weights::save(dir, &self.config, &self.references("", &self.weights), &self.text, dtype)?;
-        if !optimizer {
-            return Ok(());
-        }
-        let mut tensors = Vec::new();
-        let mut steps = 0;
-        if let Some(moments) = &self.moments {
-            tensors.extend(self.references(FIRST, &moments.first));
-            tensors.extend(self.references(SECOND, &moments.second));
-            steps = moments.steps;
-        }
-        let metadata = BTreeMap::from([("steps".to_string(), steps.to_string())]);
-        weights::save_tensors(&dir.join(OPTIMIZER_FILE), &tensors, &metadata)
+    fn save(&self, dir: &Path, options: &SaveOptions) -> Result<()> {
+        self.write(dir, options)
     }
 
     fn restore(&mut self, dir: &Path) -> Result<()> {
-        let Host { config, weights, .. } = Host::load(dir)?;
-        if config != self.config || weights.score.is_some() != self.weights.score.is_some() {
-            return Err(Error::format(dir, "holds a model of another shape than the one to be restored"));
-        }
-        let specs = Params::specs(&config, weights.score.is_some(), weights.lm_head.is_some());
-        let file = dir.join(OPTIMIZER_FILE);
-        let mut moments = None;
-        if file.exists() {
-            let (mut tensors, metadata) = weights::load_tensors(&file)?;
-            let found = metadata.get("steps").map_or("", String::as_str);
-            let steps: u64 = found.parse().map_err(|_| {
-                Error::format(&file, format!("metadata \"steps\" is \"{found}\", expected a count"))
-            })?;
-            if steps > 0 {
-                let first = take(&file, &prefixed(&specs, FIRST), &mut tensors)?;
-                let second = take(&file, &prefixed(&specs, SECOND), &mut tensors)?;
-                moments = Some((first, second, steps));
-            }
-        }
-        // Everything could be read: what is forgotten makes room on the device for what comes.
-        (self.gradients, self.moments) = (None, None);
-        let b = &self.backend;
-        self.weights = together(weights, |all| b.parameters(all))?;
-        self.version += 1;
-        if let Some((first, second, steps)) = moments {
-            let first = together(first, |all| b.upload_all(all))?;
-            let second = together(second, |all| b.upload_all(all))?;
-            self.moments = Some(Moments { first, second, steps });
-        }
-        Ok(())
+        self.read(dir)
     }
 }
 
@@ -311,7 +321,11 @@ impl<B: Freeze> LanguageModel for Trained<B> {
     }
 
     fn has_score_head(&self) -> bool {
-        self.weights.score.is_some()
+        self.score.is_some()
+    }
+
+    fn lora(&self) -> Option<&LoraShape> {
+        self.lora.as_ref().map(|lora| &lora.shape)
     }
 
     fn is_frozen(&self) -> bool {
@@ -343,44 +357,6 @@ impl<B: Freeze> LanguageModel for Trained<B> {
         cancel: &Cancel,
         sink: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<generate::Summary> {
-        let decoder = self.decoder();
-        let packed = B::PACKS.then(|| self.backend.install(|| decoder.pack())).transpose()?;
-        let reader = match &packed {
-            Some(packed) => decoder.packed_reader(packed),
-            None => decoder.reader(),
-        };
-        generate_all(reader, &self.text, (requests, options), cancel, sink)
+        generate_by(&self.decoder(), &self.text, (requests, options), cancel, sink)
     }
-}
-
-fn prefixed(specs: &Params<Spec>, prefix: &str) -> Params<Spec> {
-    specs.map(|s| Spec { name: format!("{prefix}{}", s.name), shape: s.shape.clone() })
-}
-
-/// Takes the tensors of a model out of those that a file holds.
-fn take(
-    path: &Path,
-    specs: &Params<Spec>,
-    tensors: &mut BTreeMap<String, Tensor>,
-) -> Result<Params<Vec<f32>>> {
-    specs.try_map(|spec| {
-        let Some(tensor) = tensors.remove(&spec.name) else {
-            return Err(Error::format(path, format!("tensor \"{}\" is missing", spec.name)));
-        };
-        if tensor.shape != spec.shape {
-            let reason =
-                format!("tensor \"{}\" has shape {:?}, expected {:?}", spec.name, tensor.shape, spec.shape);
-            return Err(Error::format(path, reason));
-        }
-        Ok(tensor.data)
-    })
-}
-
-/// Takes all tensors somewhere at once.
-fn together<T>(
-    mut host: Params<Vec<f32>>,
-    upload: impl FnOnce(Vec<Vec<f32>>) -> Result<Vec<T>>,
-) -> Result<Params<T>> {
-    let all = host.iter_mut().map(std::mem::take).collect();
-    Ok(host.replaced(upload(all)?))
 }

@@ -9,7 +9,9 @@ use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{self, Event, Request};
-use crate::model::{AdamW, Coefficients, ForwardOptions, FrozenModel, LanguageModel, Model};
+use crate::model::{
+    AdamW, Coefficients, ForwardOptions, FrozenModel, LanguageModel, LoraShape, Model, SaveOptions,
+};
 use crate::tokenizer::Tokenizer;
 use crate::weights::TextAssets;
 use crate::{Error, Result};
@@ -49,12 +51,13 @@ pub fn dispatch(
                 job.read(model, |m| m.logprobs(&forest, temperature, select.as_deref(), cancel))?;
             Ok(Reply::new(Frame::new(json!({})).with("logprobs", logprobs)))
         }
-        Operation::Forward { model, temperature, entropy, recompute } => {
+        Operation::Forward { model, temperature, entropy, recompute, dropout } => {
             let forest = forest(&mut arrays)?;
             let select = arrays.take_optional("select")?;
             let scores = arrays.take_optional("scores")?.unwrap_or_default();
             arrays.finish()?;
-            let options = ForwardOptions { temperature, select, entropy, scores, recompute };
+            let dropout = dropout.map(Into::into);
+            let options = ForwardOptions { temperature, select, entropy, scores, recompute, dropout };
             job.forward(model, &forest, &options)
         }
         Operation::Backward { model, tape } => job.backward(model, tape, arrays),
@@ -142,6 +145,14 @@ impl Running<'_> {
                 m.add_score_head()?;
                 Ok(info(m))
             })?,
+            Operation::AddLora { model, rank, alpha, dropout, targets, seed } => {
+                let targets = targets.iter().map(|name| name.parse()).collect::<Result<_>>()?;
+                let shape = LoraShape::new(rank, alpha, dropout, targets)?;
+                self.write(model, |m| {
+                    m.add_lora(shape, seed)?;
+                    Ok(info(m))
+                })?
+            }
             Operation::TrainingMemory { model } => {
                 let memory = self.read_trainable(model, |m| m.training_memory())?;
                 serde_json::to_value(memory).map_err(|error| Error::Internal(error.to_string()))?
@@ -154,14 +165,16 @@ impl Running<'_> {
                 self.read_trainable(model, |m| m.save_gradients(&path))?;
                 json!({})
             }
-            Operation::Save { model, path, dtype, optimizer } => {
-                self.read_trainable(model, |m| m.save(&path, dtype.into(), optimizer))?;
+            Operation::Save { model, path, dtype, optimizer, adapters } => {
+                let (dtype, adapters) = (dtype.into(), adapters.map(Into::into));
+                let options = SaveOptions { dtype, optimizer, adapters };
+                self.read_trainable(model, |m| m.save(&path, &options))?;
                 json!({})
             }
-            Operation::Restore { model, path } => {
-                self.write(model, |m| m.restore(&path))?;
-                json!({})
-            }
+            Operation::Restore { model, path } => self.write(model, |m| {
+                m.restore(&path)?;
+                Ok(info(m))
+            })?,
             Operation::Decode { .. }
             | Operation::Generate { .. }
             | Operation::Logprobs { .. }
@@ -297,6 +310,12 @@ fn info(model: &dyn LanguageModel) -> Value {
         "chatTemplates": text.named_templates,
         "hasTokenizer": text.tokenizer.is_some(),
         "hasScoreHead": model.has_score_head(),
+        "lora": model.lora().map(|LoraShape { rank, alpha, dropout, targets }| json!({
+            "rank": rank,
+            "alpha": alpha,
+            "dropout": dropout,
+            "targets": targets.iter().map(|target| target.name()).collect::<Vec<_>>(),
+        })),
     })
 }
 

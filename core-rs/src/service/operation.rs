@@ -2,7 +2,7 @@
 
 use crate::backend::{Arithmetic, Place};
 use crate::generate::{DrawKey, Request};
-use crate::model::{InferencePrecision, Precision};
+use crate::model::{Dropout, InferencePrecision, Precision, SavedAdapters};
 use crate::weights::Dtype;
 use crate::{Error, Result};
 use serde::Deserialize;
@@ -40,8 +40,9 @@ pub enum Operation {
     Generate { model: usize, requests: Vec<Value>, stream: bool, kv_bytes: Option<usize> },
     /// tokens: u32, lengths: u32, parents: i32, optional select: u8. Answers logprobs: f32.
     Logprobs { model: usize, temperature: f32 },
-    /// As `logprobs`, optional scores: u32. Answers `{"tape"}`, logprobs: f32, entropies: f32, scores: f32.
-    Forward { model: usize, temperature: f32, entropy: bool, recompute: bool },
+    /// As `logprobs`, optional scores: u32. `dropout` names the masks of adapters' inputs; with null nothing is
+    /// dropped. Answers `{"tape"}`, logprobs: f32, entropies: f32, scores: f32.
+    Forward { model: usize, temperature: f32, entropy: bool, recompute: bool, dropout: Option<MaskKey> },
     /// Optional dLogprobs: f32, dEntropies: f32, dScores: f32.
     Backward { model: usize, tape: usize },
     /// Answers gradNorm: f64.
@@ -62,11 +63,16 @@ pub enum Operation {
     TrainingMemory { model: usize },
     /// Adds a score head of zeros unless there is one. Answers the info.
     AddScoreHead { model: usize },
-    /// Answers as `load`. `precision` null takes the model's own.
+    /// Adds adapters to a model that has none; `targets` are the last parts of linear layers' Hugging Face names.
+    /// Answers the info.
+    AddLora { model: usize, rank: usize, alpha: f64, dropout: f64, targets: Vec<String>, seed: u64 },
+    /// Answers as `load`. `precision` null takes the model's own; of a model with adapters it is then the weights below
+    /// them, and with any precision a copy that they are merged into.
     Snapshot { model: usize, precision: Option<ProductPrecision> },
-    /// Writes a Hugging Face directory.
-    Save { model: usize, path: PathBuf, dtype: StoredType, optimizer: bool },
-    /// Replaces weights and the optimizer's state.
+    /// Writes a Hugging Face directory, or that of adapters in PEFT's layout. `adapters` is "separate" or "merged"; null
+    /// takes the former where there are such.
+    Save { model: usize, path: PathBuf, dtype: StoredType, optimizer: bool, adapters: Option<StoredAdapters> },
+    /// Replaces weights and the optimizer's state, or adapters and theirs. Answers the info.
     Restore { model: usize, path: PathBuf },
 }
 
@@ -92,6 +98,37 @@ struct Key {
     step: u32,
     prompt: u32,
     rollout: u32,
+}
+
+/// See [`Dropout`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MaskKey {
+    seed: u64,
+    step: u32,
+    batch: u32,
+}
+
+impl From<MaskKey> for Dropout {
+    fn from(MaskKey { seed, step, batch }: MaskKey) -> Self {
+        Dropout { seed, step, batch }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StoredAdapters {
+    Separate,
+    Merged,
+}
+
+impl From<StoredAdapters> for SavedAdapters {
+    fn from(stored: StoredAdapters) -> Self {
+        match stored {
+            StoredAdapters::Separate => SavedAdapters::Separate,
+            StoredAdapters::Merged => SavedAdapters::Merged,
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::layout::{self, EMBEDDING, LM_HEAD, SCORE};
 use super::templates::{self, Templates};
 use super::{
-    Checkpoint, Dtype, Read, StoredTensor, TensorRef, TextAssets, atomic, check_tokenizer, map_file,
+    Checkpoint, Dtype, Read, StoredTensor, TensorRef, TextAssets, atomic, check_tokenizer, map_file, peft,
     safetensors,
 };
 use crate::config::ModelConfig;
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
-const CONFIG: &str = "config.json";
+pub(super) const CONFIG: &str = "config.json";
 const GENERATION_CONFIG: &str = "generation_config.json";
 const WEIGHTS: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -156,17 +156,7 @@ pub fn save(
     layout::check(config, tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.shape.as_slice())))
         .map_err(Error::Input)?;
     check_tokenizer(dir, config, text)?;
-    for tensor in tensors {
-        let values = tensor.read()?;
-        if let Some(at) = safetensors::not_storable(&values, dtype) {
-            return Err(Error::Input(format!(
-                "Tensor \"{}\" holds \"{}\" at {at}, expected a number that is finite as {}",
-                tensor.name,
-                values[at],
-                dtype.torch_name()
-            )));
-        }
-    }
+    check_values(tensors, dtype)?;
     let has_score = tensors.iter().any(|tensor| tensor.name == SCORE);
     let mut documents = vec![
         (CONFIG, pretty(&config_json(config, has_score, dtype))),
@@ -175,7 +165,7 @@ pub fn save(
     documents.extend(text.tokenizer.iter().map(|tokenizer| (TOKENIZER, tokenizer.to_json())));
     documents.extend(tokenizer_config(config, text).map(|settings| (TOKENIZER_CONFIG, pretty(&settings))));
 
-    for name in [INDEX, templates::FILE, templates::FOLDER, TOKENIZER, TOKENIZER_CONFIG] {
+    for name in [peft::CONFIG, INDEX, templates::FILE, templates::FOLDER, TOKENIZER, TOKENIZER_CONFIG] {
         if !documents.iter().any(|(written, _)| *written == name) && dir.join(name).exists() {
             return Err(Error::Input(format!(
                 "\"{}\" belongs to another model, expected a folder without it",
@@ -192,7 +182,23 @@ pub fn save(
     Ok(())
 }
 
-fn pretty(value: &Value) -> String {
+/// Refuses values that are not finite as `dtype`.
+pub(super) fn check_values(tensors: &[TensorRef<'_>], dtype: Dtype) -> Result<()> {
+    for tensor in tensors {
+        let values = tensor.read()?;
+        if let Some(at) = safetensors::not_storable(&values, dtype) {
+            return Err(Error::Input(format!(
+                "Tensor \"{}\" holds \"{}\" at {at}, expected a number that is finite as {}",
+                tensor.name,
+                values[at],
+                dtype.torch_name()
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
@@ -239,7 +245,7 @@ fn tokenizer_config(config: &ModelConfig, text: &TextAssets) -> Option<Value> {
     Some(json)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| Error::io("read", path, &error))
 }
 
@@ -251,7 +257,7 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-fn parse_json(path: &Path, bytes: &[u8]) -> Result<Value> {
+pub(super) fn parse_json(path: &Path, bytes: &[u8]) -> Result<Value> {
     serde_json::from_slice(bytes).map_err(|error| Error::format(path, format!("Not JSON: {error}")))
 }
 

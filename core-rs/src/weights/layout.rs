@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{Read, StoredTensor};
 use crate::config::ModelConfig;
-use crate::model::params::Params;
+use crate::model::params::{Params, Spec};
 use crate::{Error, Result};
 
 /// The embedding, `[vocab, hidden]`.
@@ -43,8 +43,9 @@ pub(super) fn check<'a>(
 }
 
 fn expected(config: &ModelConfig, score: bool, lm_head: bool) -> BTreeMap<String, Vec<usize>> {
-    let specs = Params::specs(config, score, lm_head);
-    specs.iter().map(|spec| (spec.name.clone(), spec.shape.clone())).collect()
+    let score = score.then(|| Spec::of_score(config));
+    let specs = Params::specs(config, lm_head);
+    specs.iter().chain(&score).map(|spec| (spec.name.clone(), spec.shape.clone())).collect()
 }
 
 /// Checks the tensors against `config` and reads each. `path` is what the user named.

@@ -6,6 +6,7 @@ pub(crate) mod dequantize;
 mod gguf;
 mod hugging_face;
 mod layout;
+pub(crate) mod peft;
 pub(crate) mod quantised;
 mod safetensors;
 mod stored;
@@ -151,6 +152,13 @@ pub(crate) fn load_with<T: Send>(path: &Path, read: &Read<T>) -> Result<Checkpoi
     }
     if path.join("config.json").exists() {
         return hugging_face::load(path, read);
+    }
+    if peft::holds_adapters(path) {
+        return Err(Error::format(
+            peft::config_path(path),
+            "Adapters are no model by themselves, expected a folder with one: open the model that they were made for \
+             and load them onto it",
+        ));
     }
     let entries = std::fs::read_dir(path).map_err(|error| Error::io("read", path, &error))?;
     let mut found: Vec<PathBuf> = Vec::new();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rmr1_core::backend::Device;
 use rmr1_core::config::ModelConfig;
-use rmr1_core::model::{Model, Precision};
+use rmr1_core::model::{Model, Precision, SaveOptions};
 use rmr1_core::tokenizer::Tokenizer;
 use rmr1_core::weights::{Dtype, TensorRef, TextAssets, save_tensors};
 use serde_json::{Value, json};
@@ -116,7 +116,7 @@ fn saved(dir: &Path) -> Model {
         pad_token: Some("<|end|>".into()),
     };
     let model = Model::init(config(), text, 5, Device::Cpu, Precision::F32).unwrap();
-    model.save(dir, Dtype::F16, false).unwrap();
+    model.save(dir, &SaveOptions { dtype: Dtype::F16, ..SaveOptions::default() }).unwrap();
     model
 }
 

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { EngineError } from "../error.ts";
 
-const ABI_VERSION = 2;
+const ABI_VERSION = 3;
 
 const SYMBOLS = {
   rmr1_abi_version: { parameters: [], result: "u32" },

@@ -2,7 +2,7 @@
 
 use super::Cpu;
 use super::pool::Buffer;
-use crate::backend::{AdamWStep, Backend, Heads, Matrix, Store, Updated, VocabHead};
+use crate::backend::{AdamWStep, Backend, Heads, Mask, Matrix, Store, Updated, VocabHead};
 use crate::config::Rotary;
 use crate::forest::{Forest, Layout};
 
@@ -57,7 +57,7 @@ fn rms_norm() {
         (y, rstd)
     };
     let (mut d_x, mut d_w) = (B().zeros(rows * width).unwrap(), B().zeros(width).unwrap());
-    B().rms_norm_backward(&x, &w, &run(&x, &w).1, &c, &mut d_x, &mut d_w).unwrap();
+    B().rms_norm_backward(&x, &w, &run(&x, &w).1, &c, &mut d_x, Some(&mut d_w)).unwrap();
     check("x", &x, &d_x, |x| dot(&run(x, &w).0, &c));
     check("weight", &w, &d_w, |w| dot(&run(&x, w).0, &c));
 }
@@ -68,7 +68,7 @@ fn linear() {
     let (x, w, c) = (values(rows * inputs, 1), values(outputs * inputs, 2), values(rows * outputs, 3));
     let run = |x: &Buffer<f64>, w: &Buffer<f64>| {
         let mut y = B().zeros(rows * outputs).unwrap();
-        B().linears(x, [Matrix::Plain(w)], inputs, [&mut y]).unwrap();
+        B().linears(x, [Matrix::Plain(w)], inputs, [&mut y], Store::Replace).unwrap();
         y
     };
     let (mut d_x, mut d_w) = (B().zeros(rows * inputs).unwrap(), B().zeros(outputs * inputs).unwrap());
@@ -77,8 +77,54 @@ fn linear() {
     check("x", &x, &d_x, |x| dot(&run(x, &w), &c));
     check("weight", &w, &d_w, |w| dot(&run(&x, w), &c));
     let mut packed = B().zeros(rows * outputs).unwrap();
-    B().linears(&x, [Matrix::Packed(&B().pack(&w, inputs).unwrap())], inputs, [&mut packed]).unwrap();
+    B().linears(&x, [Matrix::Packed(&B().pack(&w, inputs).unwrap())], inputs, [&mut packed], Store::Replace).unwrap();
     assert_eq!(packed, run(&x, &w));
+}
+
+#[test]
+fn dropout() {
+    // More elements than a task has, and no whole number of runs.
+    let n = (1 << 14) + 7;
+    let mask = Mask::new([1, 2], [3, 4], 0.4);
+    let (x, c) = (values(n, 1), values(n, 2));
+    let mut d_x = values(n, 3);
+    B().dropout_backward(&c, &mask, &mut d_x).unwrap();
+    let (start, y) = (values(n, 3), B().dropout(&x, &mask).unwrap());
+    for i in 0..n {
+        let factor = if y[i] == 0.0 { 0.0 } else { 1.0 / 0.6 };
+        assert_eq!(y[i], x[i] * factor, "{i}");
+        assert!((d_x[i] - start[i] - c[i] * factor).abs() < 1e-12, "{i}");
+    }
+}
+
+#[test]
+fn frozen_weights_change_no_gradient_of_what_they_multiply() {
+    let (rows, width, vocab) = (3, 4, 9);
+    let (x, w, d_y) = (values(rows * width, 1), values(width, 2), values(rows * width, 3));
+    let (mut y, mut rstd) = (B().zeros(rows * width).unwrap(), B().zeros(rows).unwrap());
+    B().rms_norm(&x, &w, 1e-3, &mut y, &mut rstd).unwrap();
+    let norm = |d_w: Option<&mut Buffer<f64>>| {
+        let mut d_x = values(rows * width, 4);
+        B().rms_norm_backward(&x, &w, &rstd, &d_y, &mut d_x, d_w).unwrap();
+        d_x
+    };
+    let head_norm = |d_w: Option<&mut Buffer<f64>>| {
+        let mut d = d_y.clone();
+        B().head_norm_backward(&x, &w, &rstd, &mut d, d_w).unwrap();
+        d
+    };
+    let head = VocabHead { width, vocab, temperature: 0.7 };
+    let (table, targets) = (values(vocab * width, 5), [0, 8, 4]);
+    let forward = B().vocab_forward(&x, Matrix::Plain(&table), &targets, head).unwrap();
+    let coefficients = (&values(rows, 6)[..], &values(rows, 7)[..]);
+    let vocab_head = |d_w: Option<&mut Buffer<f64>>| {
+        let mut d_x = values(rows * width, 4);
+        B().vocab_backward(&x, &table, &targets, head, &forward, coefficients, &mut d_x, d_w).unwrap();
+        d_x
+    };
+    assert_eq!(norm(None), norm(Some(&mut w.clone())));
+    assert_eq!(head_norm(None), head_norm(Some(&mut w.clone())));
+    assert_eq!(vocab_head(None), vocab_head(Some(&mut table.clone())));
 }
 
 #[test]
@@ -203,7 +249,7 @@ fn vocab_head() {
     };
     let forward = B().vocab_forward(&x, Matrix::Plain(&w), &targets, head).unwrap();
     let (mut d_x, mut d_w) = (B().zeros(x.len()).unwrap(), B().zeros(w.len()).unwrap());
-    B().vocab_backward(&x, &w, &targets, head, &forward, (&c, &e), &mut d_x, &mut d_w).unwrap();
+    B().vocab_backward(&x, &w, &targets, head, &forward, (&c, &e), &mut d_x, Some(&mut d_w)).unwrap();
     check("hidden", &x, &d_x, |x| loss(x, &w));
     // The targets' rows and a few others.
     let some = |v: &[f64]| [&v[..8], &v[2046 * width..]].concat();

@@ -3,6 +3,7 @@
 pub mod attention;
 mod attention_backward;
 mod disjoint;
+mod dropout;
 pub mod gemm;
 #[cfg(test)]
 mod gradient_checks;
@@ -17,7 +18,7 @@ mod vocab;
 mod weight;
 
 use super::{
-    AdamWStep, Backend, Heads, InferencePrecision, Matrix, Piece, SampleRow, Sampled, Store, Updated,
+    AdamWStep, Backend, Heads, InferencePrecision, Mask, Matrix, Piece, SampleRow, Sampled, Store, Updated,
     VocabHead, VocabRows, threads,
 };
 use crate::Result;
@@ -155,9 +156,9 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         Ok(x.clone())
     }
 
-    fn round(&self, x: &Buffer<F>) -> Result<Buffer<A>> {
+    fn round(&self, x: &Buffer<F>, factor: f64) -> Result<Buffer<A>> {
         let mut y = Buffer::unspecified(x.len());
-        rowwise::convert::<F, F, A>(x, &mut y);
+        rowwise::scaled_copy::<F, F, A>(x, F::from_f64(factor), &mut y);
         Ok(y)
     }
 
@@ -216,9 +217,9 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         rstd: &Buffer<F>,
         d_y: &Buffer<F>,
         d_x: &mut Buffer<F>,
-        d_weight: &mut Buffer<F>,
+        d_weight: Option<&mut Buffer<F>>,
     ) -> Result<()> {
-        rowwise::rms_norm_backward(x, weight, rstd, d_y, d_x, d_weight);
+        rowwise::rms_norm_backward(x, weight, rstd, d_y, d_x, d_weight.map(|d| &mut d[..]));
         Ok(())
     }
 
@@ -228,12 +229,13 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         weights: [Matrix<Self>; N],
         inputs: usize,
         ys: [&mut Buffer<A>; N],
+        store: Store,
     ) -> Result<()> {
         let outputs = weights.into_iter().zip(ys).map(|(weight, y)| {
             let (right, n) = transposed(weight, inputs);
             Output { right, n, c: y, stride: n }
         });
-        gemms_parallel((x.len() / inputs, inputs), View::rows(x, inputs), outputs.collect(), Store::Replace);
+        gemms_parallel((x.len() / inputs, inputs), View::rows(x, inputs), outputs.collect(), store);
         Ok(())
     }
 
@@ -325,9 +327,20 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         weight: &Buffer<F>,
         rstd: &Buffer<F>,
         d: &mut Buffer<A>,
-        d_weight: &mut Buffer<F>,
+        d_weight: Option<&mut Buffer<F>>,
     ) -> Result<()> {
-        rowwise::head_norm_backward::<F, A>(x, weight, rstd, d, d_weight);
+        rowwise::head_norm_backward::<F, A>(x, weight, rstd, d, d_weight.map(|d| &mut d[..]));
+        Ok(())
+    }
+
+    fn dropout(&self, x: &Buffer<A>, mask: &Mask) -> Result<Buffer<A>> {
+        let mut y = Buffer::unspecified(x.len());
+        dropout::forward::<F, A>(x, mask, &mut y);
+        Ok(y)
+    }
+
+    fn dropout_backward(&self, d: &Buffer<F>, mask: &Mask, d_x: &mut Buffer<F>) -> Result<()> {
+        dropout::backward(d, mask, d_x);
         Ok(())
     }
 
@@ -465,8 +478,9 @@ impl<F: Real, A: Element<F>> Backend for Cpu<F, A> {
         forward: &VocabRows<F>,
         coefficients: (&[F], &[F]),
         d_hidden: &mut Buffer<F>,
-        d_weight: &mut Buffer<F>,
+        d_weight: Option<&mut Buffer<F>>,
     ) -> Result<()> {
+        let d_weight = d_weight.map(|d| &mut d[..]);
         vocab::backward::<F, A>(hidden, weight, targets, head, forward, coefficients, d_hidden, d_weight);
         Ok(())
     }

@@ -71,14 +71,14 @@ pub fn rms_norm_backward<F: Real>(
     rstd: &[F],
     d_y: &[F],
     d_x: &mut [F],
-    d_weight: &mut [F],
+    d_weight: Option<&mut [F]>,
 ) {
     let width = weight.len();
     let rows = (x.par_chunks(width), rstd.par_iter(), d_y.par_chunks(width), d_x.par_chunks_mut(width));
     rows.into_par_iter()
         .with_min_len(CHUNK / width + 1)
         .for_each(|(x, &rstd, d_y, d_x)| norm_row_backward(x, weight, rstd, d_y, d_x));
-    d_weight.par_chunks_mut(COLUMNS).enumerate().for_each(|(c, d_weight)| {
+    d_weight.unwrap_or_default().par_chunks_mut(COLUMNS).enumerate().for_each(|(c, d_weight)| {
         norm_weight_backward::<F, F, F>(x, rstd, d_y, width, c * COLUMNS, d_weight);
     });
 }
@@ -161,10 +161,10 @@ pub fn head_norm_backward<F: Real, S: Stored<F>>(
     weight: &[F],
     rstd: &[F],
     d: &mut [S],
-    d_weight: &mut [F],
+    d_weight: Option<&mut [F]>,
 ) {
     let width = weight.len();
-    d_weight.par_chunks_mut(COLUMNS).enumerate().for_each(|(c, d_weight)| {
+    d_weight.unwrap_or_default().par_chunks_mut(COLUMNS).enumerate().for_each(|(c, d_weight)| {
         norm_weight_backward::<F, S, S>(x, rstd, d, width, c * COLUMNS, d_weight);
     });
     let rows = (x.par_chunks(width), rstd.par_iter(), d.par_chunks_mut(width));

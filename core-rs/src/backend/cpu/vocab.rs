@@ -121,7 +121,7 @@ pub fn backward<F: Real, A: Element<F>>(
     forward: &VocabRows<F>,
     (d_logprobs, d_entropies): (&[F], &[F]),
     d_hidden: &mut [F],
-    d_weight: &mut [F],
+    mut d_weight: Option<&mut [F]>,
 ) {
     let VocabHead { width, vocab, temperature } = head;
     let factor = inverse_temperature::<F>(temperature);
@@ -161,6 +161,7 @@ pub fn backward<F: Real, A: Element<F>>(
                 width,
                 Store::Add,
             );
+            let Some(d_weight) = &mut d_weight else { continue };
             let d_w = &mut d_weight[chunk.start * width..chunk.end * width];
             let left = View::columns(&gradients, n);
             gemm_parallel::<A::Linear, F>((n, width, m), left, Right::View(x), d_w, width, Store::Add);

@@ -9,10 +9,10 @@ use super::elementwise::{self, Rotations};
 use super::key_values::{Cache, KeyValues, cache_bytes};
 use super::plan::{Plan, bucket, extend};
 use super::product::{linear, linear_dw, linear_dx};
-use super::{dequantize, indexing, optimizer, rowwise, sample, vocab};
+use super::{dequantize, dropout, indexing, optimizer, rowwise, sample, vocab};
 use crate::Result;
 use crate::backend::{
-    AdamWStep, Arithmetic, Backend, Heads, InferencePrecision, Matrix, Piece, SampleRow, Sampled, Store,
+    AdamWStep, Arithmetic, Backend, Heads, InferencePrecision, Mask, Matrix, Piece, SampleRow, Sampled, Store,
     Updated, VocabHead, VocabRows,
 };
 use crate::config::Rotary;
@@ -85,13 +85,13 @@ impl<A: Element> Cuda<A> {
     fn operand(&self, weight: Matrix<Self>) -> Result<Array<A>> {
         match weight {
             Matrix::Packed(weight) => Ok(weight.whole()),
-            Matrix::Plain(weight) => A::operand(weight).map_or_else(|| self.rounded(&weight.values), Ok),
+            Matrix::Plain(weight) => A::operand(weight).map_or_else(|| self.rounded(&weight.values, 1.0), Ok),
         }
     }
 
-    fn rounded(&self, x: &Array<f32>) -> Result<Array<A>> {
+    fn rounded(&self, x: &Array<f32>, factor: f64) -> Result<Array<A>> {
         let mut y = Array::unspecified(self.device(), x.len())?;
-        elementwise::round(x, &mut y)?;
+        elementwise::round(x, factor, &mut y)?;
         Ok(y)
     }
 }
@@ -169,8 +169,8 @@ impl<A: Element> Backend for Cuda<A> {
         x.duplicate()
     }
 
-    fn round(&self, x: &Buffer) -> Result<Array<A>> {
-        self.rounded(&x.values)
+    fn round(&self, x: &Buffer, factor: f64) -> Result<Array<A>> {
+        self.rounded(&x.values, factor)
     }
 
     fn duplicate(&self, buffer: &Buffer) -> Result<Buffer> {
@@ -214,10 +214,11 @@ impl<A: Element> Backend for Cuda<A> {
         rstd: &Buffer,
         d_y: &Buffer,
         d_x: &mut Buffer,
-        d_weight: &mut Buffer,
+        d_weight: Option<&mut Buffer>,
     ) -> Result<()> {
         let [x, weight, rstd, d_y] = [x, weight, rstd, d_y].map(|b| &b.values);
-        rowwise::rms_norm_backward::<A>(x, weight, rstd, d_y, &mut d_x.values, &mut d_weight.values)
+        let d_weight = d_weight.map(|d| &mut d.values);
+        rowwise::rms_norm_backward::<A>(x, weight, rstd, d_y, &mut d_x.values, d_weight)
     }
 
     fn linears<const N: usize>(
@@ -226,9 +227,10 @@ impl<A: Element> Backend for Cuda<A> {
         weights: [Matrix<Self>; N],
         inputs: usize,
         ys: [&mut Array<A>; N],
+        store: Store,
     ) -> Result<()> {
         weights.into_iter().zip(ys).try_for_each(|(weight, y)| {
-            linear(self.shared.arithmetic, x, &self.operand(weight)?, inputs, y, Store::Replace)
+            linear(self.shared.arithmetic, x, &self.operand(weight)?, inputs, y, store)
         })
     }
 
@@ -260,7 +262,7 @@ impl<A: Element> Backend for Cuda<A> {
     }
 
     fn pack(&self, weight: &Buffer, _inputs: usize) -> Result<Array<A>> {
-        self.rounded(&weight.values)
+        self.rounded(&weight.values, 1.0)
     }
 
     fn pack_stored(&self, weight: &StoredTensor) -> Result<Array<A>> {
@@ -296,9 +298,17 @@ impl<A: Element> Backend for Cuda<A> {
         weight: &Buffer,
         rstd: &Buffer,
         d: &mut Array<A>,
-        d_weight: &mut Buffer,
+        d_weight: Option<&mut Buffer>,
     ) -> Result<()> {
-        rowwise::head_norm_backward(x, &weight.values, &rstd.values, d, &mut d_weight.values)
+        rowwise::head_norm_backward(x, &weight.values, &rstd.values, d, d_weight.map(|d| &mut d.values))
+    }
+
+    fn dropout(&self, x: &Array<A>, mask: &Mask) -> Result<Array<A>> {
+        dropout::forward(x, mask)
+    }
+
+    fn dropout_backward(&self, d: &Buffer, mask: &Mask, d_x: &mut Buffer) -> Result<()> {
+        dropout::backward::<A>(&d.values, mask, &mut d_x.values)
     }
 
     fn rotations(&self, positions: &Array<u32>, rotary: &Rotary) -> Result<Rotations> {
@@ -452,7 +462,7 @@ impl<A: Element> Backend for Cuda<A> {
         forward: &VocabRows<f32>,
         coefficients: (&[f32], &[f32]),
         d_hidden: &mut Buffer,
-        d_weight: &mut Buffer,
+        d_weight: Option<&mut Buffer>,
     ) -> Result<()> {
         vocab::backward(
             self.shared.arithmetic,
@@ -463,7 +473,7 @@ impl<A: Element> Backend for Cuda<A> {
             forward,
             coefficients,
             &mut d_hidden.values,
-            &mut d_weight.values,
+            d_weight.map(|d| &mut d.values),
         )
     }
 

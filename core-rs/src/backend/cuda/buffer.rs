@@ -63,7 +63,7 @@ pub fn parameters<A: Element>(device: &Device, host: &[Vec<f32>]) -> Result<Vec<
         let copies = Array::<bf16>::zeros(device, all)?;
         for (tensor, place) in tensors.iter_mut().zip(places) {
             let mut copy = copies.part(place);
-            elementwise::round(&tensor.values, &mut copy)?;
+            elementwise::round(&tensor.values, 1.0, &mut copy)?;
             tensor.rounded = Some(copy);
         }
     }

@@ -19,10 +19,10 @@ fn runs(elements: usize) -> Grid {
     Grid::cover(elements.div_ceil(RUN))
 }
 
-/// to = from, rounded
-pub fn round<A: Element>(from: &Array<f32>, to: &mut Array<A>) -> Result<()> {
+/// to = from · factor, rounded
+pub fn round<A: Element>(from: &Array<f32>, factor: f64, to: &mut Array<A>) -> Result<()> {
     let n = from.len();
-    launch(from.device(), kernel::<A>("round_to"), runs(n), args![from, to, n])
+    launch(from.device(), kernel::<A>("round_to"), runs(n), args![from, factor as f32, to, n])
 }
 
 /// See [`crate::backend::Backend::swiglu`].

@@ -11,6 +11,7 @@ pub mod cubins;
 mod dequantize;
 pub mod device;
 pub mod driver;
+mod dropout;
 mod element;
 mod elementwise;
 #[cfg(test)]

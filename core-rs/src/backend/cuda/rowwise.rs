@@ -39,11 +39,12 @@ pub fn rms_norm_backward<A: Element>(
     rstd: &Array<f32>,
     d_y: &Array<f32>,
     d_x: &mut Array<f32>,
-    d_weight: &mut Array<f32>,
+    d_weight: Option<&mut Array<f32>>,
 ) -> Result<()> {
     let (rows, width) = (rstd.len(), weight.len());
     let args = args![x, weight, rstd, d_y, width as u32, d_x];
     launch(x.device(), kernel::<A>("rms_norm_backward"), Grid::new(rows, THREADS), args)?;
+    let Some(d_weight) = d_weight else { return Ok(()) };
     add_columns(kernel::<A>("norm_weight_sums"), rows, d_weight, |span, partial| {
         args![x, rstd, d_y, width as u32, rows, span, partial].to_vec()
     })
@@ -68,12 +69,14 @@ pub fn head_norm_backward<A: Element>(
     weight: &Array<f32>,
     rstd: &Array<f32>,
     d: &mut Array<A>,
-    d_weight: &mut Array<f32>,
+    d_weight: Option<&mut Array<f32>>,
 ) -> Result<()> {
     let (rows, width) = (rstd.len(), weight.len());
-    add_columns(kernel::<A>("head_weight_sums"), rows, d_weight, |span, partial| {
-        args![x, rstd, &*d, width as u32, rows, span, partial].to_vec()
-    })?;
+    if let Some(d_weight) = d_weight {
+        add_columns(kernel::<A>("head_weight_sums"), rows, d_weight, |span, partial| {
+            args![x, rstd, &*d, width as u32, rows, span, partial].to_vec()
+        })?;
+    }
     let args = args![x, weight, rstd, width as u32, d, rows];
     launch(x.device(), kernel::<A>("head_norm_backward"), Grid::new(rows.div_ceil(WARPS), THREADS), args)
 }

@@ -141,7 +141,7 @@ pub fn backward<A: Element>(
     forward: &VocabRows<f32>,
     (d_logprobs, d_entropies): (&[f32], &[f32]),
     d_hidden: &mut Array<f32>,
-    d_weight: &mut Array<f32>,
+    d_weight: Option<&mut Array<f32>>,
 ) -> Result<()> {
     let head = Head::new(arithmetic, hidden, weight, targets, shape)?;
     let device = hidden.device();
@@ -171,13 +171,14 @@ pub fn backward<A: Element>(
                 let task = Product { shape, operands: A::FORMAT, a, b, c, result: Format::F32, add: true };
                 product(device, arithmetic, &task)
             };
-            let d_weights = d_weight.part(chunk.start * width..chunk.end * width);
             through(
                 [pass.len(), width, chunk.len()],
                 rows(&gradients, head.stride),
                 rows(&head.weights(&chunk), width),
                 rows(&d_states, width),
             )?;
+            let Some(d_weight) = &d_weight else { continue };
+            let d_weights = d_weight.part(chunk.start * width..chunk.end * width);
             through(
                 [chunk.len(), width, pass.len()],
                 columns(&gradients, head.stride),

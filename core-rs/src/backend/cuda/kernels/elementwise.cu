@@ -1,11 +1,13 @@
 // Operations on elements, RUN a thread.
 #include "elements.cuh"
 
-// to = from, rounded
-extern "C" __global__ void __launch_bounds__(256) round_to(const float* from, ACTIVATION* to, long long n) {
+// to = from · factor, rounded
+extern "C" __global__ void __launch_bounds__(256)
+round_to(const float* from, float factor, ACTIVATION* to, long long n) {
   long long i = run_start();
   float x[RUN];
   read_run(from, i, n, x);
+  for (int j = 0; j < RUN; j++) x[j] *= factor;
   write_run(to, i, n, x);
 }
 EXPORT(round_to)

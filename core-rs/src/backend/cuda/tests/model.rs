@@ -7,8 +7,8 @@ use crate::cancel::Cancel;
 use crate::config::{Family, ModelConfig};
 use crate::forest::Forest;
 use crate::generate::{DrawKey, Event, Options, Request};
-use crate::model::{AdamW, Coefficients, ForwardOptions, Host, Model};
-use crate::weights::{Dtype, TextAssets};
+use crate::model::{AdamW, Coefficients, ForwardOptions, Host, Model, SaveOptions};
+use crate::weights::TextAssets;
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -249,7 +249,7 @@ fn a_model_that_was_saved_goes_on_with_the_same_bits() {
     let folder = tempfile::tempdir().unwrap();
     let mut whole = cuda(&device, Arithmetic::Exact, Precision::Bf16, config);
     step(&mut whole, false).unwrap();
-    whole.save(folder.path(), Dtype::F32, true).unwrap();
+    whole.save(folder.path(), &SaveOptions { optimizer: true, ..SaveOptions::default() }).unwrap();
     let mut resumed = cuda(&device, Arithmetic::Exact, Precision::Bf16, config);
     resumed.restore(folder.path()).unwrap();
     let (a, b) = (step(&mut whole, false).unwrap(), step(&mut resumed, false).unwrap());

@@ -6,7 +6,7 @@ use super::super::device::Array;
 use super::super::element::Element;
 use super::{close, device, tolerance, values};
 use crate::backend::cpu::{Cpu, pool, stored};
-use crate::backend::{AdamWStep, Arithmetic, Backend, Matrix, Updated};
+use crate::backend::{AdamWStep, Arithmetic, Backend, Matrix, Store, Updated};
 use crate::config::Rotary;
 use half::bf16;
 
@@ -19,7 +19,7 @@ trait Open: Backend<Scalar = f32> {
     }
 
     fn rounded(&self, x: &[f32]) -> Self::Activation {
-        self.round(&self.put(x)).unwrap()
+        self.round(&self.put(x), 1.0).unwrap()
     }
 
     fn get(&self, x: &Self::Buffer) -> Vec<f32> {
@@ -70,7 +70,7 @@ impl Work for Norms {
             let (mut y, mut rstd) = (b.activation(n).unwrap(), b.unspecified(rows).unwrap());
             b.rms_norm(&x, &weight, 1e-5, &mut y, &mut rstd).unwrap();
             let (mut d_x, mut d_weight) = (b.put(&values(n, 4)), b.put(&values(width, 5)));
-            b.rms_norm_backward(&x, &weight, &rstd, &b.put(&values(n, 3)), &mut d_x, &mut d_weight).unwrap();
+            b.rms_norm_backward(&x, &weight, &rstd, &b.put(&values(n, 3)), &mut d_x, Some(&mut d_weight)).unwrap();
             found.extend([("y", b.read(&y)), ("rstd", b.get(&rstd))]);
             found.extend([("d_x", b.get(&d_x)), ("d_weight", b.get(&d_weight))]);
         }
@@ -94,7 +94,7 @@ impl Work for HeadNorms {
             let (mut y, mut rstd) = (b.activation(n).unwrap(), b.unspecified(rows).unwrap());
             b.head_norm(&x, &weight, 1e-5, &mut y, &mut rstd).unwrap();
             let (mut d, mut d_weight) = (b.rounded(&values(n, 3)), b.put(&values(width, 5)));
-            b.head_norm_backward(&x, &weight, &rstd, &mut d, &mut d_weight).unwrap();
+            b.head_norm_backward(&x, &weight, &rstd, &mut d, Some(&mut d_weight)).unwrap();
             found.extend([("y", b.read(&y)), ("rstd", b.get(&rstd))]);
             found.extend([("d", b.read(&d)), ("d_weight", b.get(&d_weight))]);
         }
@@ -222,7 +222,7 @@ impl Work for Optimized {
         // Products read what the step left.
         let x = b.rounded(&values(64, 9));
         let mut y = b.activation(1).unwrap();
-        b.linears(&x, [Matrix::Plain(&weights[4])], 64, [&mut y]).unwrap();
+        b.linears(&x, [Matrix::Plain(&weights[4])], 64, [&mut y], Store::Replace).unwrap();
         let all = |tensors: &[B::Buffer]| tensors.iter().flat_map(|t| b.get(t)).collect::<Vec<f32>>();
         vec![
             ("weights", all(&weights)),
@@ -259,11 +259,11 @@ fn rows_of_all<A: Element>(b: &Cuda<A>, positions: &[u32], x: &[f32], width: usi
     let (mut y, mut rstd) = (b.activation(n).unwrap(), b.unspecified(rows).unwrap());
     b.rms_norm(&b.put(x), &weight, 1e-5, &mut y, &mut rstd).unwrap();
     let mut d_x = b.put(x);
-    b.rms_norm_backward(&b.put(x), &weight, &rstd, &b.put(x), &mut d_x, &mut b.put(&values(width, 3)))
+    b.rms_norm_backward(&b.put(x), &weight, &rstd, &b.put(x), &mut d_x, Some(&mut b.put(&values(width, 3))))
         .unwrap();
     let (mut heads, mut d) = (b.activation(n).unwrap(), b.rounded(x));
     b.head_norm(&y, &weight, 1e-5, &mut heads, &mut rstd).unwrap();
-    b.head_norm_backward(&y, &weight, &rstd, &mut d, &mut b.put(&values(width, 3))).unwrap();
+    b.head_norm_backward(&y, &weight, &rstd, &mut d, Some(&mut b.put(&values(width, 3)))).unwrap();
     let mut gated = b.activation(n).unwrap();
     b.swiglu(&y, &heads, &mut gated).unwrap();
     b.add_bias(&weight, &mut gated).unwrap();

@@ -66,7 +66,7 @@ fn parity<A: Element + stored::Element<f32>>() {
             &expected,
             coefficients,
             &mut d_hidden,
-            &mut d_weight,
+            Some(&mut d_weight),
         )
         .unwrap();
         let mut found_hidden = put(&device, &start_hidden);
@@ -83,7 +83,7 @@ fn parity<A: Element + stored::Element<f32>>() {
                 &found,
                 coefficients,
                 &mut found_hidden,
-                &mut found_weight,
+                Some(&mut found_weight),
             )
             .unwrap();
             let change = |after: &[f32], before: &[f32]| -> Vec<f32> {
