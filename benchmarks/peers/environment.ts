@@ -4,6 +4,7 @@
  * @module
  */
 import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
@@ -26,6 +27,14 @@ export function peersPython(folder: string = peersFolder()): string {
   return process.platform === "win32"
     ? join(folder, "venv", "Scripts", "python.exe")
     : join(folder, "venv", "bin", "python");
+}
+
+/** The last release of TRL that has a PPO trainer. */
+const TRL_WITH_PPO = "1.12.0";
+
+/** Folder of {@link TRL_WITH_PPO}, beside the environment's own TRL. */
+export function trlWithPpo(folder: string = peersFolder()): string {
+  return join(folder, `trl-${TRL_WITH_PPO}`);
 }
 
 /** Pinned versions by package. */
@@ -75,16 +84,23 @@ export async function findPeersFault(folder: string = peersFolder()): Promise<st
  * @throws {Error} A program failed; it has said why on standard error.
  */
 export async function makePeers(folder: string = peersFolder()): Promise<void> {
-  const fault = await findPeersFault(folder);
-  if (fault === null) return;
-  process.stderr.write(`Making the peers' environment at "${folder}": ${fault}\n`);
   const python = peersPython(folder);
+  const fault = await findPeersFault(folder);
+  if (fault === null) return await makeTrlWithPpo(python, trlWithPpo(folder));
+  process.stderr.write(`Making the peers' environment at "${folder}": ${fault}\n`);
   if ((await collect(python, ["--version"])).code !== 0) {
     await run("python3", ["-m", "venv", join(folder, "venv")]);
   }
   await run(python, ["-m", "pip", "install", "--quiet", "--requirement", REQUIREMENTS]);
   const remaining = await findPeersFault(folder);
   if (remaining !== null) throw new Error(`Cannot make the peers' environment: ${remaining}`);
+  await makeTrlWithPpo(python, trlWithPpo(folder));
+}
+
+async function makeTrlWithPpo(python: string, target: string): Promise<void> {
+  if (existsSync(join(target, "trl"))) return;
+  const wanted = ["--no-deps", "--target", target, `trl==${TRL_WITH_PPO}`];
+  await run(python, ["-m", "pip", "install", "--quiet", ...wanted]);
 }
 
 function collect(
