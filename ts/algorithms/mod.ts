@@ -5,6 +5,7 @@
  * @module
  */
 export * from "./advantages.ts";
+export * from "./bradley_terry.ts";
 export * from "./gae.ts";
 export * from "./importance.ts";
 export * from "./kl.ts";

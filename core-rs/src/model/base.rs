@@ -1,7 +1,7 @@
 //! The reference of a model with adapters: the weights below them.
 
 use super::decoder::Decoder;
-use super::language_model::{LanguageModel, generate_by, logprobs};
+use super::language_model::{LanguageModel, generate_by, logprobs, scores};
 use super::params::{Params, Spec};
 use super::trainables::Tensors;
 use crate::Result;
@@ -78,6 +78,10 @@ impl<B: Backend<Scalar = f32>> LanguageModel for Base<B> {
         cancel: &Cancel,
     ) -> Result<Vec<f32>> {
         self.backend.install(|| logprobs(&self.decoder().reader(), forest, temperature, select, cancel))
+    }
+
+    fn scores(&self, forest: &Forest, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>> {
+        self.backend.install(|| scores(&self.decoder().reader(), forest, tokens, cancel))
     }
 
     fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>> {

@@ -1,7 +1,7 @@
 //! A model for inference alone: its file's memory where that is quantised, and no gradients or optimizer.
 
 use super::frozen::Frozen;
-use super::language_model::{LanguageModel, generate_all, logprobs};
+use super::language_model::{LanguageModel, generate_all, logprobs, scores};
 use super::trainables::Tensors;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::stored::Element;
@@ -169,6 +169,11 @@ impl<B: Backend<Scalar = f32>> LanguageModel for Fixed<B> {
     ) -> Result<Vec<f32>> {
         let reader = self.weights.reader(&self.backend, &self.config);
         self.backend.install(|| logprobs(&reader, forest, temperature, select, cancel))
+    }
+
+    fn scores(&self, forest: &Forest, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>> {
+        let reader = self.weights.reader(&self.backend, &self.config);
+        self.backend.install(|| scores(&reader, forest, tokens, cancel))
     }
 
     fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>> {

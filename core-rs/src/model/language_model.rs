@@ -42,6 +42,8 @@ pub trait LanguageModel: Send + Sync {
         select: Option<&[u8]>,
         cancel: &Cancel,
     ) -> Result<Vec<f32>>;
+    /// What the score head makes of the hidden state behind each of the given tokens.
+    fn scores(&self, forest: &Forest, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>>;
     /// Raw logits behind each of the given tokens, rows × vocab.
     fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>>;
     /// Generates all requests, as many at once as memory allows, telling `sink` of each token and each end. An error
@@ -106,6 +108,10 @@ where
         (**self).logprobs(forest, temperature, select, cancel)
     }
 
+    fn scores(&self, forest: &Forest, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>> {
+        (**self).scores(forest, tokens, cancel)
+    }
+
     fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>> {
         (**self).logits(forest, rows)
     }
@@ -132,6 +138,18 @@ pub(super) fn logprobs<B: Backend>(
     let select = select.map(<[u8]>::to_vec);
     let options = ForwardOptions { temperature, select, ..ForwardOptions::default() };
     Ok(reader.run(forest, &options, Keep::Nothing, cancel)?.logprobs())
+}
+
+/// See [`LanguageModel::scores`].
+pub(super) fn scores<B: Backend>(
+    reader: &Reader<B>,
+    forest: &Forest,
+    tokens: &[u32],
+    cancel: &Cancel,
+) -> Result<Vec<B::Scalar>> {
+    let select = Some(vec![0; forest.tokens.len()]);
+    let options = ForwardOptions { select, scores: tokens.to_vec(), ..ForwardOptions::default() };
+    Ok(reader.run(forest, &options, Keep::Nothing, cancel)?.scores)
 }
 
 /// See [`LanguageModel::generate`].

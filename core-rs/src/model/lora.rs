@@ -23,8 +23,7 @@ pub enum Target {
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 7] =
-        [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+    pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
 
     /// The last part of its Hugging Face name.
     pub fn name(self) -> &'static str {
@@ -38,7 +37,9 @@ impl std::str::FromStr for Target {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|target| target.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::Input(format!("Target \"{name}\" is no linear layer of the model, expected one of {names}"))
+            Error::Input(format!(
+                "Target \"{name}\" is no linear layer of the model, expected one of {names}"
+            ))
         })
     }
 }

@@ -4,7 +4,7 @@ use super::base::Base;
 use super::decoder::{Coefficients, Decoder};
 use super::frozen_model::{Freeze, FrozenModel, Source};
 use super::host::Host;
-use super::language_model::{LanguageModel, generate_by, logprobs};
+use super::language_model::{LanguageModel, generate_by, logprobs, scores};
 use super::lora::{Adapters, Lora, LoraShape};
 use super::memory::{self, TrainingMemory};
 use super::params::{Params, Spec, infallible};
@@ -58,7 +58,19 @@ impl<B: Freeze> Trained<B> {
         })?;
         let weights = Arc::new(weights);
         let (lora, gradients, moments) = (None, None, None);
-        Ok(Self { backend, precision, config, text, source, weights, lora, score, gradients, moments, version: 0 })
+        Ok(Self {
+            backend,
+            precision,
+            config,
+            text,
+            source,
+            weights,
+            lora,
+            score,
+            gradients,
+            moments,
+            version: 0,
+        })
     }
 
     /// What passes read.
@@ -344,6 +356,10 @@ impl<B: Freeze> LanguageModel for Trained<B> {
         cancel: &Cancel,
     ) -> Result<Vec<f32>> {
         self.backend.install(|| logprobs(&self.decoder().reader(), forest, temperature, select, cancel))
+    }
+
+    fn scores(&self, forest: &Forest, tokens: &[u32], cancel: &Cancel) -> Result<Vec<f32>> {
+        self.backend.install(|| scores(&self.decoder().reader(), forest, tokens, cancel))
     }
 
     fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>> {

@@ -51,6 +51,13 @@ pub fn dispatch(
                 job.read(model, |m| m.logprobs(&forest, temperature, select.as_deref(), cancel))?;
             Ok(Reply::new(Frame::new(json!({})).with("logprobs", logprobs)))
         }
+        Operation::Scores { model } => {
+            let forest = forest(&mut arrays)?;
+            let tokens: Vec<u32> = arrays.take("scores")?;
+            arrays.finish()?;
+            let scores = job.read(model, |m| m.scores(&forest, &tokens, cancel))?;
+            Ok(Reply::new(Frame::new(json!({})).with("scores", scores)))
+        }
         Operation::Forward { model, temperature, entropy, recompute, dropout } => {
             let forest = forest(&mut arrays)?;
             let select = arrays.take_optional("select")?;
@@ -178,6 +185,7 @@ impl Running<'_> {
             Operation::Decode { .. }
             | Operation::Generate { .. }
             | Operation::Logprobs { .. }
+            | Operation::Scores { .. }
             | Operation::Forward { .. }
             | Operation::Backward { .. } => unreachable!("operations with arrays have been carried out"),
         };

@@ -40,6 +40,8 @@ pub enum Operation {
     Generate { model: usize, requests: Vec<Value>, stream: bool, kv_bytes: Option<usize> },
     /// tokens: u32, lengths: u32, parents: i32, optional select: u8. Answers logprobs: f32.
     Logprobs { model: usize, temperature: f32 },
+    /// tokens: u32, lengths: u32, parents: i32, scores: u32, the tokens that are scored. Answers scores: f32.
+    Scores { model: usize },
     /// As `logprobs`, optional scores: u32. `dropout` names the masks of adapters' inputs; with null nothing is
     /// dropped. Answers `{"tape"}`, logprobs: f32, entropies: f32, scores: f32.
     Forward { model: usize, temperature: f32, entropy: bool, recompute: bool, dropout: Option<MaskKey> },

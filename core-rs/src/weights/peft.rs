@@ -77,7 +77,8 @@ fn shape(config: &Value) -> std::result::Result<LoraShape, String> {
     let config = config.as_object().ok_or("Not an object, expected the options of an adapter")?;
     let field = |name: &str| config.get(name).ok_or_else(|| format!("{name} is missing"));
     for (name, value) in config {
-        let unsupported = |expected: &str| Err(format!("{name} is \"{}\", expected {expected}", plain(value)));
+        let unsupported =
+            |expected: &str| Err(format!("{name} is \"{}\", expected {expected}", plain(value)));
         match name.as_str() {
             "peft_type" if value != "LORA" => return unsupported("LORA"),
             "bias" if value != "none" => return unsupported("none: biases are not trained"),
@@ -138,9 +139,8 @@ fn targets(value: &Value) -> std::result::Result<Vec<Target>, String> {
     let names = value.as_array().ok_or_else(|| {
         format!("target_modules is \"{}\", expected a list of linear layers or \"all-linear\"", plain(value))
     })?;
-    let parse = |name: &Value| {
-        plain(name).parse::<Target>().map_err(|error| format!("target_modules: {error}"))
-    };
+    let parse =
+        |name: &Value| plain(name).parse::<Target>().map_err(|error| format!("target_modules: {error}"));
     names.iter().map(parse).collect()
 }
 

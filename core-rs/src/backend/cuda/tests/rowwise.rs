@@ -70,7 +70,8 @@ impl Work for Norms {
             let (mut y, mut rstd) = (b.activation(n).unwrap(), b.unspecified(rows).unwrap());
             b.rms_norm(&x, &weight, 1e-5, &mut y, &mut rstd).unwrap();
             let (mut d_x, mut d_weight) = (b.put(&values(n, 4)), b.put(&values(width, 5)));
-            b.rms_norm_backward(&x, &weight, &rstd, &b.put(&values(n, 3)), &mut d_x, Some(&mut d_weight)).unwrap();
+            b.rms_norm_backward(&x, &weight, &rstd, &b.put(&values(n, 3)), &mut d_x, Some(&mut d_weight))
+                .unwrap();
             found.extend([("y", b.read(&y)), ("rstd", b.get(&rstd))]);
             found.extend([("d_x", b.get(&d_x)), ("d_weight", b.get(&d_weight))]);
         }
