@@ -57,14 +57,20 @@ export async function readTraces(path: string): Promise<TraceRecord[]> {
     const verdict = parseVerdict(trace);
     if (verdict.kind !== gold) {
       const found = verdict.kind === "unparsable" ? verdict.reason : verdict.kind;
-      throw new DataError(path, line, `Field "trace": expected the verdict ${showValue(gold)}, found "${found}"`);
+      throw new DataError(
+        path,
+        line,
+        `Field "trace": expected the verdict ${showValue(gold)}, found "${found}"`,
+      );
     }
     const earlier = lineOf.get(`${gold}${id}`);
     if (earlier !== undefined) {
       throw new DataError(
         path,
         line,
-        `Expected one trace for each id and place, found a second of ${showValue(id)} with the better answer at ` +
+        `Expected one trace for each id and place, found a second of ${
+          showValue(id)
+        } with the better answer at ` +
           `"${gold}", after line ${earlier}`,
       );
     }

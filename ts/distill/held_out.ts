@@ -142,7 +142,14 @@ function userText(messages: readonly { readonly role: string; readonly content: 
 
 const messages = z.array(z.looseObject({ role: z.string(), content: z.string() })).min(1);
 /** Where public preference sets and benchmarks keep their prompts. */
-const PROMPT_FIELDS = ["conversation", "conversation_input", "prompt", "question", "instruction", "input"] as const;
+const PROMPT_FIELDS = [
+  "conversation",
+  "conversation_input",
+  "prompt",
+  "question",
+  "instruction",
+  "input",
+] as const;
 const holder = z.looseObject(
   Object.fromEntries(PROMPT_FIELDS.map((field) => [field, z.union([z.string(), messages]).optional()])),
 );

@@ -58,8 +58,15 @@ Deno.test("shares of 8-grams are those of an independent count", async () => {
       const own = [...new Set(gramsOf(prompt))];
       const theirs = new Set(held.flatMap(gramsOf));
       const same = held.some((words) => words.join(" ") === prompt.join(" "));
-      const share = same ? 1 : own.length === 0 ? 0 : own.filter((gram) => theirs.has(gram)).length / own.length;
-      const { hits, reports } = await check([prompt.join(", ")], held.map((words) => ({ prompt: words.join(" ") })));
+      const share = same
+        ? 1
+        : own.length === 0
+        ? 0
+        : own.filter((gram) => theirs.has(gram)).length / own.length;
+      const { hits, reports } = await check(
+        [prompt.join(", ")],
+        held.map((words) => ({ prompt: words.join(" ") })),
+      );
       expect(hits.map(({ overlap }) => overlap)).toEqual(share >= 0.7 ? [share] : []);
       expect(reports[0]!.histogram.indexOf(1)).toBe(Math.ceil(share * 10));
     }),
@@ -81,7 +88,9 @@ Deno.test("a file that is missing, malformed or without prompts is refused by na
     "/nowhere/at-all.json: File not found",
   );
   await expect(check(["x"], [{ text: "x" }])).rejects.toThrow(/held.json:1: Record: expected a prompt/);
-  await expect(check(["x"], [{ text: "x" }], { array: true })).rejects.toThrow(/held.json: Record 1: expected/);
+  await expect(check(["x"], [{ text: "x" }], { array: true })).rejects.toThrow(
+    /held.json: Record 1: expected/,
+  );
   await expect(check(["x"], [])).rejects.toThrow("Expected at least one prompt");
 });
 
