@@ -5,13 +5,12 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { hashFraction } from "../data/mod.ts";
-import type { Message } from "../engine/engine.ts";
 import { AdaptiveLimit, type CallEnd } from "./adaptive_limit.ts";
 import type { OracleSampling } from "./apis.ts";
 import type { Budget } from "./budget.ts";
 import { DistillError } from "./distill_error.ts";
 import { type HttpOracle, mostTokens } from "./http_oracle.ts";
-import { type Answer, type CallLabel, type CallTokens, type Journal, keyOf } from "./journal.ts";
+import { type Answer, type Call, type CallLabel, type CallTokens, type Journal, keyOf } from "./journal.ts";
 import { OracleError } from "./oracle_error.ts";
 
 /** How calls are made again. */
@@ -39,12 +38,6 @@ export interface CallerOptions {
   readonly retry: RetryOptions;
   /** No call begins after it; those under way are waited for. */
   readonly signal: AbortSignal;
-}
-
-/** What is asked. */
-export interface Question extends CallLabel {
-  readonly model: string;
-  readonly messages: readonly Message[];
 }
 
 /** An answer, or why there is none: no room in the budget, or the oracle failed or refused each time. */
@@ -80,35 +73,30 @@ export class Caller {
     return this.#answers;
   }
 
-  /** Key of a question. */
-  keyOf({ model, messages }: Question): string {
-    const { oracle: { api }, sampling } = this.#options;
-    return keyOf({ oracle: api, model, messages, sampling: { ...sampling }, sample: 0 });
-  }
-
   /**
-   * Answers a question: from the journal, or by calls. The same question is never under way twice.
+   * Has a call answered: by the journal, or by the oracle, again where that may help. The same call is never under way
+   * twice.
    *
    * @throws The reason of the signal, or {@link DistillError} when no further call has a chance; calls of others that
    * are under way then still end and are written down.
    */
-  async ask(question: Question): Promise<Asked> {
-    const key = this.keyOf(question);
+  async ask(call: Call, about: CallLabel): Promise<Asked> {
+    const key = keyOf(call);
     const known = this.#options.journal.content.answers.get(key);
     if (known !== undefined) return known;
     let asked = this.#asked.get(key);
     if (asked === undefined) {
-      asked = this.#call(key, question);
+      asked = this.#call(key, call, about);
       this.#asked.set(key, asked);
     }
     return await asked;
   }
 
-  async #call(key: string, question: Question): Promise<Asked> {
+  async #call(key: string, call: Call, about: CallLabel): Promise<Asked> {
     const { retries = 6 } = this.#options.retry;
     for (let attempt = 0;; attempt++) {
       const before = this.#answers;
-      const result = await this.#attempt(key, question);
+      const result = await this.#attempt(key, call, about);
       if (result === null) return { unanswered: "budget" };
       if (!(result instanceof OracleError)) {
         this.#answers++;
@@ -131,7 +119,11 @@ export class Caller {
   }
 
   /** One call; null where the budget has no room for it. */
-  async #attempt(key: string, { id, pass, model, messages }: Question): Promise<Answer | OracleError | null> {
+  async #attempt(
+    key: string,
+    { model, messages }: Call,
+    { id, pass }: CallLabel,
+  ): Promise<Answer | OracleError | null> {
     const { oracle, journal, budget, sampling } = this.#options;
     if (this.#budgetSpent) return null;
     const place = await this.limit.enter(this.#signal);

@@ -7,8 +7,10 @@
  *
  * @module
  */
-import { stat } from "node:fs/promises";
+import { mkdir, stat } from "node:fs/promises";
+import { dirname } from "node:path";
 import { type PlacedPair, traceFromData, writeJsonl } from "../data/mod.ts";
+import type { Message } from "../engine/engine.ts";
 import { assess } from "./assess.ts";
 import type { OracleSampling } from "./apis.ts";
 import { type Amount, Budget, type BudgetLimits, type Prices } from "./budget.ts";
@@ -16,7 +18,7 @@ import { Caller, type RetryOptions } from "./caller.ts";
 import { DistillError } from "./distill_error.ts";
 import { type Estimate, estimate } from "./estimate.ts";
 import type { HttpOracle } from "./http_oracle.ts";
-import { Journal } from "./journal.ts";
+import { type Call, EMPTY_JOURNAL, Journal, keyOf } from "./journal.ts";
 import { choosePairs, type ChosenPairs, type PairOptions } from "./pairs.ts";
 import { renderFirstPass, renderSecondPass, type TraceProtocol } from "./prompts.ts";
 import { sampleTraces, type SamplingEngine } from "./rejection_sampling.ts";
@@ -110,7 +112,8 @@ export interface DistillResult {
 export async function distill(options: DistillOptions): Promise<DistillResult> {
   const { out, source, signal = new AbortController().signal, dryRun = false } = options;
   const path = options.journal ?? `${out}.journal.jsonl`;
-  if (!dryRun && await exists(out) && !(source.kind === "data" ? false : await exists(path))) {
+  const replaceable = source.kind !== "data" && await exists(path);
+  if (!dryRun && !replaceable && await exists(out)) {
     throw new DistillError(
       `File "${out}" exists already, and no journal "${path}" says that it may be replaced`,
     );
@@ -118,6 +121,7 @@ export async function distill(options: DistillOptions): Promise<DistillResult> {
   const { pairs, ...chosen } = await choosePairs(options);
   options.onChosen?.({ pairs, ...chosen });
   signal.throwIfAborted();
+  if (!dryRun) await mkdir(dirname(out), { recursive: true });
   const run = { ...options, pairs, signal, path, dryRun };
   const { results, spent } = source.kind === "http"
     ? await distilByCalls(run, source)
@@ -150,38 +154,48 @@ async function distilByCalls(
   source: HttpSource,
 ): Promise<{ readonly results: readonly PairResult[]; readonly spent: Amount }> {
   const { oracle, models, protocol, sampling, concurrency, retry } = source;
-  await using journal = await Journal.open(path);
-  const budget = new Budget(
-    source.budget,
-    { 1: models[1].prices, 2: models[2].prices },
-    journal.content.spent,
-  );
-  const limited = Object.values(source.budget).some((limit) => limit !== undefined);
-  const caller = new Caller({ oracle, journal, budget, limited, sampling, concurrency, retry, signal });
-  const modelOf = (pass: 1 | 2): string => models[pass].name;
+  const prices = { 1: models[1].prices, 2: models[2].prices };
+  await using journal = dryRun && !(await exists(path)) ? null : await Journal.open(path);
+  const { answers, spent } = journal?.content ?? EMPTY_JOURNAL;
+  const budget = new Budget(source.budget, prices, spent);
+  const callOf = (pass: 1 | 2, messages: readonly Message[]): Call => ({
+    oracle: oracle.api,
+    model: models[pass].name,
+    messages,
+    sampling: { ...sampling },
+    sample: 0,
+  });
   onEstimate?.(estimate(pairs, {
     maxTokens: sampling.maxTokens,
-    prices: { 1: models[1].prices, 2: models[2].prices },
-    answerTo: (pass, messages) =>
-      journal.content.answers.get(caller.keyOf({ id: "", pass, model: modelOf(pass), messages })),
+    prices,
+    answerTo: (pass, messages) => answers.get(keyOf(callOf(pass, messages))),
     renderFirst: (pair) => renderFirstPass(protocol, pair),
     renderSecond: (pair, wrongTrace) => renderSecondPass(protocol, pair, wrongTrace),
   }));
-  if (dryRun) return { results: [], spent: budget.spent };
+  if (dryRun || journal === null) return { results: [], spent: budget.spent };
   await journal.append({
     type: "session",
     time: new Date().toISOString(),
-    settings: { oracle: String(oracle.endpoint), models: [modelOf(1), modelOf(2)], protocol, sampling },
+    settings: {
+      oracle: String(oracle.endpoint),
+      models: [models[1].name, models[2].name],
+      protocol,
+      sampling,
+      budget: source.budget,
+    },
   });
 
+  const limited = Object.values(source.budget).some((limit) => limit !== undefined);
+  const caller = new Caller({ oracle, journal, budget, limited, sampling, concurrency, retry, signal });
   const results: PairResult[] = [];
   const began = performance.now();
-  const report = (): void => {
-    const done = results.filter((result) => result !== undefined);
+  let done = 0;
+  let kept = 0;
+  const report = (): void =>
     onProgress?.({
-      pairs: done.length,
+      pairs: done,
       of: pairs.length,
-      kept: done.filter(({ record }) => record !== null).length,
+      kept,
       answers: caller.answers,
       seconds: (performance.now() - began) / 1000,
       calls: {
@@ -191,16 +205,15 @@ async function distilByCalls(
         spent: budget.spent,
       },
     });
-  };
 
   const bothPasses = async (pair: PlacedPair): Promise<PairResult> => {
-    const outcomes: { pass: "pass 1" | "pass 2"; outcome: PairResult["outcomes"][number]["outcome"] }[] = [];
+    const outcomes: PairResult["outcomes"][number][] = [];
     let wrongTrace = "";
     for (const pass of [1, 2] as const) {
       const messages = pass === 1
         ? renderFirstPass(protocol, pair)
         : renderSecondPass(protocol, pair, wrongTrace);
-      const asked = await caller.ask({ id: pair.record.id, pass, model: modelOf(pass), messages });
+      const asked = await caller.ask(callOf(pass, messages), { id: pair.record.id, pass });
       const name = `pass ${pass}` as const;
       if ("unanswered" in asked) {
         outcomes.push({ pass: name, outcome: `unanswered: ${asked.unanswered}` });
@@ -210,7 +223,7 @@ async function distilByCalls(
       if (assessed.kept) {
         outcomes.push({ pass: name, outcome: "kept" });
         const { trace } = assessed;
-        return { pair, outcomes, record: recordOf(pair, { trace, pass, model: modelOf(pass) }) };
+        return { pair, outcomes, record: recordOf(pair, { trace, pass, model: models[pass].name }) };
       }
       outcomes.push({ pass: name, outcome: assessed.rejection });
       if (assessed.rejection !== "wrong-verdict") break;
@@ -222,7 +235,10 @@ async function distilByCalls(
   const queue = pairs.entries();
   const work = async (): Promise<void> => {
     for (const [index, pair] of queue) {
-      results[index] = await bothPasses(pair);
+      const result = await bothPasses(pair);
+      results[index] = result;
+      done++;
+      if (result.record !== null) kept++;
       report();
     }
   };

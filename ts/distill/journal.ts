@@ -117,6 +117,16 @@ export interface JournalContent {
   readonly lastNumber: number;
 }
 
+const NOTHING: Spent = { calls: 0, tokens: { input: 0, output: 0 } };
+
+/** What a journal says that does not exist yet. */
+export const EMPTY_JOURNAL: JournalContent = {
+  answers: new Map(),
+  spent: { 1: NOTHING, 2: NOTHING },
+  open: 0,
+  lastNumber: 0,
+};
+
 /** Appends to a journal. Lines that come while others are flushed are written and flushed together. */
 export class Journal implements AsyncDisposable {
   readonly path: string;

@@ -13,9 +13,11 @@ import { ExampleOrder } from "./order.ts";
 import { listCounts, type Stage1StepRecord } from "./records.ts";
 import { RunError } from "./run_error.ts";
 import { type Stage, type StageContext, stepOptions, type StepRunOptions } from "./stage.ts";
+import { tracesFromData, type TraceSource } from "./traces.ts";
 
 /**
- * Chooses the examples of stage 1: the first training records that have a trace and fit.
+ * Chooses the examples of stage 1: the first training records that have a trace and fit. Records for which a file of
+ * traces has none are left to stage 2.
  *
  * @throws {RunError} None does.
  */
@@ -23,10 +25,14 @@ export async function chooseStage1(
   { engine, config }: StageContext,
   stage: Stage1Config,
   train: readonly PreferenceRecord[],
+  source: TraceSource = tracesFromData(),
 ): Promise<Usable> {
-  const usable = await usableTraces(engine, train, { protocol: config.protocol, ...stage });
-  if (usable.records.length > 0) return usable;
-  const reasons = listCounts(usable.leftOut);
+  const traced = train.filter((record) => source.sidesOf(record).length > 0);
+  const usable = await usableTraces(engine, traced, { protocol: config.protocol, ...stage, source });
+  const unmatched = source.unmatched(train);
+  const leftOut = { ...usable.leftOut, ...(unmatched > 0 && { "trace-of-no-training-record": unmatched }) };
+  if (usable.records.length > 0) return { records: usable.records, leftOut };
+  const reasons = listCounts(leftOut);
   throw new RunError(`Stage 1 has no examples: of ${train.length} records all are left out: ${reasons}`);
 }
 
@@ -35,6 +41,7 @@ export function prepareStage1(
   context: StageContext,
   stage: Stage1Config,
   { records, leftOut }: Usable,
+  source: TraceSource = tracesFromData(),
 ): Stage {
   const { config } = context;
   const order = new ExampleOrder(records.length, { seed: config.seed, name: "stage1" });
@@ -45,10 +52,8 @@ export function prepareStage1(
     counts: { examples: records.length, leftOut },
     run: (step, options) => {
       const from = (step - 1) * stage.batchExamples;
-      return distill(context, stage, {
-        step,
-        pairs: placeTurns(records, order.turns(from, Math.min(from + stage.batchExamples, turns))),
-      }, options);
+      const due = order.turns(from, Math.min(from + stage.batchExamples, turns));
+      return distill(context, stage, { step, pairs: placeTurns(records, due, source), source }, options);
     },
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
@@ -57,12 +62,16 @@ export function prepareStage1(
 async function distill(
   { engine, config }: StageContext,
   stage: Stage1Config,
-  { step, pairs }: { readonly step: number; readonly pairs: ReturnType<typeof placeTurns> },
+  { step, pairs, source }: {
+    readonly step: number;
+    readonly pairs: ReturnType<typeof placeTurns>;
+    readonly source: TraceSource;
+  },
   { signal, onProgress }: StepRunOptions = {},
 ): Promise<Stage1StepRecord> {
   const began = performance.now();
   signal?.throwIfAborted();
-  const examples = await encodeTraces(engine, config.protocol, pairs);
+  const examples = await encodeTraces(engine, config.protocol, pairs, source);
   const sequences = examples.map(({ prompt, target }) => ({ prompt, response: target }));
   const lossTokens = sequences.reduce((sum, { response }) => sum + response.length, 0);
   let loss = 0;
