@@ -145,13 +145,15 @@ function withAdvice(error: unknown, journal: string, signal: AbortSignal): unkno
 }
 
 /** A run that ends without some answers has written what there is; that the budget was spent is as it was asked for. */
-function refuseUnanswered({ statistics: { passes } }: DistillResult): void {
+function refuseUnanswered({ statistics: { passes }, lastFailure }: DistillResult): void {
   const missing = Object.values(passes).reduce(
     (sum, counts) => sum + (counts["unanswered: failed"] ?? 0) + (counts["unanswered: refused"] ?? 0),
     0,
   );
   if (missing > 0) {
-    throw new Error(`The oracle gave no answer to ${missing} calls; the same command makes them again`);
+    throw new Error(
+      `${missing} questions have no answer; the same command asks them again. The last failure was: ${lastFailure}`,
+    );
   }
 }
 

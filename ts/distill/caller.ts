@@ -41,7 +41,10 @@ export interface CallerOptions {
 }
 
 /** An answer, or why there is none: no room in the budget, or the oracle failed or refused each time. */
-export type Asked = Answer | { readonly unanswered: "budget" | "failed" | "refused" };
+export type Asked =
+  | Answer
+  | { readonly unanswered: "budget" }
+  | { readonly unanswered: "failed" | "refused"; readonly reason: string };
 
 /** Calls at once to begin with. */
 const START = 4;
@@ -112,7 +115,7 @@ export class Caller {
             `The oracle has answered none of the last ${MOST_GIVEN_UP} questions: ${result.message}`;
           throw this.#stop(words, result);
         }
-        return { unanswered: result.kind === "refused" ? "refused" : "failed" };
+        return { unanswered: result.kind === "refused" ? "refused" : "failed", reason: result.message };
       }
       await this.#wait(key, attempt, result);
     }

@@ -98,6 +98,8 @@ export interface DistillResult {
   readonly chosen: Omit<ChosenPairs, "pairs">;
   /** Over all sessions of the journal; null where nothing was asked of an oracle. */
   readonly spent: Amount | null;
+  /** Of the last call that was given up; null where none was. */
+  readonly lastFailure: string | null;
   /** null of a dry run. */
   readonly out: string | null;
 }
@@ -123,13 +125,13 @@ export async function distill(options: DistillOptions): Promise<DistillResult> {
   signal.throwIfAborted();
   if (!dryRun) await mkdir(dirname(out), { recursive: true });
   const run = { ...options, pairs, signal, path, dryRun };
-  const { results, spent } = source.kind === "http"
+  const { results, spent, lastFailure } = source.kind === "http"
     ? await distilByCalls(run, source)
-    : { results: dryRun ? [] : await distilHere(run, source), spent: null };
+    : { results: dryRun ? [] : await distilHere(run, source), spent: null, lastFailure: null };
   const statistics = statisticsOf(results);
   const complete = !dryRun &&
     !results.some(({ outcomes }) => outcomes.some(({ outcome }) => outcome.startsWith("unanswered")));
-  const result = { complete, statistics, chosen, spent, out: dryRun ? null : out };
+  const result = { complete, statistics, chosen, spent, lastFailure, out: dryRun ? null : out };
   if (!dryRun) {
     await writeJsonl(out, results.flatMap(({ record }) => record ?? []));
     await writeJsonl(`${out}.report.json`, [result]);
@@ -152,7 +154,7 @@ interface Run extends DistillOptions {
 async function distilByCalls(
   { pairs, signal, path, dryRun, onEstimate, onProgress }: Run,
   source: HttpSource,
-): Promise<{ readonly results: readonly PairResult[]; readonly spent: Amount }> {
+): Promise<Pick<DistillResult, "lastFailure"> & { results: readonly PairResult[]; spent: Amount }> {
   const { oracle, models, protocol, sampling, concurrency, retry } = source;
   const prices = { 1: models[1].prices, 2: models[2].prices };
   await using journal = dryRun && !(await exists(path)) ? null : await Journal.open(path);
@@ -172,7 +174,7 @@ async function distilByCalls(
     renderFirst: (pair) => renderFirstPass(protocol, pair),
     renderSecond: (pair, wrongTrace) => renderSecondPass(protocol, pair, wrongTrace),
   }));
-  if (dryRun || journal === null) return { results: [], spent: budget.spent };
+  if (dryRun || journal === null) return { results: [], spent: budget.spent, lastFailure: null };
   await journal.append({
     type: "session",
     time: new Date().toISOString(),
@@ -191,6 +193,7 @@ async function distilByCalls(
   const began = performance.now();
   let done = 0;
   let kept = 0;
+  let lastFailure: string | null = null;
   const report = (): void =>
     onProgress?.({
       pairs: done,
@@ -217,6 +220,7 @@ async function distilByCalls(
       const name = `pass ${pass}` as const;
       if ("unanswered" in asked) {
         outcomes.push({ pass: name, outcome: `unanswered: ${asked.unanswered}` });
+        if (asked.unanswered !== "budget") lastFailure = asked.reason;
         break;
       }
       const assessed = assess(asked.text, asked.end, pair);
@@ -246,7 +250,7 @@ async function distilByCalls(
   report();
   // The first to end with an error tells why; the others were waiting, or had calls under way that have now ended.
   for (const worker of workers) if (worker.status === "rejected") throw worker.reason;
-  return { results, spent: budget.spent };
+  return { results, spent: budget.spent, lastFailure };
 }
 
 async function distilHere(

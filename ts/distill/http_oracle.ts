@@ -125,7 +125,8 @@ export class HttpOracle {
   async #refusal(response: Response): Promise<OracleError> {
     const { status } = response;
     const text = await response.text().catch(() => "");
-    const why = `status ${status}${text.trim() === "" ? "" : `: ${text.trim().slice(0, 300)}`}`;
+    const said = sayingOf(text).trim().slice(0, 300);
+    const why = `status ${status}${said === "" ? "" : `: ${said}`}`;
     if (status >= 300 && status < 400) {
       const to = response.headers.get("location") ?? "nowhere";
       return new OracleError("stop", `The oracle redirects to "${to}"; name that address if it is right`, {
@@ -161,6 +162,16 @@ export class HttpOracle {
 
   #redact(text: string): string {
     return this.#key === null || this.#key === "" ? text : text.replaceAll(this.#key, "[key]");
+  }
+}
+
+/** The message of an error's body: of its JSON where it is some, else all of it. */
+function sayingOf(text: string): string {
+  try {
+    const { error, message } = JSON.parse(text);
+    return String(error?.message ?? message ?? error ?? text);
+  } catch {
+    return text;
   }
 }
 
