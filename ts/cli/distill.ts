@@ -73,8 +73,8 @@ const OPTIONS = {
   ),
   heldOut: repeated(
     "--held-out",
-    anyText("FILE"),
-    "Leave out pairs whose prompts it holds; may be given again",
+    anyText("PATH"),
+    "File or folder of prompts to leave out; may be given again",
   ),
   overlap: defaulted(
     "--overlap",

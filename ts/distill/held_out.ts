@@ -8,7 +8,8 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
 import { DataError, type PreferenceRecord, readJsonLines, showValue } from "../data/mod.ts";
 
@@ -42,7 +43,7 @@ export interface HeldOutReport {
 
 /** Options of {@link checkHeldOut}. */
 export interface HeldOutOptions {
-  /** Files: JSON Lines, or a JSON array of records. */
+  /** Files (JSON Lines, or a JSON array of records), or folders of such files. */
   readonly files: readonly string[];
   /** Share of 8-grams from which on a prompt is held out. Default {@link DEFAULT_OVERLAP}. */
   readonly overlap?: number;
@@ -72,7 +73,7 @@ export async function checkHeldOut(
   for (const file of files) {
     const texts = new Set<string>();
     const collected: number[][] = [];
-    for (const prompt of await readPrompts(file)) {
+    for (const prompt of (await Promise.all((await filesOf(file)).map(readPrompts))).flat()) {
       const words = wordsOf(prompt);
       texts.add(words.join(" "));
       collected.push(hashing.grams(words));
@@ -154,6 +155,22 @@ const holder = z.looseObject(
   Object.fromEntries(PROMPT_FIELDS.map((field) => [field, z.union([z.string(), messages]).optional()])),
 );
 
+/** The file, or the files of JSON and JSON Lines in the folder and its folders. */
+async function filesOf(path: string): Promise<string[]> {
+  let isFolder: boolean;
+  try {
+    isFolder = (await stat(path)).isDirectory();
+  } catch (cause) {
+    const missing = (cause as NodeJS.ErrnoException).code === "ENOENT";
+    throw new DataError(path, null, missing ? "File not found" : (cause as Error).message, { cause });
+  }
+  if (!isFolder) return [path];
+  const names = await readdir(path, { recursive: true });
+  const files = names.filter((name) => /\.jsonl?$/.test(name)).sort().map((name) => join(path, name));
+  if (files.length === 0) throw new DataError(path, null, "Expected files of .json or .jsonl, found none");
+  return files;
+}
+
 /** The prompts of a file of JSON Lines, or of a JSON array. */
 async function readPrompts(file: string): Promise<string[]> {
   const prompts: string[] = [];
@@ -184,14 +201,7 @@ async function readPrompts(file: string): Promise<string[]> {
 
 /** The values of a file that is one JSON array; null where it is not. */
 async function readArray(file: string): Promise<unknown[] | null> {
-  let text: string;
-  try {
-    text = await readFile(file, "utf8");
-  } catch (error) {
-    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    const reason = missing ? "File not found" : `File cannot be read: ${(error as Error).message}`;
-    throw new DataError(file, null, reason, { cause: error });
-  }
+  const text = await readFile(file, "utf8");
   if (!/^\uFEFF?\s*\[/.test(text)) return null;
   try {
     return JSON.parse(text.replace(/^\uFEFF/, ""));

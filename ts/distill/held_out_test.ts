@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "expect";
@@ -11,20 +11,29 @@ async function check(
   held: readonly unknown[],
   { overlap = 0.7, array = false } = {},
 ): ReturnType<typeof checkHeldOut> {
-  const folder = await mkdtemp(join(tmpdir(), "rmr1-held-"));
-  const file = join(folder, "held.json");
-  try {
+  return await inFolder(async (folder) => {
+    const file = join(folder, "held.json");
     await writeFile(file, array ? JSON.stringify(held) : held.map((each) => JSON.stringify(each)).join("\n"));
-    const records = prompts.map((content, index): PreferenceRecord => ({
-      id: `${index}`,
-      conversation: [{ role: "user", content }],
-      chosen: "yes",
-      rejected: "no",
-    }));
-    return await checkHeldOut(records, { files: [file], overlap });
+    return await checkHeldOut(recordsOf(prompts), { files: [file], overlap });
+  });
+}
+
+async function inFolder<T>(use: (folder: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), "rmr1-held-"));
+  try {
+    return await use(folder);
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+function recordsOf(prompts: readonly string[]): PreferenceRecord[] {
+  return prompts.map((content, index) => ({
+    id: `${index}`,
+    conversation: [{ role: "user", content }],
+    chosen: "yes",
+    rejected: "no",
+  }));
 }
 
 const TEXT = "one two three four five six seven eight nine ten eleven twelve";
@@ -92,6 +101,21 @@ Deno.test("a file that is missing, malformed or without prompts is refused by na
     /held.json: Record 1: expected/,
   );
   await expect(check(["x"], [])).rejects.toThrow("Expected at least one prompt");
+  await inFolder(async (folder) => {
+    await expect(checkHeldOut([], { files: [folder] })).rejects.toThrow("Expected files of .json or .jsonl");
+  });
+});
+
+Deno.test("a folder stands for all of its files, in its folders, too", async () => {
+  await inFolder(async (folder) => {
+    await mkdir(join(folder, "deep", "er"), { recursive: true });
+    await writeFile(join(folder, "deep", "er", "one.json"), '[{"prompt":"p1"}]');
+    await writeFile(join(folder, "two.jsonl"), '{"prompt":"p2"}\n');
+    await writeFile(join(folder, "notes.md"), "p3");
+    const { hits, reports } = await checkHeldOut(recordsOf(["p1", "p2", "p3"]), { files: [folder] });
+    expect(hits.map(({ id, file }) => [id, file])).toEqual([["0", folder], ["1", folder]]);
+    expect(reports).toMatchObject([{ file: folder, prompts: 2 }]);
+  });
 });
 
 Deno.test("words keep marks with their letters", () => {
