@@ -10,8 +10,8 @@ const PRICES = { input: 2, output: 8 };
 const limits: fc.Arbitrary<BudgetLimits> = fc.record(
   {
     calls: fc.integer({ min: 0, max: 40 }),
-    tokens: fc.integer({ min: 0, max: 60_000 }),
-    cost: fc.integer({ min: 0, max: 150_000 }).map((micro) => micro / 1e6),
+    tokens: fc.integer({ min: 0, max: 200_000 }),
+    cost: fc.integer({ min: 0, max: 400_000 }).map((micro) => micro / 1e6),
   },
   { requiredKeys: [] },
 ).filter((each) => Object.keys(each).length > 0);
@@ -23,7 +23,7 @@ Deno.test("no budget is passed by the server's own count, over sessions, faults 
       fc.nat(99),
       fc.integer({ min: 1, max: 8 }),
       async (budget, seed, concurrency) => {
-        await using server = await OracleServer.start({ seed, faults: 0.35, capacity: 6 });
+        await using server = await OracleServer.start({ seed, faults: 0.35, capacity: 6, bytesPerToken: 1 });
         await withPairs(40, async (folder, data) => {
           const out = join(folder, "traces.jsonl");
           const small = { url: server.url, data, out, budget, concurrency, prices: PRICES };
@@ -47,7 +47,7 @@ Deno.test("no budget is passed by the server's own count, over sessions, faults 
         });
       },
     ),
-    { numRuns: 12 },
+    { numRuns: 16 },
   );
 });
 

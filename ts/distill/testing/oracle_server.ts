@@ -58,6 +58,8 @@ export interface OracleServerOptions {
   readonly kinds?: readonly Fault[];
   /** Calls at once beyond which further ones are refused. Default no limit. */
   readonly capacity?: number;
+  /** Bytes that the server counts as a token. Default 3. */
+  readonly bytesPerToken?: number;
   /** Milliseconds that an answer takes. Default 0. */
   readonly latency?: number;
   /** Told of each call as it comes. */
@@ -102,6 +104,7 @@ export class OracleServer implements AsyncDisposable {
       faults: 0,
       kinds: kinds.filter((kind) => kind !== "stall"),
       capacity: Infinity,
+      bytesPerToken: 3,
       latency: 0,
       ...options,
     };
@@ -153,7 +156,7 @@ export class OracleServer implements AsyncDisposable {
   }
 
   async #work(api: ApiName, body: Body, response: ServerResponse): Promise<void> {
-    const { latency, capacity, onCall } = this.#options;
+    const { latency, capacity, bytesPerToken, onCall } = this.#options;
     const messages = body.system === undefined
       ? body.messages
       : [{ role: "system" as const, content: body.system }, ...body.messages];
@@ -170,8 +173,8 @@ export class OracleServer implements AsyncDisposable {
       key,
       model: body.model,
       fault,
-      input: worked ? Math.ceil(bytes / 3) : 0,
-      output: worked ? Math.min(body.max_tokens, Math.ceil(said.text.length / 3)) : 0,
+      input: worked ? Math.ceil(bytes / bytesPerToken) : 0,
+      output: worked ? Math.min(body.max_tokens, Math.ceil(said.text.length / bytesPerToken)) : 0,
       answered: false,
     };
     this.calls.push(call);
