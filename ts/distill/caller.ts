@@ -30,8 +30,8 @@ export interface CallerOptions {
   readonly oracle: HttpOracle;
   readonly journal: Journal;
   readonly budget: Budget;
-  /** Whether the budget has a limit, so that a server that counts beyond it must be left. */
-  readonly limited: boolean;
+  /** Whether the budget has a limit, so that a server that counts more than a call can have must be left. */
+  readonly hasLimit: boolean;
   readonly sampling: OracleSampling;
   /** Most calls at once. */
   readonly concurrency: number;
@@ -182,7 +182,7 @@ export class Caller {
 
   #checkCount(taken: CallTokens, worst: CallTokens): void {
     for (const kind of ["input", "output"] as const) {
-      if (!this.#options.limited || taken[kind] <= worst[kind]) continue;
+      if (!this.#options.hasLimit || taken[kind] <= worst[kind]) continue;
       throw this.#stop(
         `The oracle counts "${taken[kind]}" ${kind} tokens of a call that can have ${worst[kind]} at most, ` +
           "so no budget can be kept",
@@ -190,10 +190,14 @@ export class Caller {
     }
   }
 
-  /** Ends the run; gives the error to throw. */
+  /** Lets no further call begin: those who ask get the error. */
+  end(error: unknown): void {
+    this.#halt.abort(error);
+  }
+
   #stop(message: string, cause?: unknown): DistillError {
     const error = new DistillError(message, { cause });
-    this.#halt.abort(error);
+    this.end(error);
     return error;
   }
 

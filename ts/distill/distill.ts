@@ -187,8 +187,8 @@ async function distilByCalls(
     },
   });
 
-  const limited = Object.values(source.budget).some((limit) => limit !== undefined);
-  const caller = new Caller({ oracle, journal, budget, limited, sampling, concurrency, retry, signal });
+  const hasLimit = Object.values(source.budget).some((limit) => limit !== undefined);
+  const caller = new Caller({ oracle, journal, budget, hasLimit, sampling, concurrency, retry, signal });
   const results: PairResult[] = [];
   const began = performance.now();
   let done = 0;
@@ -246,10 +246,21 @@ async function distilByCalls(
       report();
     }
   };
-  const workers = await Promise.allSettled(Array.from({ length: concurrency }, work));
-  report();
-  // The first to end with an error tells why; the others were waiting, or had calls under way that have now ended.
-  for (const worker of workers) if (worker.status === "rejected") throw worker.reason;
+  // Waits and pauses are to be seen, too.
+  const ticking = setInterval(report, 1000);
+  try {
+    const working = Array.from({ length: concurrency }, () =>
+      work().catch((error: unknown) => {
+        caller.end(error);
+        throw error;
+      }));
+    // Calls that are under way are paid for: their answers are waited for before an error ends the run.
+    for (const worker of await Promise.allSettled(working)) {
+      if (worker.status === "rejected") throw worker.reason;
+    }
+  } finally {
+    clearInterval(ticking);
+  }
   return { results, spent: budget.spent, lastFailure };
 }
 

@@ -48,7 +48,7 @@ export class HttpOracle {
 
   /** @throws {RangeError} The address is none of HTTP. */
   constructor({ url, api, key, stallSeconds = 300, callSeconds = 1800 }: HttpOracleOptions) {
-    const endpoint = URL.parse(url);
+    const endpoint = URL.canParse(url) ? new URL(url) : null;
     if (endpoint === null || !/^https?:$/.test(endpoint.protocol)) {
       throw new RangeError(
         `The oracle's address is "${url}", expected one that begins with http:// or https://`,

@@ -13,6 +13,7 @@ import {
   readTraces,
   type Side,
   traceFromData,
+  type TraceRecord,
 } from "../data/mod.ts";
 import { locate } from "./data.ts";
 
@@ -44,7 +45,8 @@ export function tracesFromData(): TraceSource {
 export async function tracesFromFile(named: string): Promise<TraceSource> {
   const path = await locate(named);
   const traces = await readTraces(path);
-  const byId = Map.groupBy(traces, ({ id }) => id);
+  const byId = new Map<string, TraceRecord[]>();
+  for (const trace of traces) byId.set(trace.id, [...byId.get(trace.id) ?? [], trace]);
   const sidesOf = (record: PreferenceRecord): readonly Side[] => {
     const own = byId.get(record.id) ?? [];
     for (const { conversation, a, b, gold } of own) {
