@@ -95,6 +95,7 @@ const OPTIONS = {
   outputPrice2: price("--output-price2", "output tokens of --model2"),
   concurrency: defaulted("--concurrency", wholeNumber({ min: 1, max: 1024 }), 32, "Most calls at once"),
   retries: defaulted("--retries", wholeNumber({ min: 0 }), 6, "Times that a failed call is made again"),
+  noStream: flag("--no-stream", "Ask for whole answers: for servers that count no tokens of streams"),
   stallSeconds: defaulted("--stall-seconds", wholeNumber({ min: 1 }), 300, "Silence that ends a call"),
   callSeconds: defaulted("--call-seconds", wholeNumber({ min: 1 }), 1800, "Most seconds of a call"),
   dryRun: flag("--dry-run", "Only say what it would take"),
@@ -227,8 +228,8 @@ function httpSource(choice: Choice, log: Context["log"]): HttpSource {
 }
 
 function openOracle(choice: Choice, log: Context["log"]): HttpOracle {
-  const { oracle: url, api, keyEnv, stallSeconds, callSeconds } = choice;
-  const common = { url, ...(api !== undefined && { api }), stallSeconds, callSeconds };
+  const { oracle: url, api, keyEnv, noStream, stallSeconds, callSeconds } = choice;
+  const common = { url, ...(api !== undefined && { api }), stream: !noStream, stallSeconds, callSeconds };
   try {
     const variable = keyEnv ?? APIS[new HttpOracle({ ...common, key: null }).api].keyVariable;
     const key = process.env[variable];

@@ -51,7 +51,8 @@ export interface Api {
   /** Environment variable of the key. */
   readonly keyVariable: string;
   headers(key: string | null): Record<string, string>;
-  body(request: OracleRequest, host: string): object;
+  /** `stream`: whether the answer is to come piece by piece. */
+  body(request: OracleRequest, server: { readonly host: string; readonly stream: boolean }): object;
   /** Reads an answer that came whole. @throws {OracleError} It is malformed. */
   read(json: unknown): Answer;
   reader(): AnswerReader;
@@ -145,14 +146,14 @@ const OPENAI: Api = {
   path: "/chat/completions",
   keyVariable: "OPENAI_API_KEY",
   headers: (key) => key === null ? {} : { authorization: `Bearer ${key}` },
-  body: ({ model, messages, sampling: { maxTokens, temperature, topP } }, host) => ({
+  body: ({ model, messages, sampling: { maxTokens, temperature, topP } }, { host, stream }) => ({
     model,
     messages,
     [NEWER_LIMIT.test(host) ? "max_completion_tokens" : "max_tokens"]: maxTokens,
     ...(temperature !== undefined && { temperature }),
     ...(topP !== undefined && { top_p: topP }),
-    stream: true,
-    stream_options: { include_usage: true },
+    stream,
+    ...(stream && { stream_options: { include_usage: true } }),
   }),
   read(json) {
     const { model, choices: [choice], usage } = parsed(openAiWhole, json, "a chat completion");
@@ -235,7 +236,7 @@ const ANTHROPIC: Api = {
   path: "/messages",
   keyVariable: "ANTHROPIC_API_KEY",
   headers: (key) => ({ "anthropic-version": "2023-06-01", ...(key !== null && { "x-api-key": key }) }),
-  body({ model, messages, sampling: { maxTokens, temperature, topP } }) {
+  body({ model, messages, sampling: { maxTokens, temperature, topP } }, { stream }) {
     const system = messages.filter(({ role }) => role === "system").map(({ content }) => content).join(
       "\n\n",
     );
@@ -246,7 +247,7 @@ const ANTHROPIC: Api = {
       messages: messages.filter(({ role }) => role !== "system"),
       ...(temperature !== undefined && { temperature }),
       ...(topP !== undefined && { top_p: topP }),
-      stream: true,
+      stream,
     };
   },
   read(json) {

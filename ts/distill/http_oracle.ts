@@ -18,6 +18,11 @@ export interface HttpOracleOptions {
   readonly api?: ApiName;
   /** Sent to that address alone; null sends none. */
   readonly key: string | null;
+  /**
+   * Ask for answers piece by piece, so that a silent server is noticed; some servers count the tokens of whole answers
+   * alone. Default true.
+   */
+  readonly stream?: boolean;
   /** Seconds without a byte after which a call is given up. Default 300. */
   readonly stallSeconds?: number;
   /** Seconds after which a call is given up. Default 1800. */
@@ -43,11 +48,12 @@ export class HttpOracle {
   /** Where calls go. */
   readonly endpoint: URL;
   readonly #key: string | null;
+  readonly #stream: boolean;
   readonly #stall: number;
   readonly #call: number;
 
   /** @throws {RangeError} The address is none of HTTP. */
-  constructor({ url, api, key, stallSeconds = 300, callSeconds = 1800 }: HttpOracleOptions) {
+  constructor({ url, api, key, stream = true, stallSeconds = 300, callSeconds = 1800 }: HttpOracleOptions) {
     const endpoint = URL.canParse(url) ? new URL(url) : null;
     if (endpoint === null || !/^https?:$/.test(endpoint.protocol)) {
       throw new RangeError(
@@ -62,6 +68,7 @@ export class HttpOracle {
     }
     this.endpoint = endpoint;
     this.#key = key;
+    this.#stream = stream;
     this.#stall = stallSeconds * 1000;
     this.#call = callSeconds * 1000;
   }
@@ -78,8 +85,8 @@ export class HttpOracle {
     try {
       response = await fetch(this.endpoint, {
         method: "POST",
-        headers: { "content-type": "application/json", accept: "text/event-stream", ...headers(this.#key) },
-        body: JSON.stringify(body(request, this.endpoint.hostname)),
+        headers: { "content-type": "application/json", ...headers(this.#key) },
+        body: JSON.stringify(body(request, { host: this.endpoint.hostname, stream: this.#stream })),
         // Another address would get the key.
         redirect: "manual",
         signal: limits.signal,

@@ -132,6 +132,10 @@ Deno.test("what is sent is as each API has it, and the key goes in its header", 
             messages: REQUEST.messages,
             stream_options: { include_usage: true },
           });
+          await new HttpOracle({ url, api, key: null, stream: false }).send(REQUEST);
+          expect(requests[1]!.headers.authorization).toBe(undefined);
+          const { stream_options: _, ...whole } = sent;
+          expect(JSON.parse(requests[1]!.body)).toEqual({ ...whole, stream: false });
         } else {
           expect([headers["x-api-key"], headers["anthropic-version"]]).toEqual(["sk-secret", "2023-06-01"]);
           expect(sent).toEqual({ ...common, system: "S", messages: REQUEST.messages.slice(1) });
