@@ -69,7 +69,9 @@ async function inTemporary(body: (folder: string) => Promise<void>): Promise<voi
 Deno.test("help lists every command, and each command has its own", async () => {
   const { code, stdout } = await rmr1(["--help"]);
   expect(code).toBe(0);
-  for (const command of ["train", "bench", "judge", "fetch", "generate", "logprobs", "config", "data"]) {
+  for (
+    const command of ["train", "bench", "judge", "distill", "fetch", "generate", "logprobs", "config", "data"]
+  ) {
     expect(stdout).toMatch(new RegExp(`^  ${command} `, "m"));
   }
   const helps = [

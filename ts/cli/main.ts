@@ -7,11 +7,13 @@ import process from "node:process";
 import { VERSION } from "../train/version.ts";
 import { configCheck, configSchema } from "./config.ts";
 import { dataGsm8k } from "./data.ts";
+import { distill } from "./distill.ts";
 import { describeError, UsageError } from "./errors.ts";
 import { fetch } from "./fetch.ts";
 import { generate } from "./generate.ts";
 import { judge } from "./judge.ts";
 import { logprobs } from "./logprobs.ts";
+import { goOffline } from "./offline.ts";
 import { type Command, type Invocation, type JsonObject, parseCommandLine, ParserExit } from "./parser.ts";
 import { benchRmBench } from "./rm_bench.ts";
 import { train } from "./train.ts";
@@ -20,6 +22,7 @@ const COMMANDS: readonly Command[] = [
   train,
   benchRmBench,
   judge,
+  distill,
   fetch,
   generate,
   logprobs,
@@ -55,14 +58,10 @@ function interruptSignal(): AbortSignal {
   return controller.signal;
 }
 
-/** Gives up the permissions that only `fetch` needs, whatever the process was started with. */
-async function goOffline(): Promise<void> {
-  for (const name of ["net", "run"] as const) await Deno.permissions.revoke({ name });
-}
-
 async function runCommand(invocation: Invocation): Promise<number> {
   const signal = interruptSignal();
-  if (invocation.command !== fetch) await goOffline();
+  // These two use the network, "distill" where its oracle is a server; it gives up itself what it has no use for.
+  if (invocation.command !== fetch && invocation.command !== distill) await goOffline();
   try {
     const result = await invocation.run({
       signal,

@@ -6,34 +6,40 @@
 import { basename } from "node:path";
 import { z } from "zod";
 import { DataError } from "./data_error.ts";
+import { conversationField, idField, textField } from "./fields.ts";
 import { readJsonLines } from "./json_lines.ts";
 import type { PreferenceRecord } from "./record.ts";
 
 export { writeJsonl } from "./json_lines.ts";
 
-// A lone surrogate has no UTF-8 form: it would be replaced on the way to a tokenizer.
-const text = z.string().refine((value) => value.isWellFormed(), "expected well-formed Unicode");
-
-const conversation = z.array(z.object({ role: z.enum(["system", "user", "assistant"]), content: text }))
-  .refine(
-    (messages) => messages.at(-1)?.role === "user",
-    "expected a conversation that ends with a user message",
-  );
-
-/** Schema of one line: `prompt` (a text or messages) or `conversation`, `chosen`, `rejected`; other keys are ignored. */
+/**
+ * Schema of one line: `prompt` (a text or messages) or `conversation`, and `chosen` and `rejected`, or `a`, `b` and
+ * `gold` as in a file of traces; other keys are ignored.
+ */
 const preferenceSchema = z.object({
-  id: z.union([text.min(1), z.int().transform(String)]).optional(),
-  prompt: z.union([text, conversation]).optional(),
-  conversation: conversation.optional(),
-  chosen: text,
-  rejected: text,
-  solution: text.optional(),
-  source: text.optional(),
-  group: text.optional(),
+  id: idField.optional(),
+  prompt: z.union([textField, conversationField]).optional(),
+  conversation: conversationField.optional(),
+  chosen: textField.optional(),
+  rejected: textField.optional(),
+  a: textField.optional(),
+  b: textField.optional(),
+  gold: z.enum(["A", "B"]).optional(),
+  solution: textField.optional(),
+  source: textField.optional(),
+  group: textField.optional(),
 }).refine(
   (row) => (row.prompt === undefined) !== (row.conversation === undefined),
   'expected either "prompt" or "conversation"',
-);
+).transform(({ a, b, gold, ...row }, { addIssue }) => {
+  const placed = a !== undefined && b !== undefined && gold !== undefined;
+  const { chosen = placed ? (gold === "A" ? a : b) : undefined } = row;
+  const { rejected = placed ? (gold === "A" ? b : a) : undefined } = row;
+  for (const [field, value] of Object.entries({ chosen, rejected })) {
+    if (value === undefined) addIssue({ code: "custom", path: [field], message: "expected string" });
+  }
+  return { ...row, chosen: chosen ?? "", rejected: rejected ?? "" };
+});
 
 /** What a set of preferences holds, and what was left out of it. */
 export interface Preferences {

@@ -10,6 +10,7 @@ export { type JsonLine, readJsonLines } from "./json_lines.ts";
 export * from "./jsonl.ts";
 export * from "./placement.ts";
 export * from "./record.ts";
+export * from "./trace_file.ts";
 export * from "./traces.ts";
 export {
   drawTasks,

@@ -104,6 +104,8 @@ export interface MicroBatchConfig {
 
 /** Distillation: negative log-likelihood of traces. */
 export interface Stage1Config extends MicroBatchConfig {
+  /** File of traces of training records, as `distill` writes it; null makes them from the data. */
+  readonly traces: string | null;
   /** Pairs with a trace to train on; null takes all. */
   readonly examples: number | null;
   readonly epochs: number;

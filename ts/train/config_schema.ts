@@ -74,6 +74,9 @@ const microBatch = {
 };
 
 const stage1 = z.strictObject({
+  traces: path.nullable().default(null).describe(
+    "File of traces of training records, as distill writes it; null makes them from the data",
+  ),
   examples: count.nullable().default(null).describe("Pairs with a trace to train on; null takes all"),
   epochs: count.default(1),
   batchExamples: count.default(128).describe("Examples of an optimiser step"),

@@ -133,8 +133,12 @@ async function loadSplit(
 
 const DATA_FOLDER = "RMR1_DATA";
 
-/** Puts the data folder of the environment for `$RMR1_DATA`; the file must be there. */
-async function locate(path: string): Promise<string> {
+/**
+ * Puts the data folder of the environment for `$RMR1_DATA`.
+ *
+ * @throws {DataError} The file is not there.
+ */
+export async function locate(path: string): Promise<string> {
   const variable = `$${DATA_FOLDER}`;
   const named = path.startsWith(variable);
   const located = named ? (process.env[DATA_FOLDER] ?? "../shared/data") + path.slice(variable.length) : path;

@@ -4,11 +4,12 @@
  * @module
  */
 import { type Protocol, renderPrompt } from "../cor/mod.ts";
-import { place, type PlacedPair, type PreferenceRecord, traceFromData } from "../data/mod.ts";
+import { place, type PlacedPair, type PreferenceRecord } from "../data/mod.ts";
 import type { Engine } from "../engine/mod.ts";
 import type { Turn } from "./order.ts";
 import { type Counts, increment } from "./records.ts";
 import { RunError } from "./run_error.ts";
+import { tracesFromData, type TraceSource } from "./traces.ts";
 
 /** A pair as a judge reads it. */
 export interface PromptExample {
@@ -45,9 +46,20 @@ export function countReasons(leftOut: readonly LeftOut[]): Counts {
   return counts;
 }
 
-/** Pairs of a step: a record changes its places from epoch to epoch, and half of the records have the better answer at A. */
-export function placeTurns(records: readonly PreferenceRecord[], turns: readonly Turn[]): PlacedPair[] {
-  return turns.map(({ index, epoch }) => place(records[index]!, (index + epoch) % 2 === 0 ? "A" : "B"));
+/**
+ * Pairs of a step: a record changes its places from epoch to epoch, and half of the records have the better answer at
+ * A. A record whose trace is for one place alone stays there.
+ */
+export function placeTurns(
+  records: readonly PreferenceRecord[],
+  turns: readonly Turn[],
+  traces: Pick<TraceSource, "sidesOf"> = tracesFromData(),
+): PlacedPair[] {
+  return turns.map(({ index, epoch }) => {
+    const sides = traces.sidesOf(records[index]!);
+    const side = (index + epoch) % 2 === 0 ? "A" : "B";
+    return place(records[index]!, sides.includes(side) ? side : sides[0]!);
+  });
 }
 
 /** Renders and tokenizes prompts, as generation does. */
@@ -78,13 +90,14 @@ export async function encodeTraces(
   engine: Engine,
   protocol: Protocol,
   pairs: readonly PlacedPair[],
+  source: TraceSource = tracesFromData(),
 ): Promise<TraceExample[]> {
   const [eos] = engine.info.eosTokenIds;
   if (eos === undefined) {
     throw new RunError(`Model "${engine.info.name}" has no end-of-sequence token, which traces end with`);
   }
   const traces = pairs.map((pair) => {
-    const found = traceFromData(pair);
+    const found = source.traceOf(pair);
     if ("trace" in found) return found.trace;
     throw new RunError(`Record "${pair.record.id}" has no trace: ${found.skipped}`);
   });
@@ -106,27 +119,32 @@ export interface TraceLimits {
   readonly maxTokens: number;
   /** Enough records; null takes all. */
   readonly examples: number | null;
+  /** Default: made from the data. */
+  readonly source?: TraceSource;
 }
 
-/** The first records whose traces can be learnt, with the better answer in either place. */
+/** The first records whose traces can be learnt, with the better answer in each place that they have. */
 export async function usableTraces(
   engine: Engine,
   records: readonly PreferenceRecord[],
-  { protocol, maxTokens, examples }: TraceLimits,
+  { protocol, maxTokens, examples, source = tracesFromData() }: TraceLimits,
 ): Promise<Usable> {
   const longest = Math.min(maxTokens, engine.info.contextLength);
   const ends = new Set(engine.info.eosTokenIds);
   return await firstUsable(records, examples ?? Infinity, async (chunk) => {
     const reasons = chunk.map((record): string | null => {
-      const traces = [traceFromData(place(record, "A")), traceFromData(place(record, "B"))];
+      const traces = source.sidesOf(record).map((side) => source.traceOf(place(record, side)));
       return traces.map((trace) => "skipped" in trace ? trace.skipped : null).find((reason) =>
         reason !== null
       ) ?? null;
     });
     const traced = [...chunk.keys()].filter((index) => reasons[index] === null);
-    const both = traced.flatMap((index) => [place(chunk[index]!, "A"), place(chunk[index]!, "B")]);
-    for (const [at, { prompt, target }] of (await encodeTraces(engine, protocol, both)).entries()) {
-      const index = traced[at >> 1]!;
+    const placed = traced.flatMap((index) =>
+      source.sidesOf(chunk[index]!).map((side) => ({ index, pair: place(chunk[index]!, side) }))
+    );
+    const examples = await encodeTraces(engine, protocol, placed.map(({ pair }) => pair), source);
+    for (const [at, { prompt, target }] of examples.entries()) {
+      const { index } = placed[at]!;
       if (target.subarray(0, -1).some((token) => ends.has(token))) {
         reasons[index] = "end-of-sequence-in-trace";
       } else if (prompt.length + target.length > longest) reasons[index] = "too-long";

@@ -13,9 +13,11 @@ import { ExampleOrder } from "./order.ts";
 import { listCounts, type Stage1StepRecord } from "./records.ts";
 import { RunError } from "./run_error.ts";
 import { type Stage, type StageContext, stepOptions, type StepResult, type StepRunOptions } from "./stage.ts";
+import { tracesFromData, type TraceSource } from "./traces.ts";
 
 /**
- * Chooses the examples of stage 1: the first training records that have a trace and fit.
+ * Chooses the examples of stage 1: the first training records that have a trace and fit. Records for which a file of
+ * traces has none are left to stage 2.
  *
  * @throws {RunError} None does.
  */
@@ -23,10 +25,14 @@ export async function chooseStage1(
   { engine, config }: Pick<StageContext, "engine" | "config">,
   stage: Stage1Config,
   train: readonly PreferenceRecord[],
+  source: TraceSource = tracesFromData(),
 ): Promise<Usable> {
-  const usable = await usableTraces(engine, train, { protocol: config.protocol, ...stage });
-  if (usable.records.length > 0) return usable;
-  const reasons = listCounts(countReasons(usable.leftOut));
+  const traced = train.filter((record) => source.sidesOf(record).length > 0);
+  const usable = await usableTraces(engine, traced, { protocol: config.protocol, ...stage, source });
+  const unmatched = source.unmatched(train).map((id) => ({ id, reason: "trace-of-no-training-record" }));
+  const leftOut = [...usable.leftOut, ...unmatched];
+  if (usable.records.length > 0) return { records: usable.records, leftOut };
+  const reasons = listCounts(countReasons(leftOut));
   throw new RunError(`Stage 1 has no examples: of ${train.length} records all are left out: ${reasons}`);
 }
 
@@ -35,6 +41,7 @@ export function prepareStage1(
   context: StageContext,
   stage: Stage1Config,
   { records, leftOut }: Usable,
+  source: TraceSource = tracesFromData(),
 ): Stage {
   const { config } = context;
   const order = new ExampleOrder(records.length, { seed: config.seed, name: "stage1" });
@@ -47,11 +54,9 @@ export function prepareStage1(
     companions: new Map(),
     run: (step, options) => {
       const from = (step - 1) * stage.batchExamples;
-      return distill(context, stage, {
-        step,
-        steps,
-        pairs: placeTurns(records, order.turns(from, Math.min(from + stage.batchExamples, turns))),
-      }, options);
+      const due = order.turns(from, Math.min(from + stage.batchExamples, turns));
+      const pairs = placeTurns(records, due, source);
+      return distill(context, stage, { step, steps, pairs, source }, options);
     },
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
@@ -61,18 +66,19 @@ interface Step {
   readonly step: number;
   readonly steps: number;
   readonly pairs: ReturnType<typeof placeTurns>;
+  readonly source: TraceSource;
 }
 
 async function distill(
   { engine, config }: StageContext,
   stage: Stage1Config,
-  { step, steps, pairs }: Step,
+  { step, steps, pairs, source }: Step,
   { signal, onProgress }: StepRunOptions = {},
 ): Promise<StepResult> {
   const began = performance.now();
   const drops = config.lora !== null && config.lora.dropout > 0;
   signal?.throwIfAborted();
-  const examples = await encodeTraces(engine, config.protocol, pairs);
+  const examples = await encodeTraces(engine, config.protocol, pairs, source);
   const sequences = examples.map(({ prompt, target }) => ({ prompt, response: target }));
   const lossTokens = sequences.reduce((sum, { response }) => sum + response.length, 0);
   let loss = 0;

@@ -28,6 +28,7 @@ import type { Stage, StageContext } from "./stage.ts";
 import { StageSteps } from "./stage_steps.ts";
 import { chooseStage1, prepareStage1 } from "./stage1.ts";
 import { chooseStage2, prepareStage2 } from "./stage2.ts";
+import { tracesFromData, tracesFromFile, type TraceSource } from "./traces.ts";
 import { codeVersion } from "./version.ts";
 
 /** Options of {@link train}. */
@@ -71,16 +72,29 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     evaluationExamples: config.evaluation.examples,
     selectionExamples: config.evaluation.during?.examples ?? 0,
   });
+  const traces = config.stage1 === null || config.stage1.traces === null
+    ? tracesFromData()
+    : await tracesFromFile(config.stage1.traces);
   const base = await options.openEngine(config.model, config);
   let session: Session;
   try {
-    const plan = await makePlan(base, config, data);
+    const plan = await makePlan(base, config, data, traces);
     const memory = await base.trainingMemory();
     if (memory !== null) assertFits(config, memory, base.info);
     const run = resumed ?? await RunDirectory.create(path, config);
     const journal = await Journal.open(run.file("journal.jsonl"));
     const ledger = await Ledger.open(run.file("ledger.jsonl"));
-    session = new Session({ config, options, run, data, plan, journal, ledger, code: await codeVersion() });
+    session = new Session({
+      config,
+      options,
+      run,
+      data,
+      traces,
+      plan,
+      journal,
+      ledger,
+      code: await codeVersion(),
+    });
   } catch (error) {
     await base[Symbol.asyncDispose]();
     throw error;
@@ -102,9 +116,14 @@ interface Plan {
   readonly stage2: Usable | null;
 }
 
-async function makePlan(engine: TrainableEngine, config: TrainConfig, { train }: RunData): Promise<Plan> {
+async function makePlan(
+  engine: TrainableEngine,
+  config: TrainConfig,
+  { train }: RunData,
+  traces: TraceSource,
+): Promise<Plan> {
   const context = { engine, config };
-  const stage1 = config.stage1 === null ? null : await chooseStage1(context, config.stage1, train);
+  const stage1 = config.stage1 === null ? null : await chooseStage1(context, config.stage1, train, traces);
   const stage2 = config.stage2 === null
     ? null
     : await chooseStage2(context, config.stage2, train, stage1?.records ?? []);
@@ -116,6 +135,7 @@ interface SessionParts {
   readonly options: TrainOptions;
   readonly run: RunDirectory;
   readonly data: RunData;
+  readonly traces: TraceSource;
   readonly plan: Plan;
   readonly journal: Journal;
   readonly ledger: Ledger;
@@ -157,7 +177,7 @@ class Session {
   }
 
   async #begin(base: TrainableEngine, resume: boolean): Promise<void> {
-    const { config, run, data, journal, ledger, code, plan } = this.#parts;
+    const { config, run, data, traces, journal, ledger, code, plan } = this.#parts;
     const { name, backend, parameters } = base.info;
     await journal.append({ type: resume ? "resume" : "start", code, backend, threads: config.threads });
     this.#emit({ type: "model", name, backend, parameters });
@@ -174,6 +194,7 @@ class Session {
     await run.pin("training data", hashRecords(data.train));
     await run.pin("evaluation data", hashRecords(data.evaluation));
     if (data.selection.length > 0) await run.pin("validation data", hashRecords(data.selection));
+    if (traces.hash !== null) await run.pin("traces", traces.hash);
     const { leftOut } = data;
     await journal.append({
       type: "data",
@@ -182,25 +203,25 @@ class Session {
       leftOut,
     });
     if (!resume) await ledger.append([...filtered(null, data), ...filtered(1, plan), ...filtered(2, plan)]);
-    const traces = (plan.stage1?.records.length ?? 0) * (config.stage1?.epochs ?? 0);
+    const learnt = (plan.stage1?.records.length ?? 0) * (config.stage1?.epochs ?? 0);
     const { stage1, stage2 } = config;
     this.#emit({
       type: "plan",
       trainRecords: data.train.length,
       evaluationRecords: data.evaluation.length,
       steps: {
-        stage1: stage1 === null ? 0 : Math.ceil(traces / stage1.batchExamples),
+        stage1: stage1 === null ? 0 : Math.ceil(learnt / stage1.batchExamples),
         stage2: stage2?.steps ?? 0,
       },
-      traces,
+      traces: learnt,
       rollouts: stage2 === null ? 0 : stage2.steps * stage2.prompts * stage2.rollouts,
     });
   }
 
   /** Gives the number of steps of stage 1. */
-  async #runStage1(base: TrainableEngine, config: NonNullable<TrainConfig["stage1"]>): Promise<number> {
-    const { plan, run } = this.#parts;
-    await using stage = prepareStage1(this.#context(base, this.#parts.config.model), config, plan.stage1!);
+  async #runStage1(base: TrainableEngine, stage1: NonNullable<TrainConfig["stage1"]>): Promise<number> {
+    const { config, plan, run, traces } = this.#parts;
+    await using stage = prepareStage1(this.#context(base, config.model), stage1, plan.stage1!, traces);
     if (!(await this.#isWhole(run.file("distilled")))) {
       await this.#adapt(base);
       const step = await this.#runSteps(base, stage, 0);

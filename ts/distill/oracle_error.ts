@@ -1,0 +1,35 @@
+/**
+ * Why an oracle gave no answer.
+ *
+ * @module
+ */
+
+/**
+ * What to do about it: `retry`: it may pass; `limited`: it may pass, and calls are too many at once; `refused`: this
+ * call will not be answered, others may be; `stop`: no call will be.
+ */
+export type OracleErrorKind = "retry" | "limited" | "refused" | "stop";
+
+/** A call without an answer. The message never holds the API key. */
+export class OracleError extends Error {
+  override readonly name = "OracleError";
+  readonly kind: OracleErrorKind;
+  /** Milliseconds for which the server wants no calls; null where it does not say. */
+  readonly retryAfter: number | null;
+  /** Whether tokens may have been written and charged for. */
+  readonly charged: boolean;
+
+  constructor(
+    kind: OracleErrorKind,
+    message: string,
+    { retryAfter = null, charged, ...options }: ErrorOptions & {
+      readonly retryAfter?: number | null;
+      readonly charged: boolean;
+    },
+  ) {
+    super(message, options);
+    this.kind = kind;
+    this.retryAfter = retryAfter;
+    this.charged = charged;
+  }
+}
