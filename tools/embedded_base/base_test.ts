@@ -1,6 +1,7 @@
 import { readdir, stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { expect } from "expect";
+import { publishedForm } from "../../ts/cor/mod.ts";
 import { generateTasks } from "../../ts/data/tasks/mod.ts";
 import { NativeEngine } from "../../ts/engine/native/native_engine.ts";
 import { evaluate } from "../../ts/train/evaluate.ts";
@@ -28,8 +29,9 @@ Deno.test("each tag and marker is one token, which only control tokens hide from
 Deno.test("the base model knows the form of a judgement and nothing of its content", async () => {
   await using engine = await NativeEngine.open(FOLDER);
   const { report } = await evaluate(engine, generateTasks({ seed: 11, split: "test", count: 200 }), {
-    protocol: "compact",
-    config: { examples: 200, batch: 100, maxNewTokens: 192, at: ["base"] },
+    kind: "reasrm",
+    form: publishedForm("compact"),
+    config: { batch: 100, maxNewTokens: 192 },
   });
   expect(report.parseRate.value).toBeGreaterThan(0.97);
   // Three standard deviations of a fair coin.

@@ -6,6 +6,7 @@
  * @module
  */
 import { formatTrace, quote } from "../../ts/cor/format.ts";
+import { publishedForm } from "../../ts/cor/form.ts";
 import { renderPrompt } from "../../ts/cor/prompts.ts";
 import { place } from "../../ts/data/placement.ts";
 import type { PlacedPair, Side } from "../../ts/data/record.ts";
@@ -86,7 +87,11 @@ function judgeTranscripts(draws: Draws, { record }: Task): Document {
   const pair = place(record, draws.chance(0.5) ? "A" : "B");
   return {
     kind: "judge",
-    prompt: renderPrompt("compact", { conversation: record.conversation, a: pair.a, b: pair.b }),
+    prompt: renderPrompt(publishedForm("compact"), {
+      conversation: record.conversation,
+      a: pair.a,
+      b: pair.b,
+    }),
     responses: [blindTrace(draws, pair, "A"), blindTrace(draws, pair, "B")],
   };
 }

@@ -45,6 +45,7 @@ export function showing(engine: Engine, show: (text: string) => void): Engine {
     decode: (tokens, options) => engine.decode(tokens, options),
     renderChat: (messages, options) => engine.renderChat(messages, options),
     logprobs: (forest, options) => engine.logprobs(forest, options),
+    scores: (forest, tokens) => engine.scores(forest, tokens),
     async *generate(requests, options) {
       const stream = new TextStream(engine, show);
       for await (const event of engine.generate(requests, { ...options, stream: true })) {

@@ -28,6 +28,7 @@ function byteEngine(text: string): Engine {
     decode: (tokens) => Promise.resolve(tokens.map((list) => decoder.decode(Uint8Array.from(list)))),
     renderChat: () => "",
     logprobs: () => Promise.resolve(new Float32Array()),
+    scores: () => Promise.resolve(new Float32Array()),
     async *generate(requests, options): AsyncGenerator<TokenEvent | DoneEvent> {
       for (const [request] of requests.entries()) {
         for (const token of options?.stream === true ? bytes : []) {

@@ -69,17 +69,38 @@ export function formatTrace(parts: TraceParts): string {
   if (parts.type === "Reasoning") {
     sections.push(`<solution>\n${parts.solution.trim()}\n</solution>`);
   } else {
-    const items = parts.rubric.items.map(({ text, weight }, index) =>
-      `${index + 1}. ${text.trim()} (${percent(weight)}%)`
-    );
-    const justify = `<justify>\n${parts.rubric.justify.trim()}\n</justify>`;
-    sections.push(`<rubric>\n${[...items, justify].join("\n")}\n</rubric>`);
+    sections.push(formatRubric(parts.rubric));
   }
-  sections.push(`<eval>\n${parts.eval.trim()}\n</eval>`, `<answer>[[${parts.verdict}]]</answer>`);
+  sections.push(`<eval>\n${parts.eval.trim()}\n</eval>`, formatVerdict(parts.verdict));
   const body = sections.join("\n\n");
   const text = parts.thinking === undefined ? body : `<think>\n${parts.thinking.trim()}\n</think>\n\n${body}`;
   refuseLoss(parts, text);
   return text;
+}
+
+/** Parts of a trace without a type. */
+export interface UntypedParts extends Omit<CommonParts, "thinking"> {
+  /** Each item weighted, by a share of 1; default none. */
+  readonly rubric?: Rubric & { readonly justify: string };
+}
+
+/** The text of a trace that the ablations of the chain leave: a rubric or none, the evaluation, the verdict. */
+export function formatUntyped({ rubric, eval: evaluation, verdict }: UntypedParts): string {
+  return [
+    ...(rubric === undefined ? [] : [formatRubric(rubric)]),
+    `<eval>\n${evaluation.trim()}\n</eval>`,
+    formatVerdict(verdict),
+  ].join("\n\n");
+}
+
+/** A verdict as it is read back. */
+export function formatVerdict(side: Side): string {
+  return `<answer>[[${side}]]</answer>`;
+}
+
+function formatRubric({ items, justify }: Rubric & { readonly justify: string }): string {
+  const lines = items.map(({ text, weight }, index) => `${index + 1}. ${text.trim()} (${percent(weight)}%)`);
+  return `<rubric>\n${[...lines, `<justify>\n${justify.trim()}\n</justify>`].join("\n")}\n</rubric>`;
 }
 
 function percent(weight: number | null): string {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export * from "./form.ts";
 export * from "./format.ts";
 export * from "./prompts.ts";
 export * from "./published_prompt.ts";

@@ -11,20 +11,17 @@
  */
 import type { Side } from "../data/record.ts";
 import type { Message } from "../engine/engine.ts";
-import {
-  BLOCK_MARKERS,
-  INSTRUCT_SYSTEM_PROMPT,
-  QUESTION_MARKER,
-  REASONING_CLOSING,
-  REASONING_OPENING,
-} from "./published_prompt.ts";
+import { systemPrompt, VERDICT_SYSTEM_PROMPT } from "./ablated_prompt.ts";
+import { formFault, type JudgeForm } from "./form.ts";
+import { BLOCK_MARKERS, QUESTION_MARKER, REASONING_CLOSING, REASONING_OPENING } from "./published_prompt.ts";
 
 /**
  * How a judge is asked.
  *
  * - `instruct`: the published system prompt and the user turn with the blocks.
  * - `reasoning`: one user message with the published opening and closing around the blocks, for `<think>` models.
- * - `compact`: the user turn of `instruct` alone, for models that were trained from scratch on it.
+ * - `compact`: the user turn of `instruct` alone, for models that were trained from scratch on it; what kind of judge
+ *   they are is in their weights.
  */
 export type Protocol = "instruct" | "reasoning" | "compact";
 
@@ -47,13 +44,17 @@ export interface PromptPair {
  * system message: here it stands before the question, a blank line between them, or as a `System:` line of both
  * conversations.
  *
- * @throws {RangeError} The conversation does not end with a user message.
+ * @throws {RangeError} The conversation does not end with a user message, or there is no such form.
  */
-export function renderPrompt(protocol: Protocol, pair: PromptPair): Message[] {
+export function renderPrompt(form: JudgeForm, pair: PromptPair): Message[] {
+  const fault = formFault(form);
+  if (fault !== null) throw new RangeError(`A judge cannot be asked so: ${fault}`);
   const blocks = renderBlocks(pair);
-  switch (protocol) {
-    case "instruct":
-      return [{ role: "system", content: INSTRUCT_SYSTEM_PROMPT }, { role: "user", content: blocks }];
+  switch (form.protocol) {
+    case "instruct": {
+      const content = form.kind === "genrm" ? VERDICT_SYSTEM_PROMPT : systemPrompt(form.chain);
+      return [{ role: "system", content }, { role: "user", content: blocks }];
+    }
     case "reasoning":
       return [{ role: "user", content: REASONING_OPENING + blocks + REASONING_CLOSING }];
     case "compact":

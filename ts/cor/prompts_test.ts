@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { expect } from "expect";
 import fc from "fast-check";
 import type { Message } from "../engine/engine.ts";
+import { publishedForm } from "./form.ts";
 import { findMarkers, type PromptPair, PROTOCOLS, renderPrompt } from "./prompts.ts";
 import { INSTRUCT_SYSTEM_PROMPT } from "./published_prompt.ts";
 
@@ -29,17 +30,19 @@ Deno.test("published words are those of the released code, byte for byte", () =>
   expect(sha256(INSTRUCT_SYSTEM_PROMPT)).toBe(
     "e0bf09a87f19837abf172278c348e8fc6ed36034f4f39b98191910533c3df3ed",
   );
-  expect(renderPrompt("instruct", pair).map(({ role, content }) => [role, sha256(content)])).toEqual([
-    ["system", "e0bf09a87f19837abf172278c348e8fc6ed36034f4f39b98191910533c3df3ed"],
-    ["user", "5fa3baf9813bdf0ed9b8601be6fe162ab82e37467e0843c32cfbc22792c65ac2"],
-  ]);
-  expect(renderPrompt("reasoning", pair).map(({ role, content }) => [role, sha256(content)])).toEqual([
-    ["user", "2a0d3caf562d59367bbbefb29c400438e0312def4fbb73fb2e70be8661ddd770"],
-  ]);
+  expect(renderPrompt(publishedForm("instruct"), pair).map(({ role, content }) => [role, sha256(content)]))
+    .toEqual([
+      ["system", "e0bf09a87f19837abf172278c348e8fc6ed36034f4f39b98191910533c3df3ed"],
+      ["user", "5fa3baf9813bdf0ed9b8601be6fe162ab82e37467e0843c32cfbc22792c65ac2"],
+    ]);
+  expect(renderPrompt(publishedForm("reasoning"), pair).map(({ role, content }) => [role, sha256(content)]))
+    .toEqual([
+      ["user", "2a0d3caf562d59367bbbefb29c400438e0312def4fbb73fb2e70be8661ddd770"],
+    ]);
 });
 
 Deno.test("a longer conversation is rendered once for each chatbot, ending with its answer", () => {
-  const [message] = renderPrompt("compact", multi);
+  const [message] = renderPrompt(publishedForm("compact"), multi);
   expect(message).toEqual({
     role: "user",
     content: `[The Start of the Conversation between Chatbot A and the Client]
@@ -60,9 +63,9 @@ Chatbot B: Nine
 
 Deno.test("compact is the user turn of instruct, and reasoning holds it between its opening and closing", () => {
   for (const pair of [multi, single("Q", "1", "2")]) {
-    const instruct = renderPrompt("instruct", pair);
-    const [compact] = renderPrompt("compact", pair);
-    const [reasoning, ...others] = renderPrompt("reasoning", pair);
+    const instruct = renderPrompt(publishedForm("instruct"), pair);
+    const [compact] = renderPrompt(publishedForm("compact"), pair);
+    const [reasoning, ...others] = renderPrompt(publishedForm("reasoning"), pair);
     expect(instruct.map(({ role }) => role)).toEqual(["system", "user"]);
     expect(instruct[1]).toEqual(compact);
     expect(reasoning?.content).toContain(compact!.content);
@@ -73,22 +76,25 @@ Deno.test("compact is the user turn of instruct, and reasoning holds it between 
 
 Deno.test("a system message stands before the question or as a line of both conversations", () => {
   const system: Message = { role: "system", content: "Be brief." };
-  const one = renderPrompt("compact", {
+  const one = renderPrompt(publishedForm("compact"), {
     ...single("Why?", "a", "b"),
     conversation: [system, { role: "user", content: "Why?" }],
   });
   expect(one[0]?.content).toContain(
     "[Client Question]\nBe brief.\n\nWhy?\n\n[The Start of Chatbot A's Response]",
   );
-  const many = renderPrompt("compact", { ...multi, conversation: [system, ...multi.conversation] });
+  const many = renderPrompt(publishedForm("compact"), {
+    ...multi,
+    conversation: [system, ...multi.conversation],
+  });
   expect(many[0]?.content.match(/\nSystem: Be brief\.\nUser: Hello\n/g)).toHaveLength(2);
 });
 
 Deno.test("no protocol says which answer is the better one", () => {
   for (const protocol of PROTOCOLS) {
     for (const pair of [multi, single("Q", "answer one", "answer two")]) {
-      const straight = renderPrompt(protocol, { ...pair, a: "FIRST", b: "SECOND" });
-      const swapped = renderPrompt(protocol, { ...pair, a: "SECOND", b: "FIRST" });
+      const straight = renderPrompt(publishedForm(protocol), { ...pair, a: "FIRST", b: "SECOND" });
+      const swapped = renderPrompt(publishedForm(protocol), { ...pair, a: "SECOND", b: "FIRST" });
       const exchanged = straight.map(({ role, content }) => ({
         role,
         content: content.replaceAll(/FIRST|SECOND/g, (name) => name === "FIRST" ? "SECOND" : "FIRST"),
@@ -100,11 +106,11 @@ Deno.test("no protocol says which answer is the better one", () => {
 });
 
 Deno.test("a conversation that does not end with a user message is refused", () => {
-  expect(() => renderPrompt("instruct", { conversation: [], a: "", b: "" })).toThrow(
+  expect(() => renderPrompt(publishedForm("instruct"), { conversation: [], a: "", b: "" })).toThrow(
     "Conversation must end with a user message, found no message",
   );
   const conversation: Message[] = [{ role: "user", content: "Q" }, { role: "assistant", content: "A" }];
-  expect(() => renderPrompt("instruct", { conversation, a: "", b: "" })).toThrow(
+  expect(() => renderPrompt(publishedForm("instruct"), { conversation, a: "", b: "" })).toThrow(
     'found role "assistant" in message 2',
   );
 });
@@ -120,7 +126,7 @@ Deno.test("answers are rendered verbatim, whatever they hold", () => {
   );
   const text = fc.array(fc.oneof(hostile, fc.string({ unit: "binary" }))).map((parts) => parts.join("\n"));
   fc.assert(fc.property(text, text, text, fc.constantFrom(...PROTOCOLS), (question, a, b, protocol) => {
-    const content = renderPrompt(protocol, single(question, a, b)).at(-1)!.content;
+    const content = renderPrompt(publishedForm(protocol), single(question, a, b)).at(-1)!.content;
     const expected = `[Client Question]\n${question}\n\n[The Start of Chatbot A's Response]\n${a}\n` +
       `[The End of Chatbot A's Response]\n\n[The Start of Chatbot B's Response]\n${b}\n[The End of Chatbot B's Response]`;
     expect(content.includes(expected)).toBe(true);

@@ -23,9 +23,13 @@
  * The final values are subtracted rather than compared: a small model that can subtract sees in the result whether two
  * numbers are the same, which it learns late or never from the numbers alone.
  *
+ * A chain with parts left out (`JudgeForm`) has less: without task types there is no type and no solution, but a rubric,
+ * or without rubrics neither; a `genrm` writes its verdict alone.
+ *
  * @module
  */
-import { formatTrace, quote } from "../cor/format.ts";
+import { FULL_CHAIN, type JudgeForm } from "../cor/form.ts";
+import { formatTrace, formatUntyped, formatVerdict, quote } from "../cor/format.ts";
 import { scanTags } from "../cor/tags.ts";
 import { type Equation, findEquations, findNumbers, writeNumber } from "./arithmetic.ts";
 import type { PlacedPair, Side } from "./record.ts";
@@ -58,9 +62,9 @@ export const SKIP_REASONS: readonly SkipReason[] = [
 /** How a step departs: its own arithmetic is wrong, or its value is none that the solution or the better answer has. */
 export type Departure = "arithmetic" | "value";
 
-/** A trace, or why there is none. */
+/** A trace, with how the worse answer departs where it says so, or why there is none. */
 export type DataTrace =
-  | { readonly trace: string; readonly departure: Departure }
+  | { readonly trace: string; readonly departure: Departure | null }
   | { readonly skipped: SkipReason };
 
 /**
@@ -72,7 +76,11 @@ export type DataTrace =
  * with the step, among equals the first whose value the worse answer has not reached ("the solution has"). The
  * supporting quote is the better answer's first line that reaches the named value, or its last line.
  */
-export function traceFromData({ record, a, b, gold }: PlacedPair): DataTrace {
+export function traceFromData(
+  { record, a, b, gold }: PlacedPair,
+  { kind, chain }: Pick<JudgeForm, "kind" | "chain"> = { kind: "reasrm", chain: FULL_CHAIN },
+): DataTrace {
+  if (kind === "genrm") return { trace: formatVerdict(gold), departure: null };
   const { solution, chosen, rejected } = record;
   if (solution === undefined || solution.trim() === "") return { skipped: "no-solution" };
   if ([solution, chosen, rejected].some((text) => scanTags(text).length > 0 || /<\/?think>/i.test(text))) {
@@ -92,13 +100,32 @@ export function traceFromData({ record, a, b, gold }: PlacedPair): DataTrace {
     `${quote(gold, found.support)} is right.`,
     `${quote(worse, found.line)} is wrong: ${found.correction}.`,
   );
-  const trace = formatTrace({
-    type: "Reasoning",
-    solution,
-    eval: judgedEnds(final, { A: ends.A, B: ends.B }, gold, remarks),
-    verdict: gold,
-  });
+  const valued = { A: ends.A, B: ends.B };
+  const trace = chain.taskTypes
+    ? formatTrace({
+      type: "Reasoning",
+      solution,
+      eval: judgedEnds(final, valued, gold, remarks),
+      verdict: gold,
+    })
+    : formatUntyped({
+      ...(chain.rubrics && { rubric: STEPS_RUBRIC }),
+      eval: statedEnds(valued, remarks),
+      verdict: gold,
+    });
   return { trace, departure: found.departure };
+}
+
+/** The criteria of a trace whose task is not solved first. */
+const STEPS_RUBRIC = {
+  items: [{ text: "Each step holds", weight: 0.5 }, { text: "The final value is right", weight: 0.5 }],
+  justify: "A wrong step makes a wrong value.",
+};
+
+/** The text of an `<eval>` with no solution before it: a line an answer with its final value and a remark. */
+function statedEnds(ends: Readonly<Record<Side, number>>, remarks: Readonly<Record<Side, string>>): string {
+  return (["A", "B"] as const).map((side) => `${side} ends with ${writeNumber(ends[side])}. ${remarks[side]}`)
+    .join("\n");
 }
 
 /** What belongs to each side, given what belongs to the better and to the worse one. */

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { type Protocol, renderPrompt } from "../cor/mod.ts";
+import { type Protocol, publishedForm, renderPrompt } from "../cor/mod.ts";
 import type { PlacedPair } from "../data/mod.ts";
 import type { Message } from "../engine/engine.ts";
 
@@ -19,7 +19,7 @@ export const TRACE_PROTOCOLS: readonly TraceProtocol[] = ["instruct", "compact"]
 
 /** The messages of pass 1: those that a judge reads. */
 export function renderFirstPass(protocol: TraceProtocol, { record, a, b }: PlacedPair): Message[] {
-  return renderPrompt(protocol, { conversation: record.conversation, a, b });
+  return renderPrompt(publishedForm(protocol), { conversation: record.conversation, a, b });
 }
 
 /** The messages of pass 2. `wrongTrace` is what pass 1 wrote, with the verdict for the worse answer. */

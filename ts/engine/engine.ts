@@ -273,6 +273,13 @@ export interface Engine extends AsyncDisposable {
    * for tokens that `select` leaves out.
    */
   logprobs(forest: Forest, options?: LogprobOptions): Promise<Float32Array>;
+  /**
+   * What the score head makes of the hidden state behind each of these tokens, `[tokens]`.
+   *
+   * @param tokens indexes of tokens of the forest
+   * @throws {EngineError} The model has no score head.
+   */
+  scores(forest: Forest, tokens: Uint32Array): Promise<Float32Array>;
 }
 
 /** Options of {@link Engine.logprobs}. */

@@ -39,6 +39,13 @@ export interface Judgement {
   readonly finish: FinishReason | null;
   /** Of each generated token, where {@link JudgeOptions.logprobs} asks for them. */
   readonly logprobs?: Float32Array;
+  /** Of each answer, by a judge that scores. */
+  readonly scores?: { readonly A: number; readonly B: number };
+  /**
+   * The probability of the verdict for A where the verdict was written, against that for B, by a judge whose verdict
+   * can be read; where {@link JudgeOptions.probability} asks for it.
+   */
+  readonly probabilityA?: number;
 }
 
 /**
@@ -55,6 +62,8 @@ export interface JudgeOptions {
   readonly signal?: AbortSignal;
   /** Also give each generated token's log-probability. Default false. */
   readonly logprobs?: boolean;
+  /** Also give {@link Judgement.probabilityA}. Default: where the verdict is all that the judge writes. */
+  readonly probability?: boolean;
 }
 
 /** Picks the better of two answers. */

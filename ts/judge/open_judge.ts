@@ -5,11 +5,12 @@
  */
 import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { type Protocol, PROTOCOLS } from "../cor/mod.ts";
+import { type Chain, FULL_CHAIN, JUDGE_KINDS, type JudgeKind, type Protocol, PROTOCOLS } from "../cor/mod.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Baseline } from "./baseline.ts";
 import type { Judge } from "./judge.ts";
 import { RmR1Judge, type RmR1JudgeOptions } from "./rm_r1_judge.ts";
+import { ScalarJudge } from "./scalar_judge.ts";
 import { hashModel } from "./weights_hash.ts";
 
 /** What a checkpoint says of itself as a judge, beside its weights. */
@@ -36,7 +37,8 @@ export class JudgeSpecError extends Error {
 
 /**
  * Opens a judge: a model's folder or file, or a baseline (see {@link JUDGE_SPECS}). A model's protocol is the given
- * one, else the one in its `rmr1.json`.
+ * one, else the one in its `rmr1.json`, which also says what kind of judge it is; without that file a model with a
+ * score head is a scalar one.
  *
  * @throws {JudgeSpecError} The name means nothing, or the model's protocol is not known.
  */
@@ -44,9 +46,27 @@ export async function openJudge(spec: string, options: OpenJudgeOptions): Promis
   if (spec.startsWith("baseline:")) return openBaseline(spec);
   const found = await stat(spec).catch(() => null);
   if (found === null) throw unknown(spec);
-  const { openEngine, protocol = await readProtocol(spec, found.isDirectory()), ...rest } = options;
-  const weights = await hashModel(spec);
-  return new RmR1Judge(await openEngine(spec), { ...rest, protocol, name: spec, weights });
+  const { openEngine, protocol, ...rest } = options;
+  const card = found.isDirectory() ? await readCard(spec) : null;
+  const asked = protocol ?? card?.protocol;
+  const about = { ...rest, name: spec, weights: await hashModel(spec) };
+  const engine = await openEngine(spec);
+  try {
+    const isScalar = card === null
+      ? asked === undefined && engine.info.hasScoreHead
+      : card.judge === "scalarrm";
+    if (isScalar) return new ScalarJudge(engine, about);
+    if (asked === undefined) throw noProtocol(spec);
+    return new RmR1Judge(engine, { ...about, ...formIn(card), protocol: asked });
+  } catch (error) {
+    await engine[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+function formIn(card: Card | null): Pick<RmR1JudgeOptions, "kind" | "chain"> {
+  if (card === null || card.judge === "scalarrm") return {};
+  return { kind: card.judge, chain: card.chain };
 }
 
 function openBaseline(spec: string): Judge {
@@ -63,29 +83,52 @@ function unknown(spec: string): JudgeSpecError {
   return new JudgeSpecError(`Unknown judge "${spec}", expected ${JUDGE_SPECS.join(", ")}`);
 }
 
-async function readProtocol(path: string, isFolder: boolean): Promise<Protocol> {
-  const listed = PROTOCOLS.map((protocol) => `"${protocol}"`).join(", ");
+const LISTED = PROTOCOLS.map((protocol) => `"${protocol}"`).join(", ");
+
+function noProtocol(path: string): JudgeSpecError {
+  return new JudgeSpecError(
+    `No protocol is known for judge "${path}": it has no ${JUDGE_FILE}; name one of ${LISTED}`,
+  );
+}
+
+/** How a checkpoint is asked. */
+interface Card {
+  readonly protocol: Protocol;
+  readonly judge: JudgeKind;
+  readonly chain: Chain;
+}
+
+/** Null where there is none. */
+async function readCard(path: string): Promise<Card | null> {
   const file = join(path, JUDGE_FILE);
-  const text = isFolder ? await readFile(file, "utf8").catch(absent) : null;
-  if (text === null) {
-    throw new JudgeSpecError(
-      `No protocol is known for judge "${path}": it has no ${JUDGE_FILE}; name one of ${listed}`,
-    );
-  }
-  let content: unknown;
+  const text = await readFile(file, "utf8").catch(absent);
+  if (text === null) return null;
+  let content: Partial<Record<keyof Card, unknown>> | null;
   try {
     content = JSON.parse(text);
   } catch {
     throw new JudgeSpecError(`File "${file}" is not JSON, expected an object with "protocol"`);
   }
-  const protocol = (content as { protocol?: unknown } | null)?.protocol;
-  const known = PROTOCOLS.find((name) => name === protocol);
-  if (known === undefined) {
+  const protocol = PROTOCOLS.find((name) => name === content?.protocol);
+  if (protocol === undefined) {
+    const found = JSON.stringify(content?.protocol);
+    throw new JudgeSpecError(`File "${file}" has protocol ${found}, expected one of ${LISTED}`);
+  }
+  const { judge = "reasrm", chain = FULL_CHAIN } = content!;
+  const kind = JUDGE_KINDS.find((name) => name === judge);
+  if (kind === undefined) {
+    const listed = JUDGE_KINDS.map((name) => `"${name}"`).join(", ");
+    throw new JudgeSpecError(`File "${file}" has judge ${JSON.stringify(judge)}, expected one of ${listed}`);
+  }
+  const { rubrics, taskTypes } = chain as Partial<Chain>;
+  if (typeof rubrics !== "boolean" || typeof taskTypes !== "boolean") {
     throw new JudgeSpecError(
-      `File "${file}" has protocol ${JSON.stringify(protocol)}, expected one of ${listed}`,
+      `File "${file}" has chain ${
+        JSON.stringify(chain)
+      }, expected "rubrics" and "taskTypes", each true or false`,
     );
   }
-  return known;
+  return { protocol, judge: kind, chain: { rubrics, taskTypes } };
 }
 
 function absent(error: NodeJS.ErrnoException): null {

@@ -4,14 +4,26 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { parseVerdict, type Protocol, renderPrompt } from "../cor/mod.ts";
+import {
+  type Chain,
+  FULL_CHAIN,
+  type JudgeForm,
+  parseVerdict,
+  type Protocol,
+  renderPrompt,
+} from "../cor/mod.ts";
 import type { Engine, Message } from "../engine/engine.ts";
+import { forestOf, gather } from "../engine/forest.ts";
 import { batchesOf, type TokenizedPrompt } from "./batches.ts";
 import type { Answered, Judge, JudgeInput, Judgement, JudgeOptions } from "./judge.ts";
 
 /** Options of {@link RmR1Judge}. */
 export interface RmR1JudgeOptions {
   readonly protocol: Protocol;
+  /** Default `reasrm`. */
+  readonly kind?: JudgeForm["kind"];
+  /** Default the published one. */
+  readonly chain?: Chain;
   /** For reports. Default the engine's own name. */
   readonly name?: string;
   /** Names the weights, best by a hash of their files. Default the engine's own name. */
@@ -38,6 +50,33 @@ interface Prompt extends TokenizedPrompt {
   readonly opensThinking: boolean;
 }
 
+/** A judgement whose verdict's probability is still to be asked for. */
+interface Written {
+  readonly index: number;
+  readonly answer: Judgement;
+  readonly prompt: Uint32Array;
+}
+
+/** The last verdict of a text, up to its letter. */
+const LAST_VERDICT = /^[\s\S]*<answer>\s*\[\[\s*(?=[AB])/i;
+
+/**
+ * The probability of the verdict for A behind what was written before the letter of the last verdict, against that for
+ * B; null where no verdict was written. Both verdicts are tokenized with what stands before them, so that neither is
+ * put together otherwise than the model would write it.
+ */
+async function probabilityOfA(engine: Engine, prompt: Uint32Array, text: string): Promise<number | null> {
+  const before = LAST_VERDICT.exec(text)?.[0];
+  if (before === undefined) return null;
+  const written = await engine.encode(["A", "B"].map((side) => `${before}${side}]]</answer>`));
+  const { forest, maps } = forestOf(written.map((tokens) => Uint32Array.of(...prompt, ...tokens)));
+  const logprobs = await engine.logprobs(forest);
+  const [a, b] = maps.map((map) =>
+    gather(map.subarray(prompt.length), logprobs).reduce((sum, logprob) => sum + logprob, 0)
+  ) as [number, number];
+  return 1 / (1 + Math.exp(b - a));
+}
+
 /** Judges by a language model that follows one of the {@link Protocol}s. */
 export class RmR1Judge implements Judge {
   readonly name: string;
@@ -57,9 +96,12 @@ export class RmR1Judge implements Judge {
     if (info.chatTemplate === null) {
       throw new RangeError(`Model "${info.name}" has no chat template, which a judge needs`);
     }
-    const { protocol, name = info.name, weights = info.name, ...rest } = options;
+    const { protocol, kind = "reasrm", chain = FULL_CHAIN, name = info.name, weights = info.name, ...rest } =
+      options;
     const full = {
       protocol,
+      kind,
+      chain,
       temperature: 0,
       maxNewTokens: 8192,
       seed: 0,
@@ -83,11 +125,12 @@ export class RmR1Judge implements Judge {
     const precision = info.precision === "f32" || info.precision === null
       ? {}
       : { precision: info.precision };
-    this.identity = JSON.stringify({ judge: "rm-r1", weights, protocol, ...precision, ...sampling });
+    const form = kind === "genrm" ? { kind } : chain.rubrics && chain.taskTypes ? {} : { chain };
+    this.identity = JSON.stringify({ judge: "rm-r1", weights, protocol, ...form, ...precision, ...sampling });
   }
 
   render(input: JudgeInput): readonly Message[] {
-    return renderPrompt(this.#options.protocol, input);
+    return renderPrompt(this.#options, input);
   }
 
   async *judge(
@@ -124,7 +167,7 @@ export class RmR1Judge implements Judge {
 
   async *#generate(
     batch: readonly Prompt[],
-    { signal, logprobs = false }: JudgeOptions,
+    { signal, logprobs = false, probability = this.#options.kind === "genrm" }: JudgeOptions,
   ): AsyncGenerator<Answered<Judgement>> {
     const { temperature, maxNewTokens, seed } = this.#options;
     const requests = batch.map(({ tokens, stream }) => ({
@@ -134,11 +177,12 @@ export class RmR1Judge implements Judge {
       key: { seed, step: 0, prompt: stream, rollout: 0 },
     }));
     const open = new Set(batch.keys());
+    const verdicts: Written[] = [];
     let failure = new Error("The engine ended without an answer");
     try {
       for await (const event of this.#engine.generate(requests, signal === undefined ? {} : { signal })) {
         if (event.type !== "done") continue;
-        const { index, opensThinking } = batch[event.request]!;
+        const { index, opensThinking, tokens: prompt } = batch[event.request]!;
         open.delete(event.request);
         const answer: Judgement = {
           outcome: parseVerdict(event.text, { thinking: opensThinking ? "required" : "optional" }),
@@ -148,13 +192,19 @@ export class RmR1Judge implements Judge {
           finish: event.finish,
           ...(logprobs ? { logprobs: event.logprobs } : {}),
         };
-        yield { index, answer };
+        if (!probability) yield { index, answer };
+        else verdicts.push({ index, answer, prompt });
       }
     } catch (error) {
       signal?.throwIfAborted();
       failure = error instanceof Error ? error : new Error(String(error));
     }
     for (const at of open) yield { index: batch[at]!.index, error: failure };
+    // Behind the generation, which the engine does not share with passes that are asked for meanwhile.
+    for (const { index, answer, prompt } of verdicts) {
+      const probabilityA = await probabilityOfA(this.#engine, prompt, answer.text);
+      yield { index, answer: probabilityA === null ? answer : { ...answer, probabilityA } };
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

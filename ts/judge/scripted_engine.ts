@@ -82,5 +82,9 @@ export class ScriptedEngine implements Engine {
     return Promise.reject(new Error("A scripted engine has no log-probabilities"));
   }
 
+  scores(): Promise<Float32Array> {
+    return Promise.reject(new Error("A scripted engine has no score head"));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
 }

@@ -5,7 +5,7 @@
  */
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Protocol } from "../cor/mod.ts";
+import type { Chain, JudgeKind, Protocol } from "../cor/mod.ts";
 import type { SaveOptions, TrainableEngine } from "../engine/mod.ts";
 import { exists, findDamage, writeFolderDurably } from "./durable.ts";
 import { RunError } from "./run_error.ts";
@@ -16,6 +16,9 @@ const CARD = "rmr1.json";
 export interface ModelCard {
   readonly format: 1;
   readonly protocol: Protocol;
+  readonly judge: JudgeKind;
+  /** What a `reasrm` writes. */
+  readonly chain: Chain;
   /** The model that the run started from. */
   readonly base: string;
   /** The stage that was trained last. */

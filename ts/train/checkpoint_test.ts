@@ -1,12 +1,21 @@
 import { expect } from "expect";
 import { readdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { FULL_CHAIN } from "../cor/mod.ts";
 import { Checkpoints, loadState, type ModelCard, readCard, type Trained } from "./checkpoint.ts";
 import { TabularEngine } from "./testing/tabular_engine.ts";
 import { withFolder } from "./testing/small_run.ts";
 
 function card(globalStep: number, stage: 1 | 2 = 1): ModelCard {
-  const rest = { protocol: "compact", base: "base", seed: 0, config: "c", code: "v" } as const;
+  const rest = {
+    protocol: "compact",
+    judge: "reasrm",
+    chain: FULL_CHAIN,
+    base: "base",
+    seed: 0,
+    config: "c",
+    code: "v",
+  } as const;
   return { format: 1, stage, step: globalStep, globalStep, ...rest };
 }
 

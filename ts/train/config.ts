@@ -5,7 +5,7 @@
  */
 import { readFile } from "node:fs/promises";
 import type { AdvantageStd, Normaliser } from "../algorithms/mod.ts";
-import type { Protocol } from "../cor/mod.ts";
+import type { Chain, JudgeForm, JudgeKind, Protocol } from "../cor/mod.ts";
 import type { Arithmetic, Device, LoraTarget, Precision } from "../engine/mod.ts";
 import { ConfigError, describeIssues, describeJsonError } from "./config_error.ts";
 import { configSchema } from "./config_schema.ts";
@@ -15,6 +15,10 @@ export interface TrainConfig {
   /** A model's name ("embedded", "smollm2-135m") or folder. */
   readonly model: string;
   readonly protocol: Protocol;
+  /** What kind of judge is trained. */
+  readonly judge: JudgeKind;
+  /** What a `reasrm` writes before its verdict. */
+  readonly chain: Chain;
   /** Every random draw is a function of it: an unsigned 32-bit integer. */
   readonly seed: number;
   /** 0 takes all cores. Results do not depend on it. */
@@ -31,6 +35,11 @@ export interface TrainConfig {
   readonly stage2: Stage2Config | null;
   readonly evaluation: EvaluationConfig;
   readonly checkpoint: CheckpointConfig;
+}
+
+/** How the judge that is trained is asked; a `scalarrm` is not, so that its form stands for none. */
+export function formOf({ protocol, judge, chain }: TrainConfig): JudgeForm {
+  return { protocol, kind: judge === "genrm" ? "genrm" : "reasrm", chain };
 }
 
 /** Where the preference pairs are from. */
@@ -102,7 +111,15 @@ export interface MicroBatchConfig {
   readonly recompute: boolean;
 }
 
-/** Distillation: negative log-likelihood of traces. */
+/** The loss of a `scalarrm`. */
+export interface BradleyTerryConfig {
+  /** By how much the better answer's score is to lead. */
+  readonly margin: number;
+  /** Weight of the squared sum of a pair's scores, which keeps them about 0. */
+  readonly centring: number;
+}
+
+/** Distillation: negative log-likelihood of traces; for a `scalarrm` the Bradley–Terry loss of pairs. */
 export interface Stage1Config extends MicroBatchConfig {
   /** File of traces of training records, as `distill` writes it; null makes them from the data. */
   readonly traces: string | null;
@@ -113,6 +130,8 @@ export interface Stage1Config extends MicroBatchConfig {
   readonly batchExamples: number;
   /** Longest example, prompt and trace; a longer one is left out and counted. */
   readonly maxTokens: number;
+  /** Of a `scalarrm` alone. */
+  readonly bradleyTerry: BradleyTerryConfig;
   readonly optimizer: OptimizerConfig;
 }
 

@@ -5,7 +5,7 @@
  * @module
  */
 import { z } from "zod";
-import { PROTOCOLS } from "../cor/mod.ts";
+import { formFault, JUDGE_KINDS, PROTOCOLS } from "../cor/mod.ts";
 import { ARITHMETICS, DEVICES, isDevice, LORA_TARGETS, PRECISIONS } from "../engine/mod.ts";
 import type { TrainConfig } from "./config.ts";
 
@@ -83,9 +83,13 @@ const stage1 = z.strictObject({
   maxTokens: count.default(12_288).describe(
     "Longest example, prompt and trace; a longer one is left out and counted",
   ),
+  bradleyTerry: z.strictObject({
+    margin: z.number().min(0).default(0).describe("By how much the better answer's score is to lead"),
+    centring: z.number().min(0).default(0.01).describe("Weight of what keeps scores about 0"),
+  }).prefault({}).describe('The loss of the judge "scalarrm"'),
   ...microBatch,
   optimizer: optimizer(5e-6),
-}).describe("Distillation: negative log-likelihood of traces");
+}).describe("Distillation: negative log-likelihood of traces; for a scalarrm the Bradley-Terry loss");
 
 const normaliser = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("token-mean") }).describe("All tokens of a step weigh the same (DAPO)"),
@@ -238,6 +242,15 @@ export const configSchema: z.ZodType<TrainConfig> = z.strictObject({
   $schema: z.string().optional().describe("For editors; not read"),
   model: z.string().min(1).default("embedded").describe("A model's name (embedded, smollm2-135m) or folder"),
   protocol: z.enum(PROTOCOLS).default("compact").describe("How the judge is asked"),
+  judge: z.enum(JUDGE_KINDS).default("reasrm").describe(
+    "reasrm writes a chain of rubrics, genrm its verdict alone, scalarrm rates each answer by a score head",
+  ),
+  chain: z.strictObject({
+    rubrics: z.boolean().default(true).describe("Whether criteria are written before the evaluation"),
+    taskTypes: z.boolean().default(true).describe(
+      "Whether a task is typed, and a Reasoning one solved first",
+    ),
+  }).prefault({}).describe("What a reasrm writes: parts to leave out for ablations"),
   seed: seed.default(0).describe("Every random draw is a function of it"),
   threads: z.int().min(0).default(0).describe("0 takes all cores; results do not depend on it"),
   precision: z.enum(PRECISIONS).default("f32").describe(
@@ -260,6 +273,20 @@ export const configSchema: z.ZodType<TrainConfig> = z.strictObject({
   path: ["stage1"],
   message:
     'must be null with the protocol "reasoning": its models already reason, and traces hold no thinking',
+}).superRefine(({ judge, chain, protocol, stage1, stage2 }, context) => {
+  const refuse = (path: string, message: string): void =>
+    context.addIssue({ code: "custom", path: [path], message });
+  if (judge !== "scalarrm") {
+    const fault = formFault({ protocol, kind: judge, chain });
+    if (fault !== null) refuse("protocol", `must be another one: ${fault}`);
+    return;
+  }
+  if (stage2 !== null) {
+    refuse("stage2", 'must be null with the judge "scalarrm", which writes nothing to reward');
+  }
+  if (stage1?.traces !== undefined && stage1.traces !== null) {
+    refuse("stage1", 'must have no traces with the judge "scalarrm", which learns from pairs alone');
+  }
 }).transform(({ $schema: _, ...config }) => config);
 
 /** The schema of a configuration file as JSON Schema (draft 2020-12), for editors and for reading. */

@@ -11,7 +11,7 @@ import {
   valueLoss,
   type ValueTotals,
 } from "../algorithms/mod.ts";
-import type { StepOptions, Tape, TrainableEngine } from "../engine/mod.ts";
+import type { Engine, StepOptions, Tape, TrainableEngine } from "../engine/mod.ts";
 import { type MicroBatch, microBatches, type Sequence } from "./batching.ts";
 import type { CriticConfig, MicroBatchConfig } from "./config.ts";
 import { applyStep } from "./diverged.ts";
@@ -73,7 +73,7 @@ function none({ layout }: MicroBatch<Sequence>): Uint8Array {
 
 /** Values before each response token under the critic as it is. */
 export async function valuesOf<S extends Sequence>(
-  engine: TrainableEngine,
+  engine: Engine,
   sequences: readonly S[],
   { microBatchTokens }: MicroBatchConfig,
   onDone?: (count: number) => void,
@@ -81,13 +81,7 @@ export async function valuesOf<S extends Sequence>(
   const found = new Map<S, Float32Array>();
   for (const batch of microBatches(sequences, microBatchTokens)) {
     const states = statesOf(batch);
-    // Only the forward pass is wanted, so as little as can be is kept for a backward one.
-    using tape = await engine.forward(batch.layout.forest, {
-      select: none(batch),
-      scores: states.tokens,
-      recompute: true,
-    });
-    const values = valuesIn(states, tape.scores);
+    const values = valuesIn(states, await engine.scores(batch.layout.forest, states.tokens));
     for (const [index, sequence] of batch.sequences.entries()) found.set(sequence, values[index]!);
     onDone?.(batch.sequences.length);
   }

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { Protocol } from "../cor/mod.ts";
+import type { JudgeForm, JudgeKind } from "../cor/mod.ts";
 import { placeAll, type PlacedPair, type PreferenceRecord } from "../data/mod.ts";
 import type { Engine } from "../engine/mod.ts";
-import { type Judgement, RmR1Judge } from "../judge/mod.ts";
+import { type Judgement, RmR1Judge, ScalarJudge } from "../judge/mod.ts";
 import type { EvaluationConfig } from "./config.ts";
 import { type EvaluationReport, increment, type Proportion } from "./records.ts";
 
@@ -18,7 +18,8 @@ export interface EvaluatedPair {
 
 /** Options of {@link evaluate}. */
 export interface EvaluateOptions {
-  readonly protocol: Protocol;
+  readonly kind: JudgeKind;
+  readonly form: JudgeForm;
   readonly config: Pick<EvaluationConfig, "batch" | "maxNewTokens">;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, of: number) => void;
@@ -38,20 +39,19 @@ export interface Evaluation {
 export async function evaluate(
   engine: Engine,
   records: readonly PreferenceRecord[],
-  { protocol, config, signal, onProgress }: EvaluateOptions,
+  { kind, form, config, signal, onProgress }: EvaluateOptions,
 ): Promise<Evaluation> {
   const began = performance.now();
   const pairs = placeAll(records, { kind: "alternate" });
-  const judge = new RmR1Judge(engine, {
-    protocol,
-    temperature: 0,
-    maxNewTokens: config.maxNewTokens,
-    maxConcurrent: config.batch,
-  });
+  const { batch: maxConcurrent, maxNewTokens } = config;
+  const judge = kind === "scalarrm"
+    ? new ScalarJudge(engine, { maxConcurrent })
+    : new RmR1Judge(engine, { ...form, temperature: 0, maxNewTokens, maxConcurrent });
   const inputs = pairs.map(({ record, a, b }) => ({ conversation: record.conversation, a, b }));
   const judgements = new Array<Judgement>(pairs.length);
   let done = 0;
-  for await (const { index, answer, error } of judge.judge(inputs, signal === undefined ? {} : { signal })) {
+  const options = { probability: false, ...(signal === undefined ? {} : { signal }) };
+  for await (const { index, answer, error } of judge.judge(inputs, options)) {
     if (error !== undefined) throw error;
     judgements[index] = answer;
     done++;

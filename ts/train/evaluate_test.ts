@@ -1,4 +1,5 @@
 import { expect } from "expect";
+import { publishedForm } from "../cor/mod.ts";
 import fc from "fast-check";
 import { place, type PreferenceRecord } from "../data/mod.ts";
 import type { Judgement } from "../judge/mod.ts";
@@ -72,7 +73,8 @@ Deno.test("each record is judged once, at A and B in turn, and the result does n
   const records = ["one", "two", "three", "four", "five"].map(record);
   const run = (batch: number) =>
     evaluate(engine, records, {
-      protocol: "compact",
+      kind: "reasrm",
+      form: publishedForm("compact"),
       config: { batch, maxNewTokens: 12 },
     });
   const [one, many] = [await run(1), await run(4)];
@@ -91,7 +93,8 @@ Deno.test("an engine that fails is an error, never a verdict", async () => {
     },
   });
   const config = { batch: 1, maxNewTokens: 4 };
-  await expect(evaluate(engine, [record("one")], { protocol: "compact", config })).rejects.toThrow(
-    "The device was lost",
-  );
+  await expect(evaluate(engine, [record("one")], { kind: "reasrm", form: publishedForm("compact"), config }))
+    .rejects.toThrow(
+      "The device was lost",
+    );
 });

@@ -3,13 +3,13 @@
  *
  * @module
  */
-import { type Protocol, renderPrompt } from "../cor/mod.ts";
+import { type JudgeForm, renderPrompt } from "../cor/mod.ts";
 import { place, type PlacedPair, type PreferenceRecord } from "../data/mod.ts";
 import type { Engine } from "../engine/mod.ts";
 import type { Turn } from "./order.ts";
 import { type Counts, increment } from "./records.ts";
 import { RunError } from "./run_error.ts";
-import { tracesFromData, type TraceSource } from "./traces.ts";
+import type { TraceSource } from "./traces.ts";
 
 /** A pair as a judge reads it. */
 export interface PromptExample {
@@ -53,7 +53,7 @@ export function countReasons(leftOut: readonly LeftOut[]): Counts {
 export function placeTurns(
   records: readonly PreferenceRecord[],
   turns: readonly Turn[],
-  traces: Pick<TraceSource, "sidesOf"> = tracesFromData(),
+  traces: Pick<TraceSource, "sidesOf"> = EITHER_SIDE,
 ): PlacedPair[] {
   return turns.map(({ index, epoch }) => {
     const sides = traces.sidesOf(records[index]!);
@@ -62,14 +62,17 @@ export function placeTurns(
   });
 }
 
+/** Where a record may be placed in either order. */
+const EITHER_SIDE: Pick<TraceSource, "sidesOf"> = { sidesOf: () => ["A", "B"] };
+
 /** Renders and tokenizes prompts, as generation does. */
 export async function encodePrompts(
   engine: Engine,
-  protocol: Protocol,
+  form: JudgeForm,
   pairs: readonly PlacedPair[],
 ): Promise<PromptExample[]> {
   const texts = pairs.map(({ record, a, b }) =>
-    engine.renderChat(renderPrompt(protocol, { conversation: record.conversation, a, b }), {
+    engine.renderChat(renderPrompt(form, { conversation: record.conversation, a, b }), {
       addGenerationPrompt: true,
     })
   );
@@ -88,9 +91,9 @@ export async function encodePrompts(
  */
 export async function encodeTraces(
   engine: Engine,
-  protocol: Protocol,
+  form: JudgeForm,
   pairs: readonly PlacedPair[],
-  source: TraceSource = tracesFromData(),
+  source: TraceSource,
 ): Promise<TraceExample[]> {
   const [eos] = engine.info.eosTokenIds;
   if (eos === undefined) {
@@ -102,7 +105,7 @@ export async function encodeTraces(
     throw new RunError(`Record "${pair.record.id}" has no trace: ${found.skipped}`);
   });
   const targets = await engine.encode(traces);
-  const prompts = await encodePrompts(engine, protocol, pairs);
+  const prompts = await encodePrompts(engine, form, pairs);
   return prompts.map((example, index) => ({
     ...example,
     target: Uint32Array.from([...targets[index]!, eos]),
@@ -114,20 +117,19 @@ const CHUNK = 256;
 
 /** Options of {@link usableTraces}. */
 export interface TraceLimits {
-  readonly protocol: Protocol;
+  readonly form: JudgeForm;
   /** Longest example, prompt and target. */
   readonly maxTokens: number;
   /** Enough records; null takes all. */
   readonly examples: number | null;
-  /** Default: made from the data. */
-  readonly source?: TraceSource;
+  readonly source: TraceSource;
 }
 
 /** The first records whose traces can be learnt, with the better answer in each place that they have. */
 export async function usableTraces(
   engine: Engine,
   records: readonly PreferenceRecord[],
-  { protocol, maxTokens, examples, source = tracesFromData() }: TraceLimits,
+  { form, maxTokens, examples, source }: TraceLimits,
 ): Promise<Usable> {
   const longest = Math.min(maxTokens, engine.info.contextLength);
   const ends = new Set(engine.info.eosTokenIds);
@@ -142,7 +144,7 @@ export async function usableTraces(
     const placed = traced.flatMap((index) =>
       source.sidesOf(chunk[index]!).map((side) => ({ index, pair: place(chunk[index]!, side) }))
     );
-    const examples = await encodeTraces(engine, protocol, placed.map(({ pair }) => pair), source);
+    const examples = await encodeTraces(engine, form, placed.map(({ pair }) => pair), source);
     for (const [at, { prompt, target }] of examples.entries()) {
       const { index } = placed[at]!;
       if (target.subarray(0, -1).some((token) => ends.has(token))) {
@@ -155,7 +157,7 @@ export async function usableTraces(
 
 /** Options of {@link usablePrompts}. */
 export interface PromptLimits {
-  readonly protocol: Protocol;
+  readonly form: JudgeForm;
   readonly maxPromptTokens: number;
   /** Room that a response needs within the model's context. */
   readonly maxNewTokens: number;
@@ -167,12 +169,12 @@ export interface PromptLimits {
 export async function usablePrompts(
   engine: Engine,
   records: readonly PreferenceRecord[],
-  { protocol, maxPromptTokens, maxNewTokens, examples }: PromptLimits,
+  { form, maxPromptTokens, maxNewTokens, examples }: PromptLimits,
 ): Promise<Usable> {
   const longest = Math.min(maxPromptTokens, engine.info.contextLength - maxNewTokens);
   return await firstUsable(records, examples, async (chunk) => {
     const both = chunk.flatMap((record) => [place(record, "A"), place(record, "B")]);
-    const prompts = await encodePrompts(engine, protocol, both);
+    const prompts = await encodePrompts(engine, form, both);
     return chunk.map((_, index) =>
       Math.max(prompts[2 * index]!.prompt.length, prompts[2 * index + 1]!.prompt.length) > longest
         ? "prompt-too-long"
@@ -181,7 +183,8 @@ export async function usablePrompts(
   });
 }
 
-async function firstUsable(
+/** The first records for which there is no reason to leave them out. */
+export async function firstUsable(
   records: readonly PreferenceRecord[],
   enough: number,
   reasonsOf: (chunk: readonly PreferenceRecord[]) => Promise<readonly (string | null)[]>,

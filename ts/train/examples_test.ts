@@ -1,22 +1,26 @@
 import { expect } from "expect";
 import fc from "fast-check";
+import { publishedForm } from "../cor/mod.ts";
 import { generateTasks, place, type PreferenceRecord } from "../data/mod.ts";
 import { countReasons, encodeTraces, placeTurns, usablePrompts, usableTraces } from "./examples.ts";
 import { TabularEngine } from "./testing/tabular_engine.ts";
+import { tracesFromData } from "./traces.ts";
 
+const FORM = publishedForm("compact");
+const SOURCE = tracesFromData(FORM);
 const engine = TabularEngine.fresh();
 const tasks = generateTasks({ seed: 0, split: "train", count: 12 });
-const limits = { protocol: "compact", maxTokens: 4096, examples: null } as const;
+const limits = { form: FORM, source: SOURCE, maxTokens: 4096, examples: null } as const;
 
 function lengthOf(record: PreferenceRecord): Promise<number> {
-  return encodeTraces(engine, "compact", [place(record, "A"), place(record, "B")]).then((both) =>
+  return encodeTraces(engine, FORM, [place(record, "A"), place(record, "B")], SOURCE).then((both) =>
     Math.max(...both.map(({ prompt, target }) => prompt.length + target.length))
   );
 }
 
 Deno.test("a target is the trace of its pair and ends with the end of sequence, once", async () => {
   const pairs = tasks.map((task, index) => place(task, index % 2 === 0 ? "A" : "B"));
-  for (const { pair, prompt, target } of await encodeTraces(engine, "compact", pairs)) {
+  for (const { pair, prompt, target } of await encodeTraces(engine, FORM, pairs, SOURCE)) {
     expect([...target].filter((token) => token === 0)).toEqual([0]);
     expect(target.at(-1)).toBe(0);
     const [text, asked] = await engine.decode([target, prompt]);
@@ -41,7 +45,7 @@ Deno.test("the model's context is a limit, too", async () => {
   expect(records).toEqual([]);
   expect(countReasons(leftOut)).toEqual({ "too-long": 12 });
   expect(leftOut.map(({ id }) => id)).toEqual(tasks.map(({ id }) => id));
-  const prompts = { protocol: "compact", maxPromptTokens: 4096, maxNewTokens: 99, examples: 12 } as const;
+  const prompts = { form: FORM, maxPromptTokens: 4096, maxNewTokens: 99, examples: 12 } as const;
   const asked = await usablePrompts(small, tasks, prompts);
   expect(asked.records).toEqual([]);
   expect(countReasons(asked.leftOut)).toEqual({ "prompt-too-long": 12 });

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { GapMetrics, PolicyMetrics, ValueMetrics } from "../algorithms/mod.ts";
+import type { BradleyTerryMetrics, GapMetrics, PolicyMetrics, ValueMetrics } from "../algorithms/mod.ts";
 import type { EvaluationPoint, Stage2Config } from "./config.ts";
 
 /** Numbers of things, by name. */
@@ -45,6 +45,8 @@ interface AnyStepRecord {
 /** A step of distillation. */
 export interface Stage1StepRecord extends AnyStepRecord {
   readonly stage: 1;
+  /** Of a `scalarrm`, on the step's pairs before its update; its loss tokens are the scored ones. */
+  readonly preference?: BradleyTerryMetrics;
 }
 
 /** A sampler whose arithmetic is not the trainer's. */

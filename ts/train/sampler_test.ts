@@ -1,4 +1,5 @@
 import { expect } from "expect";
+import { publishedForm } from "../cor/mod.ts";
 import fc from "fast-check";
 import { join } from "node:path";
 import { generateTasks, place } from "../data/mod.ts";
@@ -21,7 +22,7 @@ function stageOf(changes: Record<string, unknown> = {}): Stage2Config {
 }
 
 async function examplesOf(engine: Engine): Promise<PromptExample[]> {
-  return await encodePrompts(engine, "compact", tasks.map((task) => place(task, "A")));
+  return await encodePrompts(engine, publishedForm("compact"), tasks.map((task) => place(task, "A")));
 }
 
 /** A model that knows more than that all tokens are as likely, so that rounding it matters. */

@@ -7,7 +7,7 @@
 import { nll } from "../algorithms/mod.ts";
 import type { PreferenceRecord } from "../data/mod.ts";
 import { gatherResponses, microBatches, scatterResponses } from "./batching.ts";
-import type { Stage1Config } from "./config.ts";
+import { formOf, type Stage1Config } from "./config.ts";
 import { countReasons, encodeTraces, placeTurns, type Usable, usableTraces } from "./examples.ts";
 import { ExampleOrder } from "./order.ts";
 import { listCounts, type Stage1StepRecord } from "./records.ts";
@@ -25,10 +25,10 @@ export async function chooseStage1(
   { engine, config }: Pick<StageContext, "engine" | "config">,
   stage: Stage1Config,
   train: readonly PreferenceRecord[],
-  source: TraceSource = tracesFromData(),
+  source: TraceSource = tracesFromData(formOf(config)),
 ): Promise<Usable> {
   const traced = train.filter((record) => source.sidesOf(record).length > 0);
-  const usable = await usableTraces(engine, traced, { protocol: config.protocol, ...stage, source });
+  const usable = await usableTraces(engine, traced, { form: formOf(config), ...stage, source });
   const unmatched = source.unmatched(train).map((id) => ({ id, reason: "trace-of-no-training-record" }));
   const leftOut = [...usable.leftOut, ...unmatched];
   if (usable.records.length > 0) return { records: usable.records, leftOut };
@@ -41,7 +41,7 @@ export function prepareStage1(
   context: StageContext,
   stage: Stage1Config,
   { records, leftOut }: Usable,
-  source: TraceSource = tracesFromData(),
+  source: TraceSource = tracesFromData(formOf(context.config)),
 ): Stage {
   const { config } = context;
   const order = new ExampleOrder(records.length, { seed: config.seed, name: "stage1" });
@@ -78,7 +78,7 @@ async function distill(
   const began = performance.now();
   const drops = config.lora !== null && config.lora.dropout > 0;
   signal?.throwIfAborted();
-  const examples = await encodeTraces(engine, config.protocol, pairs, source);
+  const examples = await encodeTraces(engine, formOf(config), pairs, source);
   const sequences = examples.map(({ prompt, target }) => ({ prompt, response: target }));
   const lossTokens = sequences.reduce((sum, { response }) => sum + response.length, 0);
   let loss = 0;

@@ -7,7 +7,7 @@
 import { addGapTotals, gapMetrics, type GapTotals } from "../algorithms/mod.ts";
 import type { PreferenceRecord } from "../data/mod.ts";
 import type { Engine, TrainableEngine } from "../engine/mod.ts";
-import type { Stage2Config } from "./config.ts";
+import { formOf, type Stage2Config } from "./config.ts";
 import { updateCritic } from "./critic.ts";
 import { countReasons, encodePrompts, placeTurns, type Usable, usablePrompts } from "./examples.ts";
 import { ExampleOrder } from "./order.ts";
@@ -35,7 +35,7 @@ export async function chooseStage2(
 ): Promise<Usable> {
   const seen = new Set(stage.records === "all" ? [] : used);
   const candidates = train.filter((record) => !seen.has(record));
-  const limits = { protocol: config.protocol, ...stage, examples: stage.steps * stage.prompts };
+  const limits = { form: formOf(config), ...stage, examples: stage.steps * stage.prompts };
   const usable = await usablePrompts(engine, candidates, limits);
   if (usable.records.length > 0) return usable;
   const reason = candidates.length === 0
@@ -113,7 +113,7 @@ async function sample(
   let gap: GapTotals | null = null;
   const rounds = stage.equalGroups === "resample" ? stage.resampleRounds : 0;
   for (let round = 0; round <= rounds; round++) {
-    const examples = await encodePrompts(engine, config.protocol, pairsOf(round));
+    const examples = await encodePrompts(engine, formOf(config), pairsOf(round));
     const names = { stage, seed: config.seed, step, firstPrompt: round * stage.prompts };
     const sampled = await sampleStep(engine, examples, names, options);
     groups.push(...sampled.groups);

@@ -7,7 +7,7 @@ import { mkdir } from "node:fs/promises";
 import type { PreferenceRecord } from "../data/mod.ts";
 import { isAbort } from "./abort.ts";
 import { type Checkpoints, loadState, type ModelCard, saveState, type Trained } from "./checkpoint.ts";
-import type { TrainConfig } from "./config.ts";
+import { formOf, type TrainConfig } from "./config.ts";
 import { DivergedError } from "./diverged.ts";
 import { evaluate } from "./evaluate.ts";
 import { type Journal, readJournal, type StepEvaluation, stepEvaluationsIn, stepsIn } from "./journal.ts";
@@ -141,7 +141,8 @@ export class StageSteps {
     const step = this.#done;
     if (selection === null || step === 0 || !selection.isDue(step)) return;
     const { report } = await evaluate(trained.engine, pairs, {
-      protocol: config.protocol,
+      kind: config.judge,
+      form: formOf(config),
       config: config.evaluation,
       ...(signal === undefined ? {} : { signal }),
       onProgress: (done, of) => emit({ type: "evaluating", at: "step", done, of }),

@@ -15,6 +15,7 @@ import {
   traceFromData,
   type TraceRecord,
 } from "../data/mod.ts";
+import type { JudgeForm } from "../cor/mod.ts";
 import { locate } from "./data.ts";
 
 /** Gives traces of records in their places. */
@@ -32,8 +33,13 @@ export interface TraceSource {
 const BOTH: readonly Side[] = ["A", "B"];
 
 /** Traces made from the data, for either place. */
-export function tracesFromData(): TraceSource {
-  return { hash: null, sidesOf: () => BOTH, traceOf: traceFromData, unmatched: () => [] };
+export function tracesFromData(form: JudgeForm): TraceSource {
+  return {
+    hash: null,
+    sidesOf: () => BOTH,
+    traceOf: (pair) => traceFromData(pair, form),
+    unmatched: () => [],
+  };
 }
 
 /**

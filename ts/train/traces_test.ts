@@ -1,6 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "expect";
+import { publishedForm } from "../cor/mod.ts";
 import { generateTasks, place, type TraceRecord, writeJsonl } from "../data/mod.ts";
 import { hashModel } from "../judge/mod.ts";
 import { encodeTraces, placeTurns } from "./examples.ts";
@@ -34,7 +35,7 @@ Deno.test("stage 1 learns the file's traces in their places, and of no other rec
     for (const epoch of [0, 1]) {
       const turns = records.map((_, index) => ({ index, epoch }));
       const pairs = placeTurns(records, turns, source);
-      const examples = await encodeTraces(engine, "compact", pairs, source);
+      const examples = await encodeTraces(engine, publishedForm("compact"), pairs, source);
       const texts = await engine.decode(examples.map(({ target }) => target));
       for (const [at, { pair }] of examples.entries()) {
         const { a, b, gold, trace } = traces.find(({ id }) => id === pair.record.id)!;

@@ -12,7 +12,7 @@ import type { Arithmetic, Device, Precision, TrainableEngine } from "../engine/m
 import { hashModel } from "../judge/mod.ts";
 import { isAbort } from "./abort.ts";
 import { Checkpoints, type ModelCard, saveModel } from "./checkpoint.ts";
-import type { EvaluationPoint, TrainConfig } from "./config.ts";
+import { type EvaluationPoint, formOf, type TrainConfig } from "./config.ts";
 import { hashRecords, loadData, type RunData } from "./data.ts";
 import { exists, findDamage, writeFileDurably } from "./durable.ts";
 import { evaluate } from "./evaluate.ts";
@@ -25,6 +25,7 @@ import type { EvaluationReport, TrainResult } from "./records.ts";
 import { hashConfig, RunDirectory } from "./run_directory.ts";
 import { InterruptedError } from "./run_error.ts";
 import type { Stage, StageContext } from "./stage.ts";
+import { chooseScalarStage, prepareScalarStage } from "./scalar_stage.ts";
 import { StageSteps } from "./stage_steps.ts";
 import { chooseStage1, prepareStage1 } from "./stage1.ts";
 import { chooseStage2, prepareStage2 } from "./stage2.ts";
@@ -73,7 +74,7 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
     selectionExamples: config.evaluation.during?.examples ?? 0,
   });
   const traces = config.stage1 === null || config.stage1.traces === null
-    ? tracesFromData()
+    ? tracesFromData(formOf(config))
     : await tracesFromFile(config.stage1.traces);
   const base = await options.openEngine(config.model, config);
   let session: Session;
@@ -123,7 +124,8 @@ async function makePlan(
   traces: TraceSource,
 ): Promise<Plan> {
   const context = { engine, config };
-  const stage1 = config.stage1 === null ? null : await chooseStage1(context, config.stage1, train, traces);
+  const choose1 = config.judge === "scalarrm" ? chooseScalarStage : chooseStage1;
+  const stage1 = config.stage1 === null ? null : await choose1(context, config.stage1, train, traces);
   const stage2 = config.stage2 === null
     ? null
     : await chooseStage2(context, config.stage2, train, stage1?.records ?? []);
@@ -221,9 +223,13 @@ class Session {
   /** Gives the number of steps of stage 1. */
   async #runStage1(base: TrainableEngine, stage1: NonNullable<TrainConfig["stage1"]>): Promise<number> {
     const { config, plan, run, traces } = this.#parts;
-    await using stage = prepareStage1(this.#context(base, config.model), stage1, plan.stage1!, traces);
-    if (!(await this.#isWhole(run.file("distilled")))) {
-      await this.#adapt(base);
+    const isWhole = await this.#isWhole(run.file("distilled"));
+    if (!isWhole) await this.#adapt(base);
+    const context = this.#context(base, config.model);
+    await using stage = config.judge === "scalarrm"
+      ? await prepareScalarStage(context, stage1, plan.stage1!)
+      : prepareStage1(context, stage1, plan.stage1!, traces);
+    if (!isWhole) {
       const step = await this.#runSteps(base, stage, 0);
       await this.#saveModel(run.file("distilled"), base, this.#card(stage.number, step, step));
     }
@@ -286,8 +292,20 @@ class Session {
 
   #card(stage: 1 | 2, step: number, globalStep: number): ModelCard {
     const { config, code } = this.#parts;
-    const { protocol, model: base, seed } = config;
-    return { format: 1, protocol, base, stage, step, globalStep, seed, config: hashConfig(config), code };
+    const { protocol, judge, chain, model: base, seed } = config;
+    return {
+      format: 1,
+      protocol,
+      judge,
+      chain,
+      base,
+      stage,
+      step,
+      globalStep,
+      seed,
+      config: hashConfig(config),
+      code,
+    };
   }
 
   async #saveModel(path: string, engine: TrainableEngine, card: ModelCard): Promise<void> {
@@ -325,7 +343,8 @@ class Session {
         typeof model === "string" ? await this.#open(model) : model,
         data.evaluation,
         {
-          protocol: config.protocol,
+          kind: config.judge,
+          form: formOf(config),
           config: config.evaluation,
           ...(signal === undefined ? {} : { signal }),
           onProgress: (done, of) => this.#emit({ type: "evaluating", at, done, of }),

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { StepRecord } from "./records.ts";
+import type { Stage1StepRecord, Stage2StepRecord, StepRecord } from "./records.ts";
 
 /** Steps in a row whose groups all have equal rewards that are worth a warning. */
 const EQUAL_STEPS = 50;
@@ -28,19 +28,18 @@ export class Watch {
     return fresh.map(([, message]) => message);
   }
 
-  #seeStage1({ step, loss }: StepRecord): [kind: string, message: string][] {
-    const uniform = Math.log(this.#vocabSize);
+  #seeStage1({ step, loss, preference }: Stage1StepRecord): [kind: string, message: string][] {
+    // Of two answers rather than of all tokens, where pairs are scored; centring adds to that.
+    const uniform = preference === undefined ? Math.log(this.#vocabSize) : 4 * Math.LN2;
     if (step === 1 || loss <= uniform) return [];
     return [[
       "loss",
-      `The loss of step ${step} is ${loss.toFixed(2)} nats a token, above the ${
-        uniform.toFixed(2)
-      } of guessing ` +
+      `The loss of step ${step} is ${loss.toFixed(2)} nats, above the ${uniform.toFixed(2)} of guessing ` +
       'evenly: training diverges; lower "stage1.optimizer.learningRate"',
     ]];
   }
 
-  #seeStage2(record: StepRecord & { readonly stage: 2 }): [kind: string, message: string][] {
+  #seeStage2(record: Stage2StepRecord): [kind: string, message: string][] {
     const found: [string, string][] = [];
     const isEqual = record.algorithm === "grpo" && record.equalGroups === record.groups;
     this.#equalSteps = isEqual ? this.#equalSteps + 1 : 0;

@@ -63,7 +63,7 @@ Deno.test("a loss above that of guessing evenly is warned of, but not before the
   expect(watch.see(distilled(1, 9))).toEqual([]);
   expect(watch.see(distilled(2, 4.6))).toEqual([]);
   expect(watch.see(distilled(3, 4.7))[0]).toBe(
-    "The loss of step 3 is 4.70 nats a token, above the 4.61 of guessing evenly: training diverges; lower " +
+    "The loss of step 3 is 4.70 nats, above the 4.61 of guessing evenly: training diverges; lower " +
       '"stage1.optimizer.learningRate"',
   );
   expect(watch.see(distilled(4, 9))).toEqual([]);

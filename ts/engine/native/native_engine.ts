@@ -190,6 +190,11 @@ export class NativeReference implements Engine {
     return arrayOf(frame, "logprobs", Float32Array);
   }
 
+  async scores(forest: Forest, tokens: Uint32Array): Promise<Float32Array> {
+    const frame = await this.call({ op: "scores" }, { ...arraysOf(forest), scores: tokens });
+    return arrayOf(frame, "scores", Float32Array);
+  }
+
   /** Ends what is under way and frees the model. Open tapes stay open until they are closed. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return;

@@ -60,6 +60,7 @@ export type CallName =
   | "load"
   | "generate"
   | "encode"
+  | "scores"
   | "reference";
 
 /** Options of {@link TabularEngine.open}. */
@@ -240,6 +241,13 @@ export class TabularEngine implements TrainableEngine {
       ends.push(context!);
     }
     return found;
+  }
+
+  scores(forest: Forest, tokens: Uint32Array): Promise<Float32Array> {
+    this.#options.onCall?.("scores");
+    return Promise.resolve(
+      Float32Array.from(this.#scorePlaces(forest, tokens), (place) => this.#weights[place]!),
+    );
   }
 
   /** The weights that are the scores of these tokens. */
