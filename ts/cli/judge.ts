@@ -105,6 +105,9 @@ function show(
 ): void {
   if (answer.text !== "") out("\n\n");
   out(`Verdict: ${describeOutcome(answer.outcome)}\n`);
+  const { scores, probabilityA } = answer;
+  if (scores !== undefined) out(`Scores: A ${scores.A.toFixed(4)}, B ${scores.B.toFixed(4)}\n`);
+  if (probabilityA !== undefined) out(`Probability of A: ${probabilityA.toFixed(4)}\n`);
   if (trace === null) return;
   if (trace.type !== null) out(`Type: ${trace.type}\n`);
   for (const { text, weight } of trace.rubric?.items ?? []) {
@@ -124,7 +127,7 @@ function describeOutcome(outcome: Outcome): string {
 
 function asJson(
   name: string,
-  { outcome, text, tokens, promptTokens, finish }: Judgement,
+  { outcome, text, tokens, promptTokens, finish, scores, probabilityA }: Judgement,
   trace: Trace | null,
   quotes: readonly CheckedQuote[],
   seconds: number,
@@ -139,6 +142,8 @@ function asJson(
     eval: trace?.eval ?? null,
     quotes: quotes as unknown as JsonObject[],
     problems: (trace?.problems ?? []) as unknown as JsonObject[],
+    scores: scores ?? null,
+    probabilityA: probabilityA ?? null,
     text,
     tokens,
     promptTokens,

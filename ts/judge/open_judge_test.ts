@@ -81,3 +81,37 @@ Deno.test("hashModel follows the content of a model's files and not its place", 
   );
   expect(await hashModel(join(nested, "config.json"))).toMatch(/^sha256:44136fa355b3678a1146ad16f7e8649e/);
 });
+
+Deno.test("openJudge takes the kind of judge and its chain from the checkpoint", async () => {
+  const card = (more: object): Record<string, string> => ({
+    "rmr1.json": JSON.stringify({ protocol: "compact", ...more }),
+    "model.safetensors": "w",
+  });
+  const identityOf = async (more: object): Promise<Record<string, unknown>> =>
+    JSON.parse((await openJudge(await folder(card(more)), { openEngine })).identity);
+  expect(await identityOf({})).not.toHaveProperty("kind");
+  expect(await identityOf({ judge: "genrm" })).toMatchObject({ kind: "genrm" });
+  const chain = { rubrics: false, taskTypes: true };
+  expect(await identityOf({ judge: "reasrm", chain })).toMatchObject({ chain });
+  await expect(identityOf({ judge: "scalar" })).rejects.toThrow(
+    'has judge "scalar", expected one of "reasrm"',
+  );
+  await expect(identityOf({ chain: { rubrics: 1 } })).rejects.toThrow('expected "rubrics" and "taskTypes"');
+});
+
+Deno.test("openJudge opens what has a score head as a scalar judge, by its card or without one", async () => {
+  const scoring = (path: string): Promise<ScriptedEngine> =>
+    Promise.resolve(new ScriptedEngine(() => "", { name: path, hasScoreHead: true }));
+  const carded = await folder({
+    "rmr1.json": '{"protocol":"compact","judge":"scalarrm"}',
+    "model.safetensors": "w",
+  });
+  const bare = await folder({ "model.safetensors": "w" });
+  for (const path of [carded, bare]) {
+    const judge = await openJudge(path, { openEngine: scoring });
+    expect(JSON.parse(judge.identity)).toMatchObject({ judge: "scalar" });
+  }
+  expect(JSON.parse((await openJudge(bare, { openEngine: scoring, protocol: "instruct" })).identity).judge)
+    .toBe("rm-r1");
+  await expect(openJudge(carded, { openEngine })).rejects.toThrow("has no score head");
+});

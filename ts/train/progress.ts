@@ -99,6 +99,14 @@ export function formatWork(event: ProgressEvent): string | null {
 
 function formatStep(record: StepRecord, steps: number, secondsLeft: number): string {
   const parts = [`stage ${record.stage} step ${record.step}/${steps}`, `loss ${record.loss.toFixed(4)}`];
+  if (record.stage === 1 && record.preference !== undefined) {
+    const { accuracy, meanLead, meanScore } = record.preference;
+    parts.push(
+      `accuracy ${percent(accuracy)}`,
+      `lead ${meanLead.toFixed(3)}`,
+      `mean score ${meanScore.toFixed(3)}`,
+    );
+  }
   if (record.stage === 2) {
     const { reward, policy, entropy, parseRate, meanTokens, sampler } = record;
     parts.push(

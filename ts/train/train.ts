@@ -79,6 +79,8 @@ export async function train(config: TrainConfig, options: TrainOptions): Promise
   const base = await options.openEngine(config.model, config);
   let session: Session;
   try {
+    // From the first evaluation on: of zeros, so that all answers are ties before training.
+    if (config.judge === "scalarrm") await base.addScoreHead();
     const plan = await makePlan(base, config, data, traces);
     const memory = await base.trainingMemory();
     if (memory !== null) assertFits(config, memory, base.info);

@@ -1,6 +1,7 @@
 import { expect } from "expect";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { readCard } from "./checkpoint.ts";
 import type { TrainConfig } from "./config.ts";
 import { readJournal } from "./journal.ts";
 import type { LedgerEntry } from "./ledger.ts";
@@ -52,6 +53,12 @@ const VARIANTS: Readonly<Record<string, TrainConfig>> = {
       overlong: { kind: "penalty", buffer: 40 },
     },
   }),
+  "a ScalarRM by Bradley–Terry": smallConfig({
+    judge: "scalarrm",
+    stage1: { epochs: 3, bradleyTerry: { margin: 0.5 } },
+    stage2: null,
+    evaluation: { at: ["final"], examples: 4 },
+  }),
   "evaluation during training, and the best weights": smallConfig({
     ...FEW,
     stage2: { steps: 6, maxNewTokens: 40 },
@@ -74,7 +81,8 @@ for (const [name, config] of Object.entries(VARIANTS)) {
         openEngine: opener({ onCall: (call) => calls.push(call) }),
       });
       const weights = await finalWeights(whole);
-      const fatal = [...calls.keys()].filter((index) => calls[index] === "save" || index % 31 === 15);
+      const stride = Math.ceil(calls.length / 8);
+      const fatal = [...calls.keys()].filter((index) => calls[index] === "save" || index % stride === 0);
       expect(fatal.length).toBeGreaterThan(5);
       for (const index of fatal) {
         const path = join(folder, `${index}`);
@@ -92,6 +100,25 @@ for (const [name, config] of Object.entries(VARIANTS)) {
     });
   });
 }
+
+Deno.test("a ScalarRM learns which answers are better, and its folder says what it is", async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, "run");
+    const config = smallConfig({
+      judge: "scalarrm",
+      stage1: { epochs: 12, optimizer: { learningRate: 0.3 } },
+      stage2: null,
+      evaluation: { at: ["base", "final"] },
+    });
+    const { accuracy } = await train(config, { runDirectory: path, openEngine: opener() });
+    const steps = (await readJournal(join(path, "journal.jsonl"))).filter((record) => record.type === "step");
+    const preferences = steps.map((step) => step.stage === 1 ? step.preference! : null);
+    expect(preferences[0]).toMatchObject({ accuracy: 0, meanLead: 0 });
+    expect(preferences.at(-1)).toMatchObject({ accuracy: 1 });
+    expect(accuracy.base).toBe(0);
+    expect(await readCard(join(path, "final"))).toMatchObject({ judge: "scalarrm", stage: 1 });
+  });
+});
 
 async function stepsOf(path: string): Promise<Stage2StepRecord[]> {
   const records = await readJournal(join(path, "journal.jsonl"));

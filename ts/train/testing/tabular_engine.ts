@@ -122,7 +122,11 @@ export class TabularEngine implements TrainableEngine {
 
   /** Opens a folder that {@link TabularEngine.save} wrote; the optimizer is new. */
   static async open(folder: string, options: TabularOptions = {}): Promise<TabularEngine> {
-    return new TabularEngine(folder, await readTensor(join(folder, "model.safetensors")), options);
+    const engine = new TabularEngine(folder, await readTensor(join(folder, "model.safetensors")), options);
+    if (JSON.parse(await readFile(join(folder, "config.json"), "utf8")).score_head === true) {
+      await engine.addScoreHead();
+    }
+    return engine;
   }
 
   addLora(): Promise<void> {
@@ -378,7 +382,10 @@ export class TabularEngine implements TrainableEngine {
   }
 
   async save(folder: string, options: SaveOptions = {}): Promise<void> {
-    await writeFile(join(folder, "config.json"), `${JSON.stringify({ model_type: "tabular" })}\n`);
+    await writeFile(
+      join(folder, "config.json"),
+      `${JSON.stringify({ model_type: "tabular", score_head: this.info.hasScoreHead })}\n`,
+    );
     this.#options.onCall?.("save");
     await writeTensor(join(folder, "model.safetensors"), this.#weights);
     if (options.optimizer === true) {
