@@ -6,6 +6,7 @@
 import { expect } from "expect";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { place } from "../../ts/data/mod.ts";
 import { generateTasks } from "../../ts/data/tasks/mod.ts";
@@ -142,7 +143,7 @@ async function theirs(
 
 function expectEqual(name: string, { steps, weights }: Compared, count = STEPS): void {
   const worst = steps.map(({ tensor, distance }) => `${tensor} ${distance.toExponential(1)}`);
-  console.log(`${name}: ${worst.join(", ")}; weights ${weights.toExponential(1)}`);
+  process.stderr.write(`${name}: ${worst.join(", ")}; weights ${weights.toExponential(1)}\n`);
   expect(steps.length).toBe(count);
   for (const { norm, distance } of steps) {
     expect(norm).toBeGreaterThan(1e-3);

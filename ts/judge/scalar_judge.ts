@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Engine, type Message } from "../engine/engine.ts";
+import type { Engine, Message } from "../engine/engine.ts";
 import { forestOf, type SequenceForest } from "../engine/forest.ts";
 import { batchesOf } from "./batches.ts";
 import type { Answered, JudgeInput, Judgement, JudgeOptions, ScoreInput, Scorer } from "./judge.ts";

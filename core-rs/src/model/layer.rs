@@ -1,4 +1,4 @@
-//! One decoder layer: x + attention(norm(x)), then x + mlp(norm(x)). Its way back is in [`super::layer_backward`].
+//! One decoder layer: x + attention(norm(x)), then x + mlp(norm(x)). Its way back is in `layer_backward`.
 
 use super::adapter::{self, Adapted};
 use super::frozen::Held;

@@ -10,6 +10,7 @@ mod gradient_checks;
 pub mod isa;
 mod memory;
 pub mod pool;
+mod processor;
 pub mod real;
 mod rowwise;
 mod sample;
@@ -27,54 +28,14 @@ use crate::forest::Layout;
 use crate::weights::{StoredTensor, Tensor};
 use gemm::{Blocks, Output, Right, View, gemm_parallel, gemms_parallel};
 use pool::Buffer;
+pub use processor::Cpu;
 use rayon::prelude::*;
 use real::Real;
 use std::borrow::Cow;
 use std::convert::Infallible;
-use std::marker::PhantomData;
 use stored::Element;
 pub use weight::Weight;
 use weight::transposed;
-
-/// The processor. Sums, norms and the residual stream are in `F`; activations, and the operands of products with
-/// weights, are rounded to `A`. `Cpu<f32>` and `Cpu<f32, bf16>` do the work; `Cpu<f64>` runs the same code for gradient
-/// checks.
-#[derive(Debug)]
-pub struct Cpu<F, A = F> {
-    /// Weights are packed as integers, and products with them round activations to 8 bits.
-    integers: bool,
-    /// Why it is the processor, where a GPU would have been taken.
-    note: Option<&'static str>,
-    types: PhantomData<(F, A)>,
-}
-
-impl<F, A> Cpu<F, A> {
-    /// The processor.
-    pub fn new() -> Self {
-        Self { integers: false, note: None, types: PhantomData }
-    }
-
-    /// The processor, for weights that are read as 8-bit integers; those of a quantised file have as few bits as it.
-    pub fn with_integers() -> Self {
-        Self { integers: true, ..Self::new() }
-    }
-
-    /// The same with a word on why it is the processor, which [`Backend::describe`] gives.
-    pub fn noting(self, note: Option<&'static str>) -> Self {
-        Self { note, ..self }
-    }
-
-    /// The word of [`Cpu::noting`].
-    pub fn note(&self) -> Option<&'static str> {
-        self.note
-    }
-}
-
-impl<F, A> Default for Cpu<F, A> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
 
 impl<F, A> Clone for Cpu<F, A> {
     fn clone(&self) -> Self {
