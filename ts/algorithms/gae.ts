@@ -34,19 +34,20 @@ export interface AdvantageEstimate {
 /**
  * Advantages and returns of a response.
  *
+ * @param name of the response, for errors
  * @throws {RangeError} Lengths differ, a number is not finite, or γ or λ is outside [0, 1].
  */
 export function generalizedAdvantages(
   { rewards, values }: ValuedResponse,
-  options: GaeOptions,
+  { gamma, lambda }: GaeOptions,
+  name: string = "the response",
 ): AdvantageEstimate {
-  const { gamma, lambda } = options;
-  for (const [name, value] of [["gamma", gamma], ["lambda", lambda]] as const) {
-    if (!(value >= 0 && value <= 1)) throw new RangeError(`Expected "${name}" in [0, 1], not "${value}"`);
+  for (const [key, value] of [["gamma", gamma], ["lambda", lambda]] as const) {
+    if (!(value >= 0 && value <= 1)) throw new RangeError(`Expected "${key}" in [0, 1], not "${value}"`);
   }
   const tokens = rewards.length;
   if (values.length !== tokens) {
-    throw new RangeError(`A response has ${values.length} values, expected ${tokens} as it has rewards`);
+    throw new RangeError(`Expected ${tokens} values of ${name}, as it has rewards, not "${values.length}"`);
   }
   const advantages = new Float64Array(tokens);
   const returns = new Float64Array(tokens);
@@ -57,7 +58,7 @@ export function generalizedAdvantages(
     advantage = rewards[t]! + gamma * next - value + gamma * lambda * advantage;
     if (!Number.isFinite(advantage)) {
       throw new RangeError(
-        `The advantage of token ${t} is not finite: reward "${
+        `The advantage of token ${t} of ${name} is not finite: reward "${
           rewards[t]
         }", value "${value}", the next one "${next}"`,
       );
@@ -70,21 +71,29 @@ export function generalizedAdvantages(
 }
 
 /**
- * Shifts and scales the advantages of all tokens of a step to mean 0 and standard deviation 1, with n − 1 as TRL and
- * verl have it. One token alone is only shifted.
+ * (x − mean) / √(variance + ε) over all tokens of a step, the variance with n − 1 (as TRL and verl have it; OpenRLHF
+ * divides by n). A single token has no spread to be measured by: it is left as it is.
  *
  * @param lists advantages, `[sequences][tokens]`
  * @returns shaped as `lists`
+ * @throws {RangeError} An advantage is not finite.
  */
 export function whiten(lists: readonly ArrayLike<number>[], epsilon = 1e-8): Float64Array[] {
-  let [count, sum] = [0, 0];
-  for (const list of lists) {
-    count += list.length;
-    for (let t = 0; t < list.length; t++) sum += list[t]!;
-  }
-  const mean = count === 0 ? 0 : sum / count;
-  let squares = 0;
-  for (const list of lists) for (let t = 0; t < list.length; t++) squares += (list[t]! - mean) ** 2;
-  const scale = count < 2 ? 1 : 1 / Math.sqrt(squares / (count - 1) + epsilon);
-  return lists.map((list) => Float64Array.from(list, (value) => (value - mean) * scale));
+  const values = lists.map((list, sequence) =>
+    Float64Array.from(list, (value, token) => {
+      if (Number.isFinite(value)) return value;
+      throw new RangeError(
+        `Expected the advantage of token ${token} of sequence ${sequence} to be finite, not "${value}"`,
+      );
+    })
+  );
+  const count = values.reduce((sum, list) => sum + list.length, 0);
+  if (count < 2) return values;
+  const total = (of: (value: number) => number): number =>
+    values.reduce((sum, list) => list.reduce((inner, value) => inner + of(value), sum), 0);
+  // Measured from one of the values, so that equal ones are shifted to exactly 0.
+  const origin = values.find((list) => list.length > 0)![0]!;
+  const mean = origin + total((value) => value - origin) / count;
+  const scale = 1 / Math.sqrt(total((value) => (value - mean) ** 2) / (count - 1) + epsilon);
+  return values.map((list) => list.map((value) => (value - mean) * scale));
 }

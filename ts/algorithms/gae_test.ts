@@ -56,20 +56,27 @@ Deno.test("whitened advantages are shifted and scaled to mean 0 and standard dev
   }));
 });
 
-Deno.test("one token, or equal ones, are shifted to 0 and never divided by 0", () => {
-  expect(whiten([[3]])).toEqual([Float64Array.of(0)]);
-  expect(whiten([[2, 2], [], [2]]).flatMap((list) => [...list])).toEqual([0, 0, 0]);
+Deno.test("a single token is left alone, and equal ones are shifted to exactly 0", () => {
+  fc.assert(fc.property(number, fc.integer({ min: 2, max: 9 }), (value, count) => {
+    expect(whiten([[], [value]])).toEqual([Float64Array.of(), Float64Array.of(value)]);
+    const equal = whiten([new Array<number>(count).fill(value), [], [value]]);
+    expect(equal.every((list) => list.every((shifted) => shifted === 0))).toBe(true);
+  }));
   expect(whiten([])).toEqual([]);
 });
 
 Deno.test("what is no number is refused by its token", () => {
   const options = { gamma: 1, lambda: 1 };
   expect(() => generalizedAdvantages({ rewards: [0, NaN], values: [0, 0] }, options)).toThrow(
-    'token 1 is not finite: reward "NaN"',
+    'token 1 of the response is not finite: reward "NaN"',
+  );
+  expect(() => generalizedAdvantages({ rewards: [0], values: [NaN] }, options, "response 7")).toThrow(
+    "token 0 of response 7 is not finite",
   );
   expect(() => generalizedAdvantages({ rewards: [0], values: [] }, options)).toThrow(
-    "has 0 values, expected 1",
+    'Expected 1 values of the response, as it has rewards, not "0"',
   );
+  expect(() => whiten([[1], [0, Infinity]])).toThrow('token 1 of sequence 1 to be finite, not "Infinity"');
   expect(() => generalizedAdvantages({ rewards: [0], values: [0] }, { gamma: 1.1, lambda: 1 })).toThrow(
     '"gamma" in [0, 1], not "1.1"',
   );

@@ -1,7 +1,6 @@
 import { expect } from "expect";
 import fc from "fast-check";
 import { klEstimate } from "./kl.ts";
-import { overlongPenalty } from "./overlong.ts";
 
 const logprob = fc.double({ min: -6, max: -0.01, noNaN: true });
 const distribution = fc.array(fc.double({ min: 0.05, max: 1, noNaN: true }), { minLength: 3, maxLength: 3 })
@@ -45,17 +44,4 @@ Deno.test("k1 and k3 have the divergence as their expectation, and of slopes onl
       expect(gradient("k3")).toBeCloseTo(policy[logit]! - reference[logit]!, 12);
     }
   }));
-});
-
-Deno.test("the penalty for length is 0 before the buffer, grows in a line, and ends at −1", () => {
-  const options = { maxTokens: 100, buffer: 20 };
-  expect([1, 80, 85, 90, 100, 120].map((tokens) => overlongPenalty(tokens, options))).toEqual([
-    0,
-    0,
-    -0.25,
-    -0.5,
-    -1,
-    -1,
-  ]);
-  expect(() => overlongPenalty(1, { maxTokens: 10, buffer: 11 })).toThrow('"buffer" above 0 and at most 10');
 });

@@ -13,4 +13,5 @@ export * from "./nll.ts";
 export * from "./normaliser.ts";
 export * from "./overlong.ts";
 export * from "./policy.ts";
+export * from "./rewards.ts";
 export * from "./value.ts";

@@ -15,11 +15,14 @@ export interface OverlongOptions {
 /**
  * 0 up to maxTokens − buffer, −1 from maxTokens on, and a line between.
  *
- * @throws {RangeError} The buffer is outside its range.
+ * @throws {RangeError} The tokens are no count, or the buffer is outside its range.
  */
 export function overlongPenalty(tokens: number, { maxTokens, buffer }: OverlongOptions): number {
   if (!(buffer > 0 && buffer <= maxTokens)) {
     throw new RangeError(`Expected "buffer" above 0 and at most ${maxTokens}, not "${buffer}"`);
+  }
+  if (!(Number.isSafeInteger(tokens) && tokens >= 0)) {
+    throw new RangeError(`Expected the tokens of a rollout to be a count, not "${tokens}"`);
   }
   const over = tokens - (maxTokens - buffer);
   return over <= 0 ? 0 : -Math.min(over / buffer, 1);

@@ -160,11 +160,12 @@ function ofSequence(
       value += coefficient * penalty.value;
       slope += coefficient * penalty.slope;
     }
-    if (!Number.isFinite(weight * slope + shared) || !Number.isFinite(weight * value)) {
+    // A sum that is not finite here is this token's doing: those before it were checked.
+    if (![logRatios[t]!, sums.kl, weight * slope + shared, weight * value].every(Number.isFinite)) {
       throw new RangeError(
         `The loss of token ${t} of sequence ${index} is not finite: log-probability "${logprobs[t]}", ` +
           `old "${oldLogprobs[t]}", reference "${referenceLogprobs?.[t]}", advantage "${advantages[t]}", ` +
-          `weight "${weight}"`,
+          `importance "${importance?.[t] ?? 1}", weight "${weight}"`,
       );
     }
     loss += weight * value;

@@ -1,5 +1,6 @@
 import { expect } from "expect";
 import fc from "fast-check";
+import { groupAdvantages } from "./advantages.ts";
 import { type Normaliser, tokenWeights } from "./normaliser.ts";
 import {
   addPolicyTotals,
@@ -23,17 +24,24 @@ interface Token {
   readonly old: number;
   readonly reference: number;
   readonly importance: number;
+  /** Of the token beside that of its rollout, as a critic or the divergence in the reward gives it. */
+  readonly advantage: number;
 }
 
 const logprob = fc.double({ min: -8, max: -0.01, noNaN: true });
 const shift = fc.double({ min: -0.8, max: 0.8, noNaN: true });
-const token: fc.Arbitrary<Token> = fc.tuple(logprob, shift, shift, fc.double({ min: 0, max: 2, noNaN: true }))
-  .map(([value, old, reference, importance]) => ({
-    logprob: value,
-    old: value + old,
-    reference: value + reference,
-    importance,
-  }));
+const token: fc.Arbitrary<Token> = fc.record({
+  value: logprob,
+  old: shift,
+  reference: shift,
+  importance: fc.double({ min: 0, max: 2, noNaN: true }),
+  advantage: fc.oneof(fc.constant(0), fc.double({ min: -2, max: 2, noNaN: true })),
+}).map(({ value, old, reference, ...rest }) => ({
+  ...rest,
+  logprob: value,
+  old: value + old,
+  reference: value + reference,
+}));
 const rollout = fc.record({
   tokens: fc.array(token, { minLength: 1, maxLength: 6 }),
   advantage: fc.oneof(fc.constant(0), fc.double({ min: -3, max: 3, noNaN: true })),
@@ -55,7 +63,7 @@ function sequencesOf(
     oldLogprobs: tokens.map((t) => t.old),
     referenceLogprobs: tokens.map((t) => t.reference),
     importance: tokens.map((t) => t.importance),
-    advantages: tokens.map(() => advantage),
+    advantages: tokens.map((t) => advantage + t.advantage),
     weight: weights[i]!,
   }));
 }
@@ -163,22 +171,22 @@ Deno.test("on policy the policy term's coefficient is −A times the weights, an
 });
 
 Deno.test("permuting the rollouts permutes the coefficients", () => {
-  fc.assert(fc.property(group, normaliser, (rollouts, kind) => {
-    const forward = policyLoss(sequencesOf(rollouts, kind), OPTIONS);
-    const backward = policyLoss(sequencesOf(rollouts.toReversed(), kind), OPTIONS);
+  fc.assert(fc.property(group, normaliser, options, (rollouts, kind, chosen) => {
+    const forward = policyLoss(sequencesOf(rollouts, kind), chosen);
+    const backward = policyLoss(sequencesOf(rollouts.toReversed(), kind), chosen);
     expect(backward.dLogprobs.toReversed()).toEqual(forward.dLogprobs);
     expect(backward.loss).toBeCloseTo(forward.loss, 9);
   }));
 });
 
 Deno.test("splitting the step into micro-batches keeps every coefficient, the loss and the metrics", () => {
-  fc.assert(fc.property(group, normaliser, fc.nat(), (rollouts, kind, cut) => {
+  fc.assert(fc.property(group, normaliser, options, fc.nat(), (rollouts, kind, chosen, cut) => {
     const sequences = sequencesOf(rollouts, kind);
     const at = cut % (sequences.length + 1);
-    const whole = policyLoss(sequences, OPTIONS);
+    const whole = policyLoss(sequences, chosen);
     const parts = [
-      policyLoss(sequences.slice(0, at), OPTIONS),
-      policyLoss(sequences.slice(at), OPTIONS),
+      policyLoss(sequences.slice(0, at), chosen),
+      policyLoss(sequences.slice(at), chosen),
     ] as const;
     expect(parts.flatMap((part) => part.dLogprobs)).toEqual(whole.dLogprobs);
     expect(parts[0].loss + parts[1].loss).toBeCloseTo(whole.loss, 9);
@@ -187,6 +195,29 @@ Deno.test("splitting the step into micro-batches keeps every coefficient, the lo
       expect(metrics[name as keyof typeof metrics]).toBeCloseTo(value, 9);
     }
   }));
+});
+
+Deno.test("a group of equal rewards has coefficients of exactly 0 without a KL term", () => {
+  const rollouts = fc.array(fc.array(token, { minLength: 1, maxLength: 6 }), { minLength: 1, maxLength: 6 });
+  fc.assert(
+    fc.property(
+      rollouts,
+      fc.double({ min: -1, max: 1, noNaN: true }),
+      normaliser,
+      options,
+      (lists, reward, kind, chosen) => {
+        const advantages = groupAdvantages(lists.map(() => reward), { std: "sample" });
+        const sequences = sequencesOf(lists.map((tokens) => ({ tokens, advantage: 0 })), kind)
+          .map((sequence, i) => ({
+            ...sequence,
+            advantages: new Float64Array(lists[i]!.length).fill(advantages[i]!),
+          }));
+        const { loss, dLogprobs } = policyLoss(sequences, { ...chosen, kl: NO_KL.kl });
+        expect(loss).toBe(0);
+        expect(dLogprobs.every((slopes) => slopes.every((slope) => slope === 0))).toBe(true);
+      },
+    ),
+  );
 });
 
 Deno.test("advantages of 0 without a KL term give coefficients of exactly 0, whatever the ratio", () => {
@@ -243,6 +274,10 @@ Deno.test("what cannot give a finite gradient is refused by name", () => {
   expect(() => policyLoss([{ ...good, oldLogprobs: [-900], advantages: [-1] }], NO_KL)).toThrow(
     "is not finite",
   );
+  expect(() => policyLoss([{ ...good, logprobs: [-Infinity] }], NO_KL)).toThrow(
+    'log-probability "-Infinity", old "-1"',
+  );
+  expect(() => policyLoss([{ ...good, importance: [NaN] }], NO_KL)).toThrow('importance "NaN"');
   expect(() => policyLoss([good], { ...OPTIONS, clipLow: 1.5 })).toThrow('"clipLow" in [0, 1], not "1.5"');
 });
 
