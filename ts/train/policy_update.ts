@@ -1,5 +1,5 @@
 /**
- * One optimiser step of GRPO on a minibatch of rollouts.
+ * One optimiser step of the policy on a minibatch of rollouts.
  *
  * @module
  */

@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { generalizedAdvantages, groupAdvantages, overlongPenalty, whiten } from "../algorithms/mod.ts";
+import {
+  generalizedAdvantages,
+  groupAdvantages,
+  overlongPenalty,
+  rewardsToGo,
+  tokenRewards,
+  whiten,
+} from "../algorithms/mod.ts";
 import type { Engine, TrainableEngine } from "../engine/mod.ts";
 import { gatherResponses, microBatches } from "./batching.ts";
 import type { Stage2Config } from "./config.ts";
@@ -60,34 +67,29 @@ export async function rate(
   const values = critic === null ? null : await valuesOf(critic, all, stage);
   const returns = new Map<Rollout, Float64Array>();
   const advantages = new Map<Rollout, Float64Array>();
-  if (values === null) {
-    for (const { example, rollouts } of groups) {
-      const scores = rollouts.map((rollout, index) => {
-        const score = finalReward(rollout, stage) + total(klRewards(rollout, references.get(rollout), stage));
-        assertReward(score, index, example.pair.record.id);
-        return score;
-      });
-      const shared = groupAdvantages(scores, { std: stage.std });
-      for (const [index, rollout] of rollouts.entries()) {
-        advantages.set(rollout, new Float64Array(rollout.response.length).fill(shared[index]!));
+  for (const { example, rollouts } of groups) {
+    const scores = rollouts.map((rollout, index) => {
+      const score = finalReward(rollout, stage);
+      assertReward(score, index, example.pair.record.id);
+      return score;
+    });
+    const earned = values === null ? groupAdvantages(scores, { std: stage.std }) : scores;
+    for (const [index, rollout] of rollouts.entries()) {
+      const name = `rollout ${index} of record "${example.pair.record.id}"`;
+      const rewards = rewardsOf(rollout, earned[index]!, references.get(rollout), stage, name);
+      if (values === null) {
+        advantages.set(rollout, rewardsToGo(rewards));
+        continue;
       }
+      const estimate = generalizedAdvantages({ rewards, values: values.get(rollout)! }, stage.gae, name);
+      advantages.set(rollout, estimate.advantages);
+      returns.set(rollout, estimate.returns);
     }
-  } else {
-    for (const { example, rollouts } of groups) {
-      for (const [index, rollout] of rollouts.entries()) {
-        const rewards = klRewards(rollout, references.get(rollout), stage);
-        if (rewards.length > 0) rewards[rewards.length - 1]! += finalReward(rollout, stage);
-        assertReward(total(rewards), index, example.pair.record.id);
-        const estimate = generalizedAdvantages({ rewards, values: values.get(rollout)! }, stage.gae);
-        advantages.set(rollout, estimate.advantages);
-        returns.set(rollout, estimate.returns);
-      }
-    }
-    if (stage.whiten) {
-      const whitened = whiten([...advantages.values()]);
-      for (const [index, rollout] of [...advantages.keys()].entries()) {
-        advantages.set(rollout, whitened[index]!);
-      }
+  }
+  if (values !== null && stage.whiten) {
+    const whitened = whiten([...advantages.values()]);
+    for (const [index, rollout] of [...advantages.keys()].entries()) {
+      advantages.set(rollout, whitened[index]!);
     }
   }
   return groups.map((group) => ({
@@ -108,19 +110,19 @@ function finalReward({ response, reward }: Rollout, { overlong, maxNewTokens }: 
   return reward + weight * overlongPenalty(response.length, { maxTokens: maxNewTokens, buffer });
 }
 
-/** −β·(logp_old − logp_ref) of each response token where the KL term counts in the reward, else zeros. */
-function klRewards(
+/** Each response token's rewards: what the rollout earned, and the KL term where it counts in the reward. */
+function rewardsOf(
   { oldLogprobs }: Rollout,
+  reward: number,
   referenceLogprobs: Float32Array | undefined,
   { kl }: Stage2Config,
+  name: string,
 ): Float64Array {
-  const rewards = new Float64Array(oldLogprobs.length);
-  if (kl.place === "loss" || referenceLogprobs === undefined) return rewards;
-  return rewards.map((_, t) => -kl.coefficient * (oldLogprobs[t]! - referenceLogprobs[t]!));
-}
-
-function total(rewards: Float64Array): number {
-  return rewards.reduce((sum, reward) => sum + reward, 0);
+  return tokenRewards(
+    { reward, oldLogprobs, ...(referenceLogprobs !== undefined && { referenceLogprobs }) },
+    kl.place === "reward" ? kl.coefficient : 0,
+    name,
+  );
 }
 
 function assertReward(reward: number, rollout: number, id: string): void {
