@@ -280,7 +280,8 @@ def listed(positions_total: int, known: list[int]) -> list[int]:
     return [i for i in known if i % 16 == 3 or 1016 <= i < 1032 or i >= positions_total - 4]
 
 
-def case(model, single, name, score, vocab):
+def case(model, single, name, score, vocab, spelled=str):
+    """What a model says of a forest; `spelled` gives the core's name of a parameter that is trained."""
     lengths, parents = FORESTS[name]
     total = sum(lengths)
     tokens = [int((x + 1.0) / 2.0 * vocab) for x in numbers(f"tokens:{name}", total)]
@@ -301,7 +302,9 @@ def case(model, single, name, score, vocab):
         print(f"{name} at {temperature}: float32 in transformers as it is departs by {gap:.1e}")
         gradients = {}
         for parameter, p in model.named_parameters():
-            g = p.grad.flatten()
+            if not p.requires_grad:
+                continue
+            g, parameter = p.grad.flatten(), spelled(parameter)
             projection = torch.from_numpy(numbers(f"projection:{parameter}", g.numel()))
             gradients[parameter] = rounded([g.norm(), g @ projection])
         at = listed(total, known)

@@ -18,10 +18,12 @@ import {
   type TrainableEngine,
 } from "../../ts/engine/mod.ts";
 import { parseConfig, type Stage2Config } from "../../ts/train/config.ts";
+import { encodeAnswers } from "../../ts/judge/mod.ts";
 import { updateCritic } from "../../ts/train/critic.ts";
 import { updatePolicy } from "../../ts/train/policy_update.ts";
 import { rate } from "../../ts/train/rating.ts";
 import type { RolloutGroup } from "../../ts/train/rollouts.ts";
+import { prepareScalarStage } from "../../ts/train/scalar_stage.ts";
 import { trlWithPpo } from "../../benchmarks/peers/environment.ts";
 import { inTemporary, python } from "./python.ts";
 
@@ -325,6 +327,45 @@ for (const [name, { stage: changes, options, length, trained }] of Object.entrie
     });
   });
 }
+
+Deno.test("five steps of a ScalarRM are TRL's, with a margin and centring", async () => {
+  await inTemporary(async (folder) => {
+    const [centring, margin] = [0.01, 0.5];
+    const config = parseConfig({
+      judge: "scalarrm",
+      stage1: {
+        epochs: STEPS,
+        batchExamples: 8,
+        microBatchTokens: 300,
+        bradleyTerry: { centring, margin },
+        optimizer: OPTIMIZER,
+      },
+      stage2: null,
+    });
+    for (const name of ["start", "gradients", "final"]) await mkdir(join(folder, name));
+    await makeCritic(join(folder, "start"));
+    await using engine = await NativeEngine.open(join(folder, "start"));
+    const records = generateTasks({ seed: 5, split: "train", count: 8 });
+    const context = {
+      engine: recorded(engine, join(folder, "gradients")),
+      config,
+      openAgain: () => Promise.reject(new Error("No other model is needed")),
+    };
+    await using stage = await prepareScalarStage(context, config.stage1!, { records, leftOut: [] });
+    expect(stage.steps).toBe(STEPS);
+    for (let step = 1; step <= STEPS; step++) await stage.run(step);
+    await engine.save(join(folder, "final"));
+    const pairs = await Promise.all(records.map(async ({ conversation, chosen, rejected }) => {
+      const [better, worse] = await encodeAnswers(engine, [
+        { conversation, response: chosen },
+        { conversation, response: rejected },
+      ]);
+      return { chosen_ids: [...better!], rejected_ids: [...worse!], margin };
+    }));
+    const job = { pairs, options: { center_rewards_coefficient: centring } };
+    expectEqual("Bradley–Terry", await theirs("trl_reward.py", folder, job));
+  });
+});
 
 /** A prompt whose completions are cut, or filled up, to a length. */
 function ofLength({ prompt, completions }: Prompt, length: number): Prompt {

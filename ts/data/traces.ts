@@ -95,10 +95,14 @@ export function traceFromData(
   }
   const found = firstDeparture(linesOf(solution), linesOf(chosen), linesOf(rejected), final);
   if (found === null) return { skipped: "no-departing-step" };
+  // Without task types there is no solution to name.
+  const correction = chain.taskTypes
+    ? found.correction
+    : found.correction.replace("the solution has", "right is");
   const remarks: Readonly<Record<Side, string>> = placed(
     gold,
     `${quote(gold, found.support)} is right.`,
-    `${quote(worse, found.line)} is wrong: ${found.correction}.`,
+    `${quote(worse, found.line)} is wrong: ${correction}.`,
   );
   const valued = { A: ends.A, B: ends.B };
   const trace = chain.taskTypes

@@ -1,5 +1,7 @@
 import { expect } from "expect";
+import { FULL_CHAIN, type JudgeForm } from "../cor/form.ts";
 import { checkQuotes, parseTrace } from "../cor/trace.ts";
+import { parseVerdict } from "../cor/verdict.ts";
 import { bothOrders, place } from "./placement.ts";
 import type { PreferenceRecord } from "./record.ts";
 import { generateTasks } from "./tasks/mod.ts";
@@ -104,4 +106,28 @@ Deno.test("traces of generated tasks parse, name the gold side and quote verbati
     expect(parsed.verdict).toEqual({ kind: pair.gold });
     expect(checkQuotes(parsed, pair).map(({ found }) => found)).toEqual(["exact", "exact"]);
   }
+});
+
+Deno.test("parts of the chain that are left out are not in the trace, and its verdict is read all the same", () => {
+  const pair = place(generateTasks({ seed: 1, split: "train", count: 1 })[0]!, "B");
+  const traceOf = (form: Pick<JudgeForm, "kind" | "chain">): string => {
+    const made = traceFromData(pair, form);
+    if ("skipped" in made) throw new Error(made.skipped);
+    expect(parseVerdict(made.trace)).toEqual({ kind: "B" });
+    return made.trace;
+  };
+  const tags = (trace: string): string[] =>
+    Array.from(trace.matchAll(/<(type|solution|rubric|justify|eval|answer)>/g), (match) => match[1]!);
+  const chain = (rubrics: boolean, taskTypes: boolean): Pick<JudgeForm, "kind" | "chain"> => ({
+    kind: "reasrm",
+    chain: { rubrics, taskTypes },
+  });
+  expect(tags(traceOf(chain(true, true)))).toEqual(["type", "solution", "eval", "answer"]);
+  expect(tags(traceOf(chain(false, true)))).toEqual(["type", "solution", "eval", "answer"]);
+  expect(tags(traceOf(chain(true, false)))).toEqual(["rubric", "justify", "eval", "answer"]);
+  expect(tags(traceOf(chain(false, false)))).toEqual(["eval", "answer"]);
+  expect(traceOf(chain(false, false))).not.toMatch(/solution/i);
+  expect(traceOf({ kind: "genrm", chain: FULL_CHAIN })).toBe("<answer>[[B]]</answer>");
+  const { rubric } = parseTrace(traceOf(chain(true, false)));
+  expect(rubric?.items.reduce((sum, { weight }) => sum + weight!, 0)).toBe(1);
 });

@@ -7,6 +7,7 @@ mod fixture;
 mod forest;
 mod frozen;
 mod int8;
+mod lora;
 mod sampler_trainer;
 mod scheduling;
 mod smollm2_parity;

@@ -8,7 +8,7 @@ use rmr1_core::generate::{Finish, Request};
 use rmr1_core::model::Model;
 
 /// Asserts that the trainer agrees with each rollout, on flat sequences and on one forest of groups by prompt.
-fn check(model: &Model, requests: &[Request], rollouts: &[Rollout], temperature: f32, what: &str) {
+pub fn check(model: &Model, requests: &[Request], rollouts: &[Rollout], temperature: f32, what: &str) {
     let sequences: Vec<Vec<u32>> =
         requests.iter().zip(rollouts).map(|(q, r)| [q.prompt.as_slice(), &r.tokens].concat()).collect();
     let flat = logprobs(model, &Forest::flat(&sequences).unwrap(), temperature);
@@ -51,7 +51,7 @@ fn check(model: &Model, requests: &[Request], rollouts: &[Rollout], temperature:
 }
 
 /// Requests of two prompts, the second of which begins like the first, with rollouts of uneven lengths.
-fn batch(size: usize, temperature: f32, prompt: usize, vocab: usize, longest: usize) -> Vec<Request> {
+pub fn batch(size: usize, temperature: f32, prompt: usize, vocab: usize, longest: usize) -> Vec<Request> {
     let first = tokens("shared prompt", prompt, vocab);
     let second = [&first[..prompt / 2], &tokens("own prompt", prompt / 2 + 3, vocab)].concat();
     let each = (0..size).map(|i| {

@@ -4,7 +4,9 @@ use rmr1_core::backend::Device;
 use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::{Forest, Layout};
 use rmr1_core::generate::{DrawKey, Event, Finish, Options, Request, Summary};
-use rmr1_core::model::{Coefficients, ForwardOptions, LanguageModel, Model, Precision};
+use rmr1_core::model::{
+    AdamW, Coefficients, Dropout, ForwardOptions, LanguageModel, LoraShape, Model, Precision, Target,
+};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -45,6 +47,34 @@ pub fn differentiate(
     model.backward(&tape, coefficients, &Cancel::new()).unwrap();
     let gradients = take_gradients(model);
     Pass { logprobs: tape.logprobs, entropies: tape.entropies, scores: tape.scores, gradients }
+}
+
+/// A training step that raises the log-probabilities of these tokens, with the gradients' norm. Adapters drop by the
+/// step's number.
+pub fn train(model: &mut Model, tokens: &[u32], step: u32) -> f64 {
+    let forest = Forest::flat(&[tokens.to_vec()]).unwrap();
+    let dropout = Some(Dropout { seed: 9, step, batch: 0 });
+    let options = ForwardOptions { dropout, ..ForwardOptions::default() };
+    let tape = model.forward(&forest, &options, &Cancel::new()).unwrap();
+    let d_logprobs = masked(&forest, &vec![-1.0; tokens.len()]);
+    model.backward(&tape, &Coefficients { d_logprobs, ..Coefficients::default() }, &Cancel::new()).unwrap();
+    let options = AdamW {
+        learning_rate: 0.02,
+        beta1: 0.9,
+        beta2: 0.99,
+        epsilon: 1e-8,
+        weight_decay: 0.01,
+        max_grad_norm: 1.0,
+    };
+    model.step(&options).unwrap()
+}
+
+/// Adds adapters to a model and takes two steps, so that they say something.
+pub fn adapt(model: &mut Model, rank: usize, targets: &[Target], tokens: &[u32]) {
+    model.add_lora(LoraShape::new(rank, 2.5 * rank as f64, 0.2, targets.to_vec()).unwrap(), 7).unwrap();
+    for step in 0..2 {
+        assert!(train(model, tokens, step) > 0.0);
+    }
 }
 
 /// Copies the accumulated gradients and discards them.

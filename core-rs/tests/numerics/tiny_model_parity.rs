@@ -4,7 +4,7 @@ use crate::fixture::{CAUSAL, Case, Run, SCORE, fixtures, folder, numbers, read, 
 use crate::support::{Gradients, differentiate, dot, load, masked};
 use rmr1_core::config::{ModelConfig, Rotary};
 use rmr1_core::forest::Forest;
-use rmr1_core::model::{Coefficients, ForwardOptions};
+use rmr1_core::model::{Coefficients, ForwardOptions, Model};
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
@@ -41,9 +41,9 @@ fn forest_of(case: &Case) -> Forest {
     Forest::new(case.tokens.clone(), case.lengths.clone(), case.parents.clone()).unwrap()
 }
 
-fn check_causal(name: &str) {
-    let mut model = load(&folder(name));
-    for case in reference(name).cases {
+/// Holds a language model against what transformers, or PEFT, says of it.
+pub fn check_causal(model: &mut Model, name: &str, cases: Vec<Case>) {
+    for case in cases {
         let forest = forest_of(&case);
         let d_logprobs = masked(&forest, &numbers(&format!("logprob:{}", case.name), case.tokens.len()));
         let d_entropies = masked(&forest, &numbers(&format!("entropy:{}", case.name), case.tokens.len()));
@@ -52,7 +52,7 @@ fn check_causal(name: &str) {
             let what = format!("{name}, {} at temperature {}", case.name, run.temperature);
             let options =
                 ForwardOptions { temperature: run.temperature, entropy: true, ..ForwardOptions::default() };
-            let pass = differentiate(&mut model, &forest, &options, &coefficients);
+            let pass = differentiate(model, &forest, &options, &coefficients);
             for (&at, (&logprob, &entropy)) in case.listed.iter().zip(run.logprobs.iter().zip(&run.entropies))
             {
                 close(pass.logprobs[at], logprob, &format!("{what}: log-probability of token {at}"));
@@ -70,7 +70,7 @@ fn check_causal(name: &str) {
             check_gradients(&pass.gradients, run, &what);
 
             let recomputed = differentiate(
-                &mut model,
+                model,
                 &forest,
                 &ForwardOptions { recompute: true, ..options },
                 &coefficients,
@@ -86,7 +86,9 @@ fn check_causal(name: &str) {
 
 #[test]
 fn every_language_model() {
-    CAUSAL.into_iter().for_each(check_causal);
+    for name in CAUSAL {
+        check_causal(&mut load(&folder(name)), name, reference(name).cases);
+    }
 }
 
 #[derive(Deserialize)]
@@ -118,14 +120,13 @@ fn scaled_rotary_embeddings() {
     }
 }
 
-#[test]
-fn score_head() {
-    let mut model = load(&folder(SCORE));
-    for case in reference(SCORE).cases {
+/// As [`check_causal`], of a model with a score head.
+pub fn check_scores(model: &mut Model, name: &str, cases: Vec<Case>) {
+    for case in cases {
         let forest = forest_of(&case);
         let count = case.tokens.len();
         for recompute in [false, true] {
-            let what = format!("{SCORE}, {}, recompute {recompute}", case.name);
+            let what = format!("{name}, {}, recompute {recompute}", case.name);
             let options = ForwardOptions {
                 select: Some(vec![0; count]),
                 scores: (0..count as u32).collect(),
@@ -134,7 +135,7 @@ fn score_head() {
             };
             let d_scores = numbers(&format!("score:{}", case.name), count);
             let coefficients = Coefficients { d_scores, ..Coefficients::default() };
-            let pass = differentiate(&mut model, &forest, &options, &coefficients);
+            let pass = differentiate(model, &forest, &options, &coefficients);
             assert_eq!(pass.scores.len(), count, "{what}: scores");
             for (&at, &score) in case.listed.iter().zip(&case.runs[0].scores) {
                 close(pass.scores[at], score, &format!("{what}: score at token {at}"));
@@ -142,4 +143,9 @@ fn score_head() {
             check_gradients(&pass.gradients, &case.runs[0], &what);
         }
     }
+}
+
+#[test]
+fn score_head() {
+    check_scores(&mut load(&folder(SCORE)), SCORE, reference(SCORE).cases);
 }
