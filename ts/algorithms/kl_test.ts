@@ -45,3 +45,13 @@ Deno.test("k1 and k3 have the divergence as their expectation, and of slopes onl
     }
   }));
 });
+
+Deno.test("k3 times the ratio has the slope of k2 times the ratio", () => {
+  fc.assert(fc.property(logprob, logprob, logprob, (x, old, reference) => {
+    const at = (moved: number): number => Math.exp(moved - old) * klEstimate("k3", moved, reference).value;
+    const expected = Math.exp(x - old) * klEstimate("k2", x, reference).slope;
+    expect(Math.abs((at(x + 1e-6) - at(x - 1e-6)) / 2e-6 - expected)).toBeLessThan(
+      1e-6 * Math.max(1, Math.abs(at(x)), Math.abs(expected)),
+    );
+  }));
+});
