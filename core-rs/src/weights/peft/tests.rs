@@ -3,7 +3,8 @@ use proptest::prelude::*;
 
 /// What PEFT 0.21 writes.
 fn written() -> Value {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/adapters/causal/adapter_config.json");
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/adapters/causal/adapter_config.json");
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 }
 
