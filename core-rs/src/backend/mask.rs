@@ -59,7 +59,8 @@ mod tests {
     #[test]
     fn masks_of_another_name_differ() {
         let draws = |key, place| Mask::new(key, place, 0.5).draw(9);
-        let all = [draws([1, 2], [3, 4]), draws([1, 3], [3, 4]), draws([1, 2], [2, 4]), draws([1, 2], [3, 3])];
+        let all =
+            [draws([1, 2], [3, 4]), draws([1, 3], [3, 4]), draws([1, 2], [2, 4]), draws([1, 2], [3, 3])];
         for (i, a) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|b| a != b));
         }

@@ -4,8 +4,8 @@ use super::frozen_model::Freeze;
 use super::host::{Host, take};
 use super::lora::Adapters;
 use super::params::Spec;
-use super::trained::{Moments, Trained, tensors};
 use super::trainables::Trainables;
+use super::trained::{Moments, Trained, tensors};
 use super::{SaveOptions, SavedAdapters, adapter};
 use crate::weights::peft::{self, AdapterFolder};
 use crate::weights::{self, TensorRef};
@@ -35,7 +35,9 @@ impl<B: Freeze> Trained<B> {
                 ));
             }
             (None, SavedAdapters::Separate) if adapters.is_some() => {
-                return Err(Error::Input("The model has no adapters that could be saved \"separate\"".into()));
+                return Err(Error::Input(
+                    "The model has no adapters that could be saved \"separate\"".into(),
+                ));
             }
             (Some(lora), SavedAdapters::Separate) => {
                 let specs = self.tensors().trainable_specs(&self.config).map(|spec| peft_spec(spec.clone()));
@@ -79,7 +81,8 @@ impl<B: Freeze> Trained<B> {
     fn merged(&self) -> Vec<TensorRef<'_>> {
         let b = &self.backend;
         let specs = self.tensors().weight_specs(&self.config);
-        let adapters = self.lora.as_ref().map(|lora| (lora.adapters.by_weight(&self.weights), lora.shape.scale()));
+        let adapters =
+            self.lora.as_ref().map(|lora| (lora.adapters.by_weight(&self.weights), lora.shape.scale()));
         let mut adapters = adapters.iter().flat_map(|(all, scale)| all.iter().map(|a| Some(((*a)?, *scale))));
         let mut tensors: Vec<TensorRef> = Vec::new();
         for (spec, x) in specs.iter().zip(self.weights.iter()) {

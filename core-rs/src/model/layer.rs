@@ -253,7 +253,8 @@ pub fn finish<B: Backend>(
     let (b, c) = (d.backend, d.config);
     w.linear_add(O, b, attended, (rows, c.num_heads * c.head_dim), dropout, &mut x)?;
     let (normed, _) = norm(d, &x, w.norms[1], rows)?;
-    let [gate, up] = w.linears(GATES, b, &normed, (rows, c.hidden_size, [c.intermediate_size; 2]), dropout)?;
+    let [gate, up] =
+        w.linears(GATES, b, &normed, (rows, c.hidden_size, [c.intermediate_size; 2]), dropout)?;
     let mut inner = b.activation(rows * c.intermediate_size)?;
     b.swiglu(&gate, &up, &mut inner)?;
     let mut output = b.duplicate(&x)?;
@@ -270,11 +271,13 @@ pub fn forward<B: Backend>(
 ) -> Result<Layered<B>> {
     let (b, c) = (d.backend, d.config);
     let rows = places.rows;
-    let Projected { q, k, v, before_norm } = project(d, w, &input, rows, (&places.rotations, places.dropout))?;
+    let Projected { q, k, v, before_norm } =
+        project(d, w, &input, rows, (&places.rotations, places.dropout))?;
     let mut attended = b.activation(rows * c.num_heads * c.head_dim)?;
     let mut log_sums = b.unspecified(rows * c.num_heads)?;
     b.attention([&q, &k, &v], &places.paths, d.heads(), &mut attended, &mut log_sums)?;
-    let Finished { middle, gate, up, output } = finish(d, w, b.duplicate(&input)?, &attended, (rows, places.dropout))?;
+    let Finished { middle, gate, up, output } =
+        finish(d, w, b.duplicate(&input)?, &attended, (rows, places.dropout))?;
     let saved = Saved { input, q, k, v, before_norm, attended, log_sums, middle, gate, up };
     Ok(Layered { saved, output })
 }

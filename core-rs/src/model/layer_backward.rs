@@ -107,7 +107,8 @@ pub fn backward<B: Backend>(
     b.swiglu_backward(&mut gate, &mut up, &d_activation)?;
     drop((d_activation, d_output));
     let d_gates = [gate, up];
-    let [low_gate, low_up] = [linears.dw(GATES[0], &normed, &d_gates[0])?, linears.dw(GATES[1], &normed, &d_gates[1])?];
+    let [low_gate, low_up] =
+        [linears.dw(GATES[0], &normed, &d_gates[0])?, linears.dw(GATES[1], &normed, &d_gates[1])?];
     let mut d_normed = b.unspecified(rows * width)?;
     linears.dx(GATES[0], &d_gates[0], low_gate, &mut d_normed, Store::Replace)?;
     linears.dx(GATES[1], &d_gates[1], low_up, &mut d_normed, Store::Add)?;

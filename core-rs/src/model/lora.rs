@@ -10,21 +10,26 @@ pub(crate) const PREFIX: &str = "base_model.model.";
 
 /// A linear layer of every decoder layer, in the order of [`super::params::LayerParams::linears`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub enum Target {
+    /// Queries.
     Q,
+    /// Keys.
     K,
+    /// Values.
     V,
+    /// Attention's output.
     O,
+    /// The gate of the MLP.
     Gate,
+    /// The gated half of the MLP.
     Up,
+    /// The MLP's output.
     Down,
 }
 
 impl Target {
     /// Every target.
-    pub const ALL: [Self; 7] =
-        [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
+    pub const ALL: [Self; 7] = [Self::Q, Self::K, Self::V, Self::O, Self::Gate, Self::Up, Self::Down];
 
     /// The last part of its Hugging Face name.
     pub fn name(self) -> &'static str {
@@ -38,7 +43,9 @@ impl std::str::FromStr for Target {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|target| target.name() == name).ok_or_else(|| {
             let names = Self::ALL.map(Self::name).join(", ");
-            Error::Input(format!("Target \"{name}\" is no linear layer of the model, expected one of {names}"))
+            Error::Input(format!(
+                "Target \"{name}\" is no linear layer of the model, expected one of {names}"
+            ))
         })
     }
 }

@@ -17,8 +17,8 @@ pub mod lora;
 pub mod memory;
 pub mod params;
 pub mod reader;
-mod trained;
 pub mod trainables;
+mod trained;
 
 use crate::backend::cpu::Cpu;
 #[cfg(not(target_family = "wasm"))]
@@ -34,6 +34,7 @@ pub use decoder::Coefficients;
 use frozen_model::Freeze;
 pub use frozen_model::FrozenModel;
 use half::bf16;
+pub(crate) use host::Host;
 pub use language_model::LanguageModel;
 pub use lora::{LoraShape, Target};
 pub use memory::TrainingMemory;
@@ -42,7 +43,6 @@ use std::any::Any;
 use std::borrow::Cow;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
-pub(crate) use host::Host;
 use trained::Trained;
 
 /// Options of [`Trainable::step`]: AdamW with decoupled weight decay on matrices.

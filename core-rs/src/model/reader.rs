@@ -1,7 +1,7 @@
 //! A model's weights as a forward pass reads them, and the pass itself.
 
-use super::layer::{self, LayerWeights, Layered, Saved};
 use super::adapter;
+use super::layer::{self, LayerWeights, Layered, Saved};
 use super::lora::{LayerAdapters, Lora};
 use super::trainables::Tensors;
 use crate::backend::{Backend, Heads, Matrix, Scalar, Store, VocabHead, VocabRows};

@@ -71,10 +71,7 @@ impl<T> Trainables<T> {
     }
 
     /// One value from each tensor in the order of [`Trainables::iter`], or the first error.
-    pub fn try_map<'a, U, E>(
-        &'a self,
-        mut f: impl FnMut(&'a T) -> Result<U, E>,
-    ) -> Result<Trainables<U>, E> {
+    pub fn try_map<'a, U, E>(&'a self, mut f: impl FnMut(&'a T) -> Result<U, E>) -> Result<Trainables<U>, E> {
         Ok(Trainables {
             weights: self.weights.as_ref().map(|weights| weights.try_map(&mut f)).transpose()?,
             adapters: self.adapters.as_ref().map(|adapters| adapters.try_map(&mut f)).transpose()?,

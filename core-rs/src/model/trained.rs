@@ -57,7 +57,19 @@ impl<B: Freeze> Trained<B> {
         })?;
         let weights = Arc::new(weights);
         let (lora, gradients, moments) = (None, None, None);
-        Ok(Self { backend, precision, config, text, source, weights, lora, score, gradients, moments, version: 0 })
+        Ok(Self {
+            backend,
+            precision,
+            config,
+            text,
+            source,
+            weights,
+            lora,
+            score,
+            gradients,
+            moments,
+            version: 0,
+        })
     }
 
     /// What passes read.

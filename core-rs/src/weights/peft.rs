@@ -1,6 +1,6 @@
 //! Folders of low-rank adapters in the layout of PEFT: `adapter_config.json` and `adapter_model.safetensors`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -77,7 +77,8 @@ fn shape(config: &Value) -> std::result::Result<LoraShape, String> {
     let config = config.as_object().ok_or("Not an object, expected the options of an adapter")?;
     let field = |name: &str| config.get(name).ok_or_else(|| format!("{name} is missing"));
     for (name, value) in config {
-        let unsupported = |expected: &str| Err(format!("{name} is \"{}\", expected {expected}", plain(value)));
+        let unsupported =
+            |expected: &str| Err(format!("{name} is \"{}\", expected {expected}", plain(value)));
         match name.as_str() {
             "peft_type" if value != "LORA" => return unsupported("LORA"),
             "bias" if value != "none" => return unsupported("none: biases are not trained"),
@@ -138,10 +139,15 @@ fn targets(value: &Value) -> std::result::Result<Vec<Target>, String> {
     let names = value.as_array().ok_or_else(|| {
         format!("target_modules is \"{}\", expected a list of linear layers or \"all-linear\"", plain(value))
     })?;
+    // PEFT names a layer by any whole ending of its path, or by the path. Where some decoder layers have an adapter and
+    // others do not, the tensors of the others will be missing.
     let parse = |name: &Value| {
-        plain(name).parse::<Target>().map_err(|error| format!("target_modules: {error}"))
+        let name = plain(name);
+        let last = name.rsplit('.').next().unwrap_or_default();
+        last.parse::<Target>().map_err(|error| format!("target_modules holds \"{name}\": {error}"))
     };
-    names.iter().map(parse).collect()
+    let targets = names.iter().map(parse).collect::<std::result::Result<BTreeSet<Target>, String>>()?;
+    Ok(targets.into_iter().collect())
 }
 
 /// Writes a folder of adapters, each file whole or not at all. With a score head it is a sequence classifier's, as

@@ -8,7 +8,9 @@ use rmr1_core::Error;
 use rmr1_core::backend::InferencePrecision;
 use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::Forest;
-use rmr1_core::model::{ForwardOptions, LanguageModel, LoraShape, Model, Precision, SaveOptions, SavedAdapters, Target};
+use rmr1_core::model::{
+    ForwardOptions, LanguageModel, LoraShape, Model, Precision, SaveOptions, SavedAdapters, Target,
+};
 use rmr1_core::weights::Dtype;
 use std::path::Path;
 
@@ -142,7 +144,8 @@ fn merged_adapters_say_what_they_said() {
         model.save(dir.path(), &MERGED).unwrap();
         let whole = load(dir.path());
         assert!(whole.lora().is_none());
-        let copies = [Precision::F32.into(), InferencePrecision::Int8].map(|p| model.snapshot(Some(p)).unwrap());
+        let copies =
+            [Precision::F32.into(), InferencePrecision::Int8].map(|p| model.snapshot(Some(p)).unwrap());
         let near = |found: Vec<f32>, tolerance: f32| {
             for (i, (f, e)) in found.iter().zip(&expected).enumerate().skip(1) {
                 assert!((f - e).abs() < tolerance, "{name}[{i}]: {f}, unmerged {e}");
@@ -151,7 +154,8 @@ fn merged_adapters_say_what_they_said() {
         near(logprobs(&*whole, &forest, 1.0), 1e-5);
         near(logprobs(&*copies[0], &forest, 1.0), 1e-5);
         // Rounded to 8 bits it is another policy, yet nearer to this one than to that without adapters.
-        let gap = |a: &[f32]| a.iter().zip(&expected).skip(1).map(|(a, e)| f64::from((a - e).abs())).sum::<f64>();
+        let gap =
+            |a: &[f32]| a.iter().zip(&expected).skip(1).map(|(a, e)| f64::from((a - e).abs())).sum::<f64>();
         let base = gap(&logprobs(&*model.snapshot(None).unwrap(), &forest, 1.0));
         assert!(gap(&logprobs(&*copies[1], &forest, 1.0)) < base / 2.0, "{name}");
     }
@@ -236,7 +240,9 @@ fn what_cannot_be_is_refused_by_name() {
         assert!(refusal(shape(2, 1.0, dropout)).contains(&format!("dropout is \"{dropout}\"")));
     }
     assert!(refusal(LoraShape::new(2, 1.0, 0.0, vec![])).contains("at least one"));
-    assert!(refusal(LoraShape::new(2, 1.0, 0.0, vec![Target::Q, Target::K, Target::Q])).contains("\"q_proj\""));
+    assert!(
+        refusal(LoraShape::new(2, 1.0, 0.0, vec![Target::Q, Target::K, Target::Q])).contains("\"q_proj\"")
+    );
     assert!(refusal("lm_head".parse::<Target>()).contains("\"lm_head\""));
 
     let mut model = load(&folder(CAUSAL[0]));
@@ -248,14 +254,17 @@ fn what_cannot_be_is_refused_by_name() {
     let separate = SaveOptions { adapters: Some(SavedAdapters::Separate), ..WITH_OPTIMIZER };
     assert!(refusal(model.save(dir.path(), &separate)).contains("no adapters"));
     model.save(dir.path(), &WITH_OPTIMIZER).unwrap();
-    let tape = model.forward(&Forest::flat(&[text()]).unwrap(), &ForwardOptions::default(), &Cancel::new()).unwrap();
+    let tape =
+        model.forward(&Forest::flat(&[text()]).unwrap(), &ForwardOptions::default(), &Cancel::new()).unwrap();
     model.add_lora(shape(2, 1.0, 0.0).unwrap(), 1).unwrap();
     let stale = model.backward(&tape, &Default::default(), &Cancel::new());
     assert!(refusal(stale).contains("changed"));
     assert!(refusal(model.add_lora(shape(2, 1.0, 0.0).unwrap(), 1)).contains("rank \"2\" already"));
     assert!(refusal(model.restore(dir.path())).contains("no adapters"));
     assert!(refusal(model.save(dir.path(), &SaveOptions::default())).contains("belongs to a model"));
-    assert!(refusal(model.save(dir.path(), &SaveOptions { optimizer: true, ..MERGED })).contains("\"separate\""));
+    assert!(
+        refusal(model.save(dir.path(), &SaveOptions { optimizer: true, ..MERGED })).contains("\"separate\"")
+    );
 
     let own = tempfile::tempdir().unwrap();
     model.save(own.path(), &SaveOptions::default()).unwrap();

@@ -69,12 +69,8 @@ pub fn check_causal(model: &mut Model, name: &str, cases: Vec<Case>) {
             }
             check_gradients(&pass.gradients, run, &what);
 
-            let recomputed = differentiate(
-                model,
-                &forest,
-                &ForwardOptions { recompute: true, ..options },
-                &coefficients,
-            );
+            let recomputed =
+                differentiate(model, &forest, &ForwardOptions { recompute: true, ..options }, &coefficients);
             assert_eq!(
                 bits(&recomputed.gradients),
                 bits(&pass.gradients),

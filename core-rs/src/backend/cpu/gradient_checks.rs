@@ -77,7 +77,8 @@ fn linear() {
     check("x", &x, &d_x, |x| dot(&run(x, &w), &c));
     check("weight", &w, &d_w, |w| dot(&run(&x, w), &c));
     let mut packed = B().zeros(rows * outputs).unwrap();
-    B().linears(&x, [Matrix::Packed(&B().pack(&w, inputs).unwrap())], inputs, [&mut packed], Store::Replace).unwrap();
+    B().linears(&x, [Matrix::Packed(&B().pack(&w, inputs).unwrap())], inputs, [&mut packed], Store::Replace)
+        .unwrap();
     assert_eq!(packed, run(&x, &w));
 }
 

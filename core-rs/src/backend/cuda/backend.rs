@@ -12,8 +12,8 @@ use super::product::{linear, linear_dw, linear_dx};
 use super::{dequantize, dropout, indexing, optimizer, rowwise, sample, vocab};
 use crate::Result;
 use crate::backend::{
-    AdamWStep, Arithmetic, Backend, Heads, InferencePrecision, Mask, Matrix, Piece, SampleRow, Sampled, Store,
-    Updated, VocabHead, VocabRows,
+    AdamWStep, Arithmetic, Backend, Heads, InferencePrecision, Mask, Matrix, Piece, SampleRow, Sampled,
+    Store, Updated, VocabHead, VocabRows,
 };
 use crate::config::Rotary;
 use crate::forest::Layout;

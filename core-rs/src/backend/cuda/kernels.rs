@@ -117,7 +117,8 @@ pub const HEAD_DIMS: [u32; 3] = [32, 64, 128];
 /// Every module there is, for building them all ahead.
 pub fn modules() -> Vec<Module> {
     let both = [Activation::F32, Activation::Bf16];
-    let plain = ["dequantize", "dropout", "elementwise", "indexing", "optimizer", "product", "rowwise", "vocab"];
+    let plain =
+        ["dequantize", "dropout", "elementwise", "indexing", "optimizer", "product", "rowwise", "vocab"];
     let mut modules: Vec<Module> =
         plain.into_iter().flat_map(|source| both.map(|activation| Module::new(source, activation))).collect();
     for source in ["attention", "attention_backward"] {
