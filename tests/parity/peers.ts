@@ -143,6 +143,33 @@ Deno.test("the tiny models' fixtures are what transformers says", async () => {
   });
 });
 
+Deno.test("the adapters' fixtures are what PEFT writes and says", async () => {
+  await inTemporary(async (folder) => {
+    await cp(PARITY, join(folder, "parity"), { recursive: true });
+    await cp(join(FIXTURES, "tiny-models"), join(folder, "fixtures", "tiny-models"), { recursive: true });
+    const { code, stderr } = await python([join(folder, "parity", "make_adapters.py")]);
+    expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
+    await expectFixtures(join(folder, "fixtures"));
+  });
+});
+
+for (const name of ["causal", "score"]) {
+  Deno.test(`PEFT opens the ${name} adapters that the core saves as those that they were`, async () => {
+    await inTemporary(async (folder) => {
+      const adapters = join(FIXTURES, "adapters", name);
+      const base = join(FIXTURES, "tiny-models", JSON.parse(await readFile(`${adapters}.json`, "utf8")).base);
+      await using engine = await NativeEngine.open(base);
+      await engine.load(adapters);
+      const saved = join(folder, "adapters");
+      await engine.save(saved);
+      const script = join(PARITY, "check_adapters.py");
+      const { code, stdout, stderr } = await python([script, base, adapters, saved]);
+      expect({ code, stdout, stderr: code === 0 ? "" : stderr }).toMatchObject({ code: 0, stderr: "" });
+      expect(JSON.parse(stdout)).toMatchObject({ equal: true });
+    });
+  });
+}
+
 Deno.test({
   name: `${unfetched}SmolLM2's fixture is what transformers says`,
   ignore: unfetched !== "",

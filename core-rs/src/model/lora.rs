@@ -10,14 +10,20 @@ pub(crate) const PREFIX: &str = "base_model.model.";
 
 /// A linear layer of every decoder layer, in the order of [`super::params::LayerParams::linears`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
 pub enum Target {
+    /// Queries.
     Q,
+    /// Keys.
     K,
+    /// Values.
     V,
+    /// Attention's output.
     O,
+    /// The gate of the MLP.
     Gate,
+    /// The gated half of the MLP.
     Up,
+    /// The MLP's output.
     Down,
 }
 

@@ -46,12 +46,12 @@ pub fn token_bytes(c: &ModelConfig, element: usize) -> (usize, usize) {
     (c.num_layers * kept + backward, c.num_layers * input + kept + backward)
 }
 
-/// Bytes that adapters add to a token in a forward and backward pass: of the matrix that takes the most, its inputs as
-/// they are dropped and their gradient, and what lies between A and B, forward and backward, in full and rounded.
+/// Bytes that adapters add to a token in a forward and backward pass: of the matrix that takes the most, the gradient of
+/// its dropped inputs, which are gone by then; and what lies between A and B, in full and rounded.
 pub fn adapter_token_bytes(c: &ModelConfig, shape: &LoraShape, element: usize) -> usize {
     let inputs = layer::inputs(c);
     let widest = shape.targets.iter().map(|&target| inputs[target as usize]).max().unwrap_or(0);
-    let dropped = if shape.dropout > 0.0 { (element + F32) * widest } else { 0 };
+    let dropped = if shape.dropout > 0.0 { F32 * widest } else { 0 };
     // Gradients between A and B of the three matrices that share their inputs wait for each other.
     dropped + shape.rank * (F32 + 4 * element)
 }

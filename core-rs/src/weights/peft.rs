@@ -1,6 +1,6 @@
 //! Folders of low-rank adapters in the layout of PEFT: `adapter_config.json` and `adapter_model.safetensors`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -139,9 +139,15 @@ fn targets(value: &Value) -> std::result::Result<Vec<Target>, String> {
     let names = value.as_array().ok_or_else(|| {
         format!("target_modules is \"{}\", expected a list of linear layers or \"all-linear\"", plain(value))
     })?;
-    let parse =
-        |name: &Value| plain(name).parse::<Target>().map_err(|error| format!("target_modules: {error}"));
-    names.iter().map(parse).collect()
+    // PEFT names a layer by any whole ending of its path, or by the path. Where some decoder layers have an adapter and
+    // others do not, the tensors of the others will be missing.
+    let parse = |name: &Value| {
+        let name = plain(name);
+        let last = name.rsplit('.').next().unwrap_or_default();
+        last.parse::<Target>().map_err(|error| format!("target_modules holds \"{name}\": {error}"))
+    };
+    let targets = names.iter().map(parse).collect::<std::result::Result<BTreeSet<Target>, String>>()?;
+    Ok(targets.into_iter().collect())
 }
 
 /// Writes a folder of adapters, each file whole or not at all. With a score head it is a sequence classifier's, as

@@ -31,7 +31,8 @@ fn options_that_compute_something_else_are_named() {
         ("modules_to_save", json!(["lm_head"])),
         ("modules_to_save", json!("score")),
         ("init_lora_weights", json!("pissa")),
-        ("target_modules", json!(["q_proj", "embed_tokens"])),
+        ("target_modules", json!(["q_proj", "model.embed_tokens"])),
+        ("target_modules", json!(["q_proj", 3])),
         ("target_modules", json!(".*_proj")),
         ("target_modules", json!([])),
         ("r", json!(2.5)),
@@ -52,8 +53,12 @@ fn options_that_compute_something_else_are_named() {
         assert_eq!(shape(&config).unwrap_err(), format!("{name} is missing"));
     }
     let mut config = written();
-    config["target_modules"] = json!("all-linear");
-    assert_eq!(shape(&config).unwrap().targets, Target::ALL);
+    let paths = Target::ALL.map(|target| format!("model.layers.1.part.{}", target.name()));
+    let paths = json!([&paths[..], &["down_proj".to_string()][..]].concat());
+    for targets in [json!("all-linear"), paths] {
+        config["target_modules"] = targets;
+        assert_eq!(shape(&config).unwrap().targets, Target::ALL);
+    }
 }
 
 proptest! {

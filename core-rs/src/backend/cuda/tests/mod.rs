@@ -4,6 +4,7 @@
 mod attention;
 mod attention_backward;
 mod dequantize;
+mod lora;
 mod model;
 mod product;
 mod rowwise;

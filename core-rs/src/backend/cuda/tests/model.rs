@@ -7,13 +7,13 @@ use crate::cancel::Cancel;
 use crate::config::{Family, ModelConfig};
 use crate::forest::Forest;
 use crate::generate::{DrawKey, Event, Options, Request};
-use crate::model::{AdamW, Coefficients, ForwardOptions, Host, Model, SaveOptions};
+use crate::model::{AdamW, Coefficients, Dropout, ForwardOptions, Host, Model, SaveOptions};
 use crate::weights::TextAssets;
 use crate::{Error, Result};
 use std::sync::Arc;
 
 /// Every optional part of a layer, and heads in groups.
-fn configs() -> [ModelConfig; 3] {
+pub(super) fn configs() -> [ModelConfig; 3] {
     let llama = ModelConfig {
         family: Family::Llama,
         vocab_size: 53,
@@ -47,33 +47,40 @@ fn open(found: Found, arithmetic: Arithmetic, precision: Precision, config: &Mod
     Model::on(found, arithmetic, precision, host).unwrap()
 }
 
-fn cpu(precision: Precision, config: &ModelConfig) -> Model {
+pub(super) fn cpu(precision: Precision, config: &ModelConfig) -> Model {
     open(Found::Cpu(None), Arithmetic::Exact, precision, config)
 }
 
-fn cuda(device: &Device, arithmetic: Arithmetic, precision: Precision, config: &ModelConfig) -> Model {
+pub(super) fn cuda(
+    device: &Device,
+    arithmetic: Arithmetic,
+    precision: Precision,
+    config: &ModelConfig,
+) -> Model {
     open(Found::Cuda(device.clone()), arithmetic, precision, config)
 }
 
 /// A shared prompt with two answers, one of which has a child, and a root of its own.
-fn forest() -> Forest {
+pub(super) fn forest() -> Forest {
     let lengths = vec![70, 9, 20, 3, 11];
     let tokens = (0..113_u32).map(|i| (i * 29 + 7) % 53).collect();
     Forest::new(tokens, lengths, vec![-1, 0, 0, 2, -1]).unwrap()
 }
 
 /// What a training step gives: log-probabilities, entropies, the gradients' norm, and the weights behind it.
-struct Stepped {
-    logprobs: Vec<f32>,
-    entropies: Vec<f32>,
-    gradients: Vec<(String, Vec<f32>)>,
-    norm: f64,
-    weights: Vec<(String, Vec<f32>)>,
+pub(super) struct Stepped {
+    pub logprobs: Vec<f32>,
+    pub entropies: Vec<f32>,
+    pub gradients: Vec<(String, Vec<f32>)>,
+    pub norm: f64,
+    pub weights: Vec<(String, Vec<f32>)>,
 }
 
-fn step(model: &mut Model, recompute: bool) -> Result<Stepped> {
+pub(super) fn step(model: &mut Model, recompute: bool) -> Result<Stepped> {
     let (forest, never) = (forest(), Cancel::new());
-    let options = ForwardOptions { entropy: true, temperature: 0.8, recompute, ..ForwardOptions::default() };
+    let dropout = Some(Dropout { seed: 3, step: 1, batch: 4 });
+    let options =
+        ForwardOptions { entropy: true, temperature: 0.8, recompute, dropout, ..Default::default() };
     let tape = model.forward(&forest, &options, &never)?;
     let seen = |scale: f32| -> Vec<f32> {
         let value = |(i, p): (usize, &f32)| if p.is_nan() { 0.0 } else { (i as f32 * 1.3).sin() * scale };
@@ -99,7 +106,7 @@ fn step(model: &mut Model, recompute: bool) -> Result<Stepped> {
 }
 
 /// |a − b| / |b| over whole vectors, NaN where both have it left out.
-fn distance(a: &[f32], b: &[f32]) -> f64 {
+pub(super) fn distance(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     let pairs = a.iter().zip(b).filter(|(a, b)| {
         assert_eq!(a.is_nan(), b.is_nan());
@@ -114,7 +121,7 @@ fn distance(a: &[f32], b: &[f32]) -> f64 {
 }
 
 /// The model families, each by an arithmetic.
-fn cases() -> impl Iterator<Item = (ModelConfig, Arithmetic)> {
+pub(super) fn cases() -> impl Iterator<Item = (ModelConfig, Arithmetic)> {
     configs().into_iter().zip([Arithmetic::Exact, Arithmetic::Fast, Arithmetic::Exact])
 }
 
@@ -168,7 +175,7 @@ fn rounded_steps_are_as_near_to_f32_as_the_cpus() {
     }
 }
 
-fn bits(x: &[f32]) -> Vec<u32> {
+pub(super) fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
@@ -188,7 +195,7 @@ fn two_runs_of_a_step_have_the_same_bits() {
 }
 
 /// Requests of two prompts, the second of which begins like the first, with rollouts of uneven lengths.
-fn requests(n: usize) -> Vec<Request> {
+pub(super) fn requests(n: usize) -> Vec<Request> {
     let first: Vec<u32> = (0..75).map(|i| (i * 31 + 3) % 53).collect();
     let second = [&first[..40], &[5, 6, 7]].concat();
     let request = |i: usize| Request {
@@ -206,7 +213,7 @@ fn requests(n: usize) -> Vec<Request> {
     (0..n).map(request).collect()
 }
 
-fn generate(model: &Model, requests: &[Request], options: &Options) -> Vec<(Vec<u32>, Vec<f32>)> {
+pub(super) fn generate(model: &Model, requests: &[Request], options: &Options) -> Vec<(Vec<u32>, Vec<f32>)> {
     let mut done = vec![(Vec::new(), Vec::new()); requests.len()];
     let mut sink = |event| {
         if let Event::Done { request, tokens, logprobs, .. } = event {
@@ -218,27 +225,32 @@ fn generate(model: &Model, requests: &[Request], options: &Options) -> Vec<(Vec<
     done
 }
 
+/// Holds what a model records as it samples against its forward pass, and a rollout in a batch against one alone.
+pub(super) fn check_sampler(model: &Model, what: &str) {
+    assert!(model.is_exact());
+    let requests = requests(7);
+    let options = Options { prefill_rows: 33, ..Options::default() };
+    let rollouts = generate(model, &requests, &options);
+    let sequences: Vec<Vec<u32>> =
+        requests.iter().zip(&rollouts).map(|(q, (tokens, _))| [&q.prompt[..], tokens].concat()).collect();
+    let flat = model.logprobs(&Forest::flat(&sequences).unwrap(), 0.8, None, &Cancel::new()).unwrap();
+    let mut start = 0;
+    for (i, (q, (tokens, logprobs))) in requests.iter().zip(&rollouts).enumerate() {
+        assert_eq!(tokens.len(), q.max_tokens);
+        let own = &flat[start + q.prompt.len()..][..tokens.len()];
+        assert_eq!(bits(logprobs), bits(own), "{what}: request {i}");
+        start += q.prompt.len() + tokens.len();
+    }
+    let alone = generate(model, &requests[3..4], &Options::default());
+    assert_eq!((&alone[0].0, bits(&alone[0].1)), (&rollouts[3].0, bits(&rollouts[3].1)), "{what}");
+}
+
 #[test]
 fn the_sampler_is_the_trainer_bit_for_bit() {
     let Some(device) = super::device() else { return };
     for (config, precision) in configs().iter().zip([Precision::F32, Precision::Bf16, Precision::Bf16]) {
         let model = cuda(&device, Arithmetic::Exact, precision, config);
-        assert!(model.is_exact());
-        let requests = requests(7);
-        let options = Options { prefill_rows: 33, ..Options::default() };
-        let rollouts = generate(&model, &requests, &options);
-        let sequences: Vec<Vec<u32>> =
-            requests.iter().zip(&rollouts).map(|(q, (tokens, _))| [&q.prompt[..], tokens].concat()).collect();
-        let flat = model.logprobs(&Forest::flat(&sequences).unwrap(), 0.8, None, &Cancel::new()).unwrap();
-        let mut start = 0;
-        for (i, (q, (tokens, logprobs))) in requests.iter().zip(&rollouts).enumerate() {
-            assert_eq!(tokens.len(), q.max_tokens);
-            let own = &flat[start + q.prompt.len()..][..tokens.len()];
-            assert_eq!(bits(logprobs), bits(own), "{:?} {precision:?}: request {i}", config.family);
-            start += q.prompt.len() + tokens.len();
-        }
-        let alone = generate(&model, &requests[3..4], &Options::default());
-        assert_eq!((&alone[0].0, bits(&alone[0].1)), (&rollouts[3].0, bits(&rollouts[3].1)));
+        check_sampler(&model, &format!("{:?} {precision:?}", config.family));
     }
 }
 
@@ -279,7 +291,7 @@ fn a_frozen_copy_keeps_its_weights() {
 }
 
 /// An emulated device of a size, whose memory can be watched.
-fn watched(capacity: usize) -> Option<(Arc<Emulator>, Device)> {
+pub(super) fn watched(capacity: usize) -> Option<(Arc<Emulator>, Device)> {
     let emulator = emulator_of(capacity)?;
     Some((emulator.clone(), emulator))
 }

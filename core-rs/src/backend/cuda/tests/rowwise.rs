@@ -6,7 +6,7 @@ use super::super::device::Array;
 use super::super::element::Element;
 use super::{close, device, tolerance, values};
 use crate::backend::cpu::{Cpu, pool, stored};
-use crate::backend::{AdamWStep, Arithmetic, Backend, Matrix, Store, Updated};
+use crate::backend::{AdamWStep, Arithmetic, Backend, Mask, Matrix, Store, Updated};
 use crate::config::Rotary;
 use half::bf16;
 
@@ -106,6 +106,63 @@ impl Work for HeadNorms {
 #[test]
 fn norms_of_heads() {
     agree(&HeadNorms);
+}
+
+struct Dropped;
+
+impl Work for Dropped {
+    fn on<B: Open>(&self, b: &B) -> Vec<(&'static str, Vec<f32>)> {
+        let mut found = Vec::new();
+        for (i, n) in [0, 1, 3, 1029, 40_000].into_iter().enumerate() {
+            let mask = Mask::new([u32::MAX - 3, 17], [i as u32, 6], [0.0, 0.3, 0.9][i % 3]);
+            let y = b.dropout(&b.rounded(&values(n, 1)), &mask).unwrap();
+            let mut d_x = b.put(&values(n, 3));
+            b.dropout_backward(&b.put(&values(n, 2)), &mask, &mut d_x).unwrap();
+            found.extend([("y", b.read(&y)), ("d_x", b.get(&d_x))]);
+            found.push(("scaled", b.read(&b.round(&b.put(&values(n, 4)), -1.75).unwrap())));
+        }
+        found
+    }
+}
+
+#[test]
+fn masks() {
+    agree(&Dropped);
+}
+
+/// What is dropped is decided by integers, so the CPU's mask is this one.
+#[test]
+fn the_mask_is_the_cpus() {
+    let Some(device) = device() else { return };
+    let (mask, x) = (Mask::new([5, 6], [7, 1], 0.5), vec![1.0; 10_001]);
+    let there = Cpu::<f32>::new();
+    let here = Cuda::<f32>::new(device, Arithmetic::Exact);
+    let drawn = there.read(&there.dropout(&there.rounded(&x), &mask).unwrap());
+    assert_eq!(here.read(&here.dropout(&here.rounded(&x), &mask).unwrap()), drawn);
+    assert!((4_500..5_500).contains(&drawn.iter().filter(|&&y| y == 0.0).count()));
+}
+
+/// Where a weight is frozen, what is given back is the same.
+#[test]
+fn frozen_weights_have_no_gradient() {
+    let Some(device) = device() else { return };
+    let b = Cuda::<half::bf16>::new(device, Arithmetic::Exact);
+    let (rows, width) = (5, 33);
+    let [x, d_y] = [1, 2].map(|seed| b.put(&values(rows * width, seed)));
+    let weight = b.put(&values(width, 3));
+    let (mut y, mut rstd) = (b.activation(rows * width).unwrap(), b.unspecified(rows).unwrap());
+    b.rms_norm(&x, &weight, 1e-5, &mut y, &mut rstd).unwrap();
+    let given = [false, true].map(|trained| {
+        let mut sums = b.put(&values(width, 4));
+        let mut d_weight = trained.then_some(&mut sums);
+        let mut d_x = b.put(&values(rows * width, 5));
+        b.rms_norm_backward(&x, &weight, &rstd, &d_y, &mut d_x, d_weight.as_deref_mut()).unwrap();
+        let mut d = b.round(&d_y, 1.0).unwrap();
+        b.head_norm_backward(&y, &weight, &rstd, &mut d, d_weight).unwrap();
+        (b.get(&d_x), b.read(&d), b.get(&sums) == values(width, 4))
+    });
+    assert_eq!((&given[0].0, &given[0].1), (&given[1].0, &given[1].1));
+    assert_eq!([given[0].2, given[1].2], [true, false]);
 }
 
 struct Elementwise;
