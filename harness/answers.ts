@@ -143,7 +143,7 @@ export async function judgePairs(
 
 /**
  * Scores answers, one score a call in the order of the calls. A call is known by the judge's identity, the
- * conversation and the answer.
+ * conversation and the answer. null is of an answer that is too long to be scored.
  *
  * @throws {UnansweredError} The judge failed on some calls, even if only on one.
  */
@@ -151,7 +151,7 @@ export async function scoreAnswers(
   judge: Scorer,
   calls: readonly ScoreCall[],
   options: AnswerOptions,
-): Promise<number[]> {
+): Promise<(number | null)[]> {
   const keyed = calls.map(({ input, about }) => ({ key: keyOf(judge.identity, input), input, about }));
   const { scores } = options.journal;
   await answerAll(keyed, {
@@ -160,5 +160,5 @@ export async function scoreAnswers(
     line: ({ key, about }, score) => ({ type: "score", key, about, score }),
     tokensOf: () => 0,
   }, options);
-  return keyed.map(({ key }) => scores.get(key)!);
+  return keyed.map(({ key }) => scores.get(key) ?? null);
 }

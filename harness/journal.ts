@@ -30,7 +30,7 @@ export type JournalLine =
   | { readonly type: "run" } & RunHeader
   | { readonly type: "judgement"; readonly key: string; readonly about: CallLabel; readonly text: string }
     & StoredJudgement
-  | { readonly type: "score"; readonly key: string; readonly about: CallLabel; readonly score: number }
+  | { readonly type: "score"; readonly key: string; readonly about: CallLabel; readonly score: number | null }
   | { readonly type: "failure"; readonly key: string; readonly about: CallLabel; readonly error: string };
 
 const LABEL: z.ZodType<CallLabel> = z.record(z.string(), z.union([z.string(), z.number()]));
@@ -58,7 +58,7 @@ const LINE: z.ZodType<JournalLine> = z.discriminatedUnion("type", [
     finish: z.enum(["eos", "stop", "length", "context"]).nullable(),
     text: z.string(),
   }),
-  z.object({ type: z.literal("score"), key: z.string(), about: LABEL, score: z.number() }),
+  z.object({ type: z.literal("score"), key: z.string(), about: LABEL, score: z.number().nullable() }),
   z.object({ type: z.literal("failure"), key: z.string(), about: LABEL, error: z.string() }),
 ]);
 
@@ -108,9 +108,9 @@ export class Journal implements Disposable {
   /** Lines that could not be read. */
   readonly unreadable: number;
   readonly judgements: ReadonlyMap<string, StoredJudgement>;
-  readonly scores: ReadonlyMap<string, number>;
+  readonly scores: ReadonlyMap<string, number | null>;
   readonly #judgements: Map<string, StoredJudgement>;
-  readonly #scores: Map<string, number>;
+  readonly #scores: Map<string, number | null>;
   readonly #file: number;
 
   private constructor(

@@ -62,20 +62,26 @@ export async function judgeItems(
   }));
 }
 
-/** An item's nine comparisons by a scorer, and how many of them were ties, which are wrong. */
+/** An item's nine comparisons by a scorer. */
 export interface TiedItem extends ScoredItem {
+  /** Comparisons of equal scores, which are wrong. */
   readonly ties: number;
 }
 
-/** The comparisons that follow from six scores: a cell is 1 where the better answer's is strictly higher. */
+/**
+ * The comparisons that follow from six scores: a cell is 1 where the better answer's is strictly higher. One with an
+ * answer that has no score is wrong, and is not read.
+ */
 export function compareScores({ domain }: RmBenchItem, scores: {
-  readonly chosen: readonly number[];
-  readonly rejected: readonly number[];
+  readonly chosen: readonly (number | null)[];
+  readonly rejected: readonly (number | null)[];
 }): TiedItem {
-  const cells = scores.chosen.flatMap((better) => scores.rejected.map((worse) => better > worse ? 1 : 0));
-  const ties = scores.chosen.flatMap((better) => scores.rejected.filter((worse) => better === worse)).length;
+  const pairs = scores.chosen.flatMap((better) => scores.rejected.map((worse) => [better, worse] as const));
+  const cells = pairs.map(([better, worse]) => better !== null && worse !== null && better > worse ? 1 : 0);
+  const read = pairs.filter(([better, worse]) => better !== null && worse !== null);
+  const ties = read.filter(([better, worse]) => better === worse).length;
   const right = cells.filter((cell) => cell === 1).length;
-  return { domain, cells, judged: cells.length, parsed: cells.length, right, ties };
+  return { domain, cells, judged: cells.length, parsed: read.length, right, ties };
 }
 
 /** Scores the six answers of each item. */

@@ -75,6 +75,17 @@ Deno.test("failuresOf names each reason", () => {
   expect(failuresOf([example, example])).toEqual({ "no-answer": 8, "prompt-too-long": 2 });
 });
 
+Deno.test("compareScores: a comparison with an answer that is too long is wrong and not read", () => {
+  expect(compareScores(item, { chosen: [1, null, 3], rejected: [0, 0, null] })).toEqual({
+    domain: "chat",
+    cells: [1, 1, 0, 0, 0, 0, 1, 1, 0],
+    judged: 9,
+    parsed: 4,
+    right: 4,
+    ties: 0,
+  });
+});
+
 Deno.test("compareScores: equal scores are wrong and counted as ties", () => {
   expect(compareScores(item, { chosen: [1, 2, 3], rejected: [2, 2, 0] })).toEqual({
     domain: "chat",

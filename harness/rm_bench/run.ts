@@ -221,13 +221,15 @@ async function measureScorer(
   options: AnswerOptions & FiguresOptions,
 ): Promise<Measured> {
   const scored = await scoreItems(scorer, items, options);
+  const judgements = 9 * items.length;
+  const read = scored.reduce((sum, { parsed }) => sum + parsed, 0);
   return {
     figures: figuresOf(scored, options),
-    rate: 1,
-    judgements: 9 * items.length,
+    rate: read / judgements,
+    judgements,
     pairwise: null,
     ties: scored.reduce((sum, { ties }) => sum + ties, 0),
-    failures: {},
+    failures: read === judgements ? {} : { "prompt-too-long": judgements - read },
   };
 }
 

@@ -80,8 +80,11 @@ export interface Judge extends AsyncDisposable {
 
 /** A judge that rates each answer alone; a pair's verdict is the higher score, and equal scores are none. */
 export interface Scorer extends Judge {
-  /** Scores all inputs, in whatever order is fastest; each index comes exactly once. Higher is better. */
-  score(inputs: readonly ScoreInput[], options?: JudgeOptions): AsyncIterable<Answered<number>>;
+  /**
+   * Scores all inputs, in whatever order is fastest; each index comes exactly once. Higher is better; null is of an
+   * answer that does not fit into the model's context, of which nothing is ever cut.
+   */
+  score(inputs: readonly ScoreInput[], options?: JudgeOptions): AsyncIterable<Answered<number | null>>;
 }
 
 /** Whether a judge rates each answer alone. */

@@ -13,7 +13,7 @@ import {
   renderPrompt,
 } from "../cor/mod.ts";
 import type { Engine, Message } from "../engine/engine.ts";
-import { forestOf, gather } from "../engine/forest.ts";
+import { forestOf, gather, scatterMask } from "../engine/forest.ts";
 import { batchesOf, type TokenizedPrompt } from "./batches.ts";
 import type { Answered, Judge, JudgeInput, Judgement, JudgeOptions } from "./judge.ts";
 
@@ -70,7 +70,8 @@ async function probabilityOfA(engine: Engine, prompt: Uint32Array, text: string)
   if (before === undefined) return null;
   const written = await engine.encode(["A", "B"].map((side) => `${before}${side}]]</answer>`));
   const { forest, maps } = forestOf(written.map((tokens) => Uint32Array.of(...prompt, ...tokens)));
-  const logprobs = await engine.logprobs(forest);
+  const masks = maps.map((map) => new Uint8Array(map.length).fill(1, prompt.length));
+  const logprobs = await engine.logprobs(forest, { select: scatterMask({ forest, maps }, masks) });
   const [a, b] = maps.map((map) =>
     gather(map.subarray(prompt.length), logprobs).reduce((sum, logprob) => sum + logprob, 0)
   ) as [number, number];

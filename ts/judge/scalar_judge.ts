@@ -43,11 +43,6 @@ export function scoredTokens({ maps }: Pick<SequenceForest, "maps">): Uint32Arra
   return Uint32Array.from(maps, (map) => map.at(-1)!);
 }
 
-/** An answer and its conversation are longer than the model's context: nothing is ever cut from them. */
-export class PromptTooLongError extends Error {
-  override readonly name = "PromptTooLongError";
-}
-
 /** Answers that are tokenized at once, in multiples of `maxConcurrent`. */
 const WINDOW_BATCHES = 8;
 
@@ -89,7 +84,7 @@ export class ScalarJudge implements Scorer {
   async *score(
     inputs: readonly ScoreInput[],
     { signal }: JudgeOptions = {},
-  ): AsyncGenerator<Answered<number>> {
+  ): AsyncGenerator<Answered<number | null>> {
     const { maxConcurrent } = this.#options;
     const window = maxConcurrent * WINDOW_BATCHES;
     for (let start = 0; start < inputs.length; start += window) {
@@ -98,10 +93,7 @@ export class ScalarJudge implements Scorer {
       const { contextLength } = this.#engine.info;
       const prompts = encoded.map((tokens, at) => ({ index: start + at, tokens }));
       for (const { index, tokens } of prompts) {
-        if (tokens.length <= contextLength) continue;
-        const message =
-          `An answer with its conversation has ${tokens.length} tokens, expected at most ${contextLength}`;
-        yield { index, error: new PromptTooLongError(message) };
+        if (tokens.length > contextLength) yield { index, answer: null };
       }
       const fitting = prompts.filter(({ tokens }) => tokens.length <= contextLength);
       for (const batch of batchesOf(fitting, { ...this.#options, maxNewTokens: 0 })) {
@@ -126,7 +118,7 @@ export class ScalarJudge implements Scorer {
       { conversation, response: a },
       { conversation, response: b },
     ]);
-    const waiting = new Map<number, Answered<number>>();
+    const waiting = new Map<number, Answered<number | null>>();
     for await (const scored of this.score(answers, options)) {
       const other = waiting.get(scored.index ^ 1);
       if (other === undefined) {
@@ -137,10 +129,8 @@ export class ScalarJudge implements Scorer {
       const [a, b] = scored.index % 2 === 0 ? [scored, other] : [other, scored];
       const index = scored.index >> 1;
       const error = a.error ?? b.error;
-      if (error instanceof PromptTooLongError) {
-        yield { index, answer: { ...NOTHING, outcome: { kind: "none", reason: "prompt-too-long" } } };
-      } else if (error !== undefined) yield { index, error };
-      else yield { index, answer: judgementOf({ A: a.answer!, B: b.answer! }) };
+      if (error !== undefined) yield { index, error };
+      else yield { index, answer: judgementOf(a.answer!, b.answer!) };
     }
   }
 
@@ -152,11 +142,8 @@ export class ScalarJudge implements Scorer {
 /** What a judge that only scores writes. */
 const NOTHING = { text: "", tokens: 0, promptTokens: 0, finish: null };
 
-function judgementOf(scores: { readonly A: number; readonly B: number }): Judgement {
-  const { A, B } = scores;
-  return {
-    outcome: A === B ? { kind: "none", reason: "tie" } : { kind: A > B ? "A" : "B" },
-    ...NOTHING,
-    scores,
-  };
+function judgementOf(a: number | null, b: number | null): Judgement {
+  if (a === null || b === null) return { ...NOTHING, outcome: { kind: "none", reason: "prompt-too-long" } };
+  const outcome = a === b ? { kind: "none", reason: "tie" } as const : { kind: a > b ? "A" : "B" } as const;
+  return { ...NOTHING, outcome, scores: { A: a, B: b } };
 }

@@ -45,11 +45,12 @@ export function assertFits(
   }
 }
 
-function needs({ stage1, stage2 }: TrainConfig, contextLength: number): Need[] {
+function needs({ judge, stage1, stage2 }: TrainConfig, contextLength: number): Need[] {
   const needs: Need[] = [];
   if (stage1 !== null) {
     const { maxTokens, batchExamples, microBatchTokens, recompute } = stage1;
-    const longest = Math.min(maxTokens, contextLength);
+    // A pass of a scalarrm holds both answers of a pair.
+    const longest = Math.min(maxTokens, contextLength) * (judge === "scalarrm" ? 2 : 1);
     const tokens = Math.max(longest, Math.min(microBatchTokens, batchExamples * longest));
     needs.push({ stage: 1, tokens, longest, recompute, reference: false, critic: false });
   }

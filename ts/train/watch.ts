@@ -7,6 +7,8 @@ import type { Stage1StepRecord, Stage2StepRecord, StepRecord } from "./records.t
 
 /** Steps in a row whose groups all have equal rewards that are worth a warning. */
 const EQUAL_STEPS = 50;
+/** Bradley–Terry loss of a step, four times that of equal scores, that is worth a warning. */
+const LARGE_PAIR_LOSS = 4 * Math.LN2;
 /** Nats a token that a policy may move within a step without a warning. */
 const LARGE_STEP_KL = 1;
 
@@ -29,13 +31,24 @@ export class Watch {
   }
 
   #seeStage1({ step, loss, preference }: Stage1StepRecord): [kind: string, message: string][] {
-    // Of two answers rather than of all tokens, where pairs are scored; centring adds to that.
-    const uniform = preference === undefined ? Math.log(this.#vocabSize) : 4 * Math.LN2;
+    if (preference !== undefined) return this.#seeScores(step, loss);
+    const uniform = Math.log(this.#vocabSize);
     if (step === 1 || loss <= uniform) return [];
     return [[
       "loss",
       `The loss of step ${step} is ${loss.toFixed(2)} nats, above the ${uniform.toFixed(2)} of guessing ` +
       'evenly: training diverges; lower "stage1.optimizer.learningRate"',
+    ]];
+  }
+
+  #seeScores(step: number, loss: number): [kind: string, message: string][] {
+    if (step === 1 || loss <= LARGE_PAIR_LOSS) return [];
+    return [[
+      "loss",
+      `The loss of step ${step} is ${
+        loss.toFixed(2)
+      }, that of scores that know nothing 0.69: training diverges; ` +
+      'lower "stage1.optimizer.learningRate"',
     ]];
   }
 

@@ -69,6 +69,15 @@ Deno.test("a loss above that of guessing evenly is warned of, but not before the
   expect(watch.see(distilled(4, 9))).toEqual([]);
 });
 
+Deno.test("scores whose loss is far above that of equal ones are warned of", () => {
+  const watch = new Watch({ vocabSize: 100 });
+  const preference = { accuracy: 0, meanLead: -3, meanScore: 0 };
+  expect(watch.see({ ...distilled(2, 2.7), preference })).toEqual([]);
+  expect(watch.see({ ...distilled(3, 2.8), preference })[0]).toContain(
+    "that of scores that know nothing 0.69",
+  );
+});
+
 Deno.test("a policy that leaps is warned of", () => {
   const watch = new Watch({ vocabSize: 100 });
   expect(watch.see(reinforced(1, 0, 0.5))).toEqual([]);
