@@ -15,7 +15,9 @@ import { judge } from "./judge.ts";
 import { logprobs } from "./logprobs.ts";
 import { goOffline } from "./offline.ts";
 import { type Command, type Invocation, type JsonObject, parseCommandLine, ParserExit } from "./parser.ts";
+import { report } from "./report.ts";
 import { benchRmBench } from "./rm_bench.ts";
+import { runs } from "./runs.ts";
 import { train } from "./train.ts";
 
 const COMMANDS: readonly Command[] = [
@@ -23,6 +25,8 @@ const COMMANDS: readonly Command[] = [
   benchRmBench,
   judge,
   distill,
+  runs,
+  report,
   fetch,
   generate,
   logprobs,

@@ -148,13 +148,14 @@ export async function readStoredConfig(path: string): Promise<TrainConfig> {
 
 /** SHA-256 of what a configuration trains: of all but the keys that do not change it. */
 export function hashConfig(config: TrainConfig): string {
-  const leaves = [...leavesOf(config, "")].filter(([key]) => !FREE_KEYS.has(key)).sort(([x], [y]) =>
+  const leaves = [...leavesOf(config)].filter(([key]) => !FREE_KEYS.has(key)).sort(([x], [y]) =>
     x < y ? -1 : 1
   );
   return createHash("sha256").update(JSON.stringify(leaves)).digest("hex");
 }
 
-function* leavesOf(value: unknown, path: string): Generator<[string, string]> {
+/** The leaves of a configuration by their paths, each as JSON; an array is one. */
+export function* leavesOf(value: unknown, path = ""): Generator<[string, string]> {
   if (value !== null && typeof value === "object" && !Array.isArray(value)) {
     for (const [key, child] of Object.entries(value)) {
       yield* leavesOf(child, path === "" ? key : `${path}.${key}`);
@@ -169,8 +170,8 @@ function differingKeys(
   x: unknown,
   y: unknown,
 ): { key: string; x: string | undefined; y: string | undefined }[] {
-  const before = new Map(leavesOf(x, ""));
-  const now = new Map(leavesOf(y, ""));
+  const before = new Map(leavesOf(x));
+  const now = new Map(leavesOf(y));
   return [...new Set([...before.keys(), ...now.keys()])]
     .filter((key) => before.get(key) !== now.get(key))
     .map((key) => ({ key, x: before.get(key), y: now.get(key) }));

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** A run cannot start, go on, or be saved. What it had saved before stays as it was. */
+/** A run cannot start, go on, be saved, or be read. What it had saved before stays as it was. */
 export class RunError extends Error {
   override readonly name = "RunError";
 }
