@@ -30,6 +30,8 @@ export interface Chart {
   readonly xLabel: string;
   readonly unit: string;
   readonly series: readonly Series[];
+  /** The quantity has no noise: its curve is never smoothed. */
+  readonly isExact?: boolean;
 }
 
 /** How many colours there are: as many curves can be told apart. */
@@ -45,8 +47,8 @@ const SMOOTHED_FROM = 40;
 const WINDOW = 9;
 
 /** Whether a curve is a mean over neighbouring points. */
-export function isSmoothed({ points }: Series): boolean {
-  return points.length >= SMOOTHED_FROM;
+export function isSmoothed({ isExact }: Chart, { points }: Series): boolean {
+  return isExact !== true && points.length >= SMOOTHED_FROM;
 }
 
 /** How many points a smoothed curve's mean is over. */
@@ -65,7 +67,7 @@ export function drawChart(chart: Chart): string {
     style: { fontSize: "12px" },
     x: { label: chart.xLabel, labelArrow: "none", tickFormat: wholeNumbers, tickSpacing: 60 },
     y: { grid: true, label: null, tickFormat: formatFigure, nice: true, tickSpacing: 36 },
-    marks: chart.series.flatMap((series) => marksOf(series, chart.unit)),
+    marks: chart.series.flatMap((series) => marksOf(chart, series)),
   });
   drawn.setAttribute("role", "img");
   drawn.setAttribute("aria-label", describeChart(chart));
@@ -76,10 +78,11 @@ function wholeNumbers(value: number): string {
   return Number.isInteger(value) ? formatFigure(value) : "";
 }
 
-function marksOf(series: Series, unit: string): Plot.Markish[] {
+function marksOf(chart: Chart, series: Series): Plot.Markish[] {
+  const { unit } = chart;
   const { points, name } = series;
   const colour = `var(--curve-${series.colour % COLOURS})`;
-  const smoothed = isSmoothed(series);
+  const smoothed = isSmoothed(chart, series);
   const place = { x: "x", y: "y" };
   const title = ({ x, y, interval }: Point): string =>
     `${name}, ${x}: ${formatFigure(y)}${unit === "" ? "" : ` ${unit}`}` +
@@ -98,8 +101,8 @@ function marksOf(series: Series, unit: string): Plot.Markish[] {
     Plot.dot(points, {
       ...place,
       fill: colour,
-      fillOpacity: smoothed ? 0.4 : 1,
-      r: smoothed ? 1.75 : 2.75,
+      fillOpacity: smoothed ? 0.55 : 1,
+      r: smoothed ? 2 : 2.75,
       title,
       className: "point",
     }),

@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { html } from "hono/html";
 import { leavesOf } from "../train/run_directory.ts";
 import { ConfigError, parseConfig } from "../train/mod.ts";
-import type { Html } from "./figure.ts";
+import { type Html, markup } from "./markup.ts";
 import type { RunRecords } from "./records.ts";
 import { table } from "./table.ts";
 
@@ -19,34 +18,19 @@ export function configSection({ config }: RunRecords): Html {
   const defaults = new Map(leavesOf(defaultsFor(config)));
   const leaves = [...leavesOf(config)].filter(([, value]) => value !== undefined);
   const changed = leaves.filter(([key, value]) => defaults.get(key) !== value);
-  const rows = changed.map(([key, value]) =>
-    html`
-      <tr>
-        <th scope="row">${key}</th>
-        <td>${value}</td>
-        <td>${defaults.get(key) ?? NOT_SET}</td>
-      </tr>
-    `
-  );
+  const rows = changed.map(([key, value]) => [key, value, defaults.get(key) ?? NOT_SET]);
   const refused = refusalOf(config);
-  return html`${
+  return markup`${
     refused === null
       ? ""
-      : html`<p class="notice">An earlier version wrote this configuration; this one would refuse it: ${refused}</p>`
+      : markup`<p class="notice">An earlier version wrote this configuration; this one would refuse it: ${refused}</p>`
   }
 ${table("What differs from the defaults", ["Key", "Value", "Default"], rows, "config")}
 <details><summary>The whole configuration: ${leaves.length} values</summary>${
     table(
       "All values",
       ["Key", "Value"],
-      leaves.map(([key, value]) =>
-        html`
-          <tr>
-            <th scope="row">${key}</th>
-            <td>${value}</td>
-          </tr>
-        `
-      ),
+      leaves,
       "config",
     )
   }</details>`;
@@ -58,12 +42,8 @@ export function differencesTable(runs: readonly RunRecords[]): Html {
   const keys = [...new Set(all.flatMap((leaves) => [...leaves.keys()]))].filter((key) =>
     new Set(all.map((leaves) => leaves.get(key))).size > 1
   );
-  if (keys.length === 0) return html`<p>The configurations are the same.</p>`;
-  const rows = keys.map((key) =>
-    html`<tr><th scope="row">${key}</th>${
-      all.map((leaves) => html`<td>${leaves.get(key) ?? NOT_SET}</td>`)
-    }</tr>`
-  );
+  if (keys.length === 0) return markup`<p>The configurations are the same.</p>`;
+  const rows = keys.map((key) => [key, ...all.map((leaves) => leaves.get(key) ?? NOT_SET)]);
   return table("Where the configurations differ", ["Key", ...runs.map(({ name }) => name)], rows, "config");
 }
 

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import type { Chart, Point, Series } from "./charts.ts";
-import { figureOf, type Html } from "./figure.ts";
+import type { Point, Series } from "./charts.ts";
+import { figureOf } from "./figure.ts";
 import type { History, StageHistory } from "./history.ts";
+import type { Html } from "./markup.ts";
 import { type Metric, METRICS } from "./metrics.ts";
 import type { Share, StageNumber } from "./records.ts";
 
@@ -23,8 +24,8 @@ export function stageFigures(runs: readonly NamedHistory[], stage: StageNumber):
       colour,
       points: (stageOf(history, stage)?.steps ?? []).flatMap((step) => pointOf(metric, step)),
     }));
-    const { title, unit, meaning } = metric;
-    const figure = figureOf({ title, unit, xLabel: "step", series }, meaning);
+    const { title, unit, meaning, isExact = false } = metric;
+    const figure = figureOf({ title, unit, xLabel: "step", series, isExact }, meaning);
     return figure === null ? [] : [figure];
   });
 }
@@ -32,7 +33,7 @@ export function stageFigures(runs: readonly NamedHistory[], stage: StageNumber):
 function pointOf(metric: Metric, step: StageHistory["steps"][number]): Point[] {
   const y = metric.of(step);
   if (typeof y !== "number" || !Number.isFinite(y)) return [];
-  return [{ x: step.step, y: metric.share === true ? 100 * y : y }];
+  return [{ x: step.step, y: metric.isShare === true ? 100 * y : y }];
 }
 
 function stageOf({ stages }: History, number: StageNumber): StageHistory | undefined {
@@ -48,7 +49,7 @@ export function accuracyFigures(runs: readonly NamedHistory[]): Html[] {
   ];
   return kinds.flatMap(({ title, pointsOf }) => {
     const series = runs.map(({ name, history }, colour) => ({ name, colour, points: pointsOf(history) }));
-    const figure = figureOf({ title, unit: "%", xLabel: "step of the run", series }, meaning);
+    const figure = figureOf({ title, unit: "%", xLabel: "step of the run", series, isExact: true }, meaning);
     return figure === null ? [] : [figure];
   });
 }

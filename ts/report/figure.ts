@@ -3,13 +3,10 @@
  *
  * @module
  */
-import { html, raw } from "hono/html";
 import { type Chart, COLOURS, drawChart, isSmoothed, type Point, SMOOTHING } from "./charts.ts";
+import { type Html, markup, raw } from "./markup.ts";
 import { formatFigure } from "./numbers.ts";
 import { table } from "./table.ts";
-
-/** A part of the page; what was put into it is escaped. */
-export type Html = ReturnType<typeof html>;
 
 /** A chart with its heading, meaning, legend and numbers; null where there is no point to draw. */
 export function figureOf(chart: Chart, meaning: string): Html | null {
@@ -18,17 +15,14 @@ export function figureOf(chart: Chart, meaning: string): Html | null {
   const drawn = { ...chart, series };
   const notes = [
     meaning,
-    ...(series.some(isSmoothed) ? [`The line is the mean of ${SMOOTHING} steps`] : []),
+    ...(series.some((each) => isSmoothed(chart, each)) ? [`The line is the mean of ${SMOOTHING} steps`] : []),
     ...(series.some(({ points }) => points.some(({ interval }) => interval)) ? ["Bars: 95 % intervals"] : []),
   ];
-  return html`<figure class="card">
-<figcaption><h3>${chart.title}${
-    chart.unit === "" ? "" : html`
-      <small>${chart.unit}</small>
-    `
-  }</h3>
+  const unit = chart.unit === "" ? "" : markup` <small>${chart.unit}</small>`;
+  return markup`<figure class="card">
+<figcaption><h3>${chart.title}${unit}</h3>
 <p>${notes.join(". ")}.</p>
-${series.length > 1 ? legend(drawn) : ""}</figcaption>
+${chart.series.length > 1 ? legend(drawn) : ""}</figcaption>
 ${raw(drawChart(drawn))}
 <details><summary>Numbers</summary>${numbersTable(drawn)}</details>
 </figure>`;
@@ -36,19 +30,15 @@ ${raw(drawChart(drawn))}
 
 function legend({ series }: Chart): Html {
   const items = series.map(({ name, colour }) =>
-    html`<li><span class="swatch c${colour % COLOURS}" aria-hidden="true"></span>${name}</li>`
+    markup`<li><span class="swatch c${colour % COLOURS}" aria-hidden="true"></span>${name}</li>`
   );
-  return html`<ul class="legend">${items}</ul>`;
+  return markup`<ul class="legend">${items}</ul>`;
 }
 
 function numbersTable({ title, xLabel, unit, series }: Chart): Html {
   const places = [...new Set(series.flatMap(({ points }) => points.map(({ x }) => x)))].sort((x, y) => x - y);
   const columns = series.map(({ points }) => new Map(points.map((point) => [point.x, point])));
-  const rows = places.map((x) =>
-    html`
-      <tr><th scope="row">${x}</th>${columns.map((column) => html`<td>${cell(column.get(x))}</td>`)}</tr>
-    `
-  );
+  const rows = places.map((x) => [x, ...columns.map((column) => cell(column.get(x)))]);
   return table(unit === "" ? title : `${title}, ${unit}`, [xLabel, ...series.map(({ name }) => name)], rows);
 }
 

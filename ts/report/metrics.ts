@@ -14,7 +14,9 @@ export interface Metric {
   /** What there is to know for reading it. */
   readonly meaning: string;
   /** Whether it is a share of 1, shown in per cent. */
-  readonly share?: boolean;
+  readonly isShare?: boolean;
+  /** Whether it has no noise. */
+  readonly isExact?: boolean;
   readonly of: (step: Step) => Figure;
 }
 
@@ -36,7 +38,7 @@ export const METRICS: readonly Metric[] = [
     unit: "%",
     stages: SECOND,
     meaning: "Share of the step's rollouts whose verdict is for the better answer, sampled on training pairs",
-    share: true,
+    isShare: true,
     of: ({ outcomes }) => shareOf(outcomes, (outcome) => outcome === "correct"),
   },
   {
@@ -44,7 +46,7 @@ export const METRICS: readonly Metric[] = [
     unit: "%",
     stages: SECOND,
     meaning: "Share of rollouts with a verdict that can be read",
-    share: true,
+    isShare: true,
     of: ({ parseRate }) => parseRate,
   },
   {
@@ -87,6 +89,7 @@ export const METRICS: readonly Metric[] = [
     unit: "",
     stages: BOTH,
     meaning: "Of the policy's optimizer",
+    isExact: true,
     of: ({ learningRate }) => learningRate,
   },
   {
@@ -101,7 +104,7 @@ export const METRICS: readonly Metric[] = [
     unit: "%",
     stages: FIRST,
     meaning: "Share of the step's pairs whose better answer scores higher, before the update",
-    share: true,
+    isShare: true,
     of: ({ preference }) => preference?.accuracy,
   },
   {
@@ -116,7 +119,7 @@ export const METRICS: readonly Metric[] = [
     unit: "%",
     stages: SECOND,
     meaning: "Share of tokens whose ratio a bound cut off",
-    share: true,
+    isShare: true,
     of: ({ policy }) => policy?.clipFraction,
   },
   {
@@ -124,7 +127,7 @@ export const METRICS: readonly Metric[] = [
     unit: "%",
     stages: SECOND,
     meaning: "Share of groups that teach nothing",
-    share: true,
+    isShare: true,
     of: ({ equalGroups, groups }) => ratio(equalGroups, groups),
   },
   {
@@ -132,7 +135,7 @@ export const METRICS: readonly Metric[] = [
     unit: "%",
     stages: SECOND,
     meaning: "Share of rollouts whose tokens no earlier one of their group has",
-    share: true,
+    isShare: true,
     of: ({ distinct }) => distinct,
   },
   {

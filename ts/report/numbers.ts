@@ -29,7 +29,7 @@ export function percent(value: number): string {
 export function formatShare(share: Share | null | undefined): string {
   if (share === null || share === undefined) return "–";
   const { value, interval: [low, high] } = share;
-  return `${percent(value)} % [${percent(low)}, ${percent(high)}]`;
+  return `${percent(value)}\u00a0% [${percent(low)}, ${percent(high)}]`;
 }
 
 /** A time as ISO 8601 gives it, to the second and with a space: "2026-01-31 12:00:05 UTC". */

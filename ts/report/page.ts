@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { html, raw } from "hono/html";
 import { formatDuration } from "../train/mod.ts";
 import { configSection, differencesTable } from "./config_section.ts";
 import { accuracyFigures, type NamedHistory, stageFigures } from "./curves.ts";
-import type { Html } from "./figure.ts";
 import { type History, historyOf, type SessionEnd } from "./history.ts";
 import { countLedger, rolloutOutcomes } from "./ledger.ts";
+import { type Html, markup, raw } from "./markup.ts";
 import { formatFigure, formatShare, formatTime, grouped, percent } from "./numbers.ts";
 import type { Pairs } from "./pairs.ts";
 import { POINTS, type RunRecords, type StageNumber } from "./records.ts";
@@ -21,6 +20,8 @@ import { tracesSection } from "./traces_section.ts";
 
 /** What the page begins with, so that one can be told from any other file. */
 export const PAGE_OPENING: string = "<!doctype html>\n<!-- rm-r1 report -->\n";
+
+const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /** What a page is made of. */
 export interface PageParts {
@@ -49,39 +50,33 @@ interface Section {
 export async function renderPage(parts: PageParts): Promise<string> {
   const { run, now, code } = parts;
   const sections = sectionsOf(parts);
-  const page = html`
-    <html lang="en">
-      <head>
-        <meta charset="utf-8">
-        <meta http-equiv="Content-Security-Policy"
-          content="default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <meta name="color-scheme" content="light dark">
-        <title>Run ${run.name}</title>
-        <style>${raw(STYLE)}</style>
-      </head>
-      <body>
-        <header>
-    <h1>Run ${run.name}</h1>
-    ${headline(run, now)}
-    <nav aria-label="Sections"><ul>${sections.map(({ id, title }) =>
-      html`<li><a href="#${id}">${title}</a></li>`
-    )}</ul></nav>
-        </header>
-        <main>
-    ${sections.map(({ id, title, content }) =>
-      html`
-        <section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2>
-        ${content}</section>
-      `
-    )}
-        </main>
-        <footer>
-          <p class="meta">Made ${formatTime(now.toISOString())} by rm-r1 ${code}</p>
-        </footer>
-      </body>
-    </html>
-  `;
+  const links = sections.map(({ id, title }) => markup`<li><a href="#${id}">${title}</a></li>`);
+  const contents = sections.map(({ id, title, content }) =>
+    markup`<section id="${id}" aria-labelledby="${id}-title"><h2 id="${id}-title">${title}</h2>
+${content}</section>
+`
+  );
+  const page = markup`<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${POLICY}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>Run ${run.name}</title>
+<style>${raw(STYLE)}</style>
+</head>
+<body>
+<header>
+<h1>Run ${run.name}</h1>
+${headline(run, now)}
+<nav aria-label="Sections"><ul>${links}</ul></nav>
+</header>
+<main>
+${contents}</main>
+<footer><p class="meta">Made ${formatTime(now.toISOString())} by rm-r1 ${code}</p></footer>
+</body>
+</html>
+`;
   return `${PAGE_OPENING}${await page}`;
 }
 
@@ -93,7 +88,7 @@ function sectionsOf({ run, others, pairs, traces, now }: PageParts): Section[] {
     { number: 1, title: "Stage 1: distillation" },
     { number: 2, title: "Stage 2: reinforcement" },
   ];
-  const figures = (drawn: readonly Html[]): Html => html`<div class="figures">${drawn}</div>`;
+  const figures = (drawn: readonly Html[]): Html => markup`<div class="figures">${drawn}</div>`;
   return [
     ...(history.warnings.length === 0
       ? []
@@ -125,20 +120,22 @@ function headline(run: RunRecords, now: Date): Html {
   const { state, model, judge, steps, accuracy, seconds, lastActivity } = summarise(run, now);
   const tiles = POINTS.map((point) => {
     const share = accuracy[point];
-    return html`
-      <div class="card">
-        <dt>${POINT_NAMES[point]}</dt>
-        <dd>${share === null ? "–" : `${percent(share.value)} %`}<small>${share === null
-          ? "not evaluated"
-          : `95 % interval ${percent(share.interval[0])} to ${percent(share.interval[1])}`}</small></dd>
-      </div>
-    `;
+    const value = share === null ? "–" : `${percent(share.value)}\u00a0%`;
+    const interval = share === null
+      ? "not evaluated"
+      : `95 % interval ${percent(share.interval[0])} to ${percent(share.interval[1])}`;
+    return markup`<div class="card"><dt>${
+      POINT_NAMES[point]
+    }</dt><dd>${value}<small>${interval}</small></dd></div>`;
   });
-  return html`<p><span class="badge ${state}">${state}</span> ${judge} from ${model} · stage 1: ${
-    stepWords(steps.stage1)
-  } · stage 2: ${stepWords(steps.stage2)} · ${formatDuration(seconds)}${
-    lastActivity === null ? "" : ` · last activity ${formatTime(lastActivity)}`
-  }</p>
+  const facts = [
+    `${judge} from ${model}`,
+    `stage 1: ${stepWords(steps.stage1)}`,
+    `stage 2: ${stepWords(steps.stage2)}`,
+    formatDuration(seconds),
+    ...(lastActivity === null ? [] : [`last activity ${formatTime(lastActivity)}`]),
+  ];
+  return markup`<p><span class="badge ${state}">${state}</span> ${facts.join(" · ")}</p>
 <dl class="tiles" aria-label="Accuracy on held-out pairs">${tiles}</dl>`;
 }
 
@@ -147,36 +144,32 @@ function stepWords(steps: StepCount | null): string {
 }
 
 function warningsList({ warnings }: History): Html {
-  return html`<ul>${
+  return markup`<ul>${
     warnings.map(({ time, message }) =>
-      html`<li><span class="meta">${formatTime(time)}</span> ${message}</li>`
+      markup`<li><span class="meta">${formatTime(time)}</span> ${message}</li>`
     )
   }</ul>`;
 }
 
 function accuracySection(runs: readonly NamedHistory[]): Html {
   const figures = accuracyFigures(runs);
-  if (figures.length === 0) return html`<p>Nothing has been evaluated yet.</p>`;
+  if (figures.length === 0) return markup`<p>Nothing has been evaluated yet.</p>`;
   const { history: { evaluations } } = runs[0]!;
   const rows = POINTS.flatMap((point) => {
     const evaluation = evaluations[point];
     if (evaluation === undefined) return [];
     const { accuracy, parsedAccuracy, parseRate, examples, unparsable } = evaluation;
     const reasons = Object.entries(unparsable).map(([reason, count]) => `${grouped(count)} ${reason}`);
-    return [
-      html`
-        <tr>
-          <th scope="row">${POINT_NAMES[point]}</th>
-          <td>${formatShare(accuracy)}</td>
-          <td>${formatShare(parsedAccuracy)}</td>
-          <td>${formatShare(parseRate)}</td>
-          <td>${grouped(examples)}</td>
-          <td>${reasons.join(", ") || "–"}</td>
-        </tr>
-      `,
-    ];
+    return [[
+      POINT_NAMES[point],
+      formatShare(accuracy),
+      formatShare(parsedAccuracy),
+      formatShare(parseRate),
+      grouped(examples),
+      reasons.join(", ") || "–",
+    ]];
   });
-  return html`${
+  return markup`${
     table("Held-out pairs, per cent with 95 % intervals", [
       "Point",
       "Accuracy",
@@ -192,16 +185,14 @@ function accuracySection(runs: readonly NamedHistory[]): Html {
 function comparison(runs: readonly RunRecords[], now: Date): Html {
   const rows = runs.map((run) => {
     const { state, steps, accuracy, seconds } = summarise(run, now);
-    return html`<tr><th scope="row">${run.name}</th><td>${state}</td>${
-      POINTS.map((point) => html`<td>${formatShare(accuracy[point])}</td>`)
-    }<td>${stepWords(steps.stage1)}</td><td>${stepWords(steps.stage2)}</td><td>${
-      formatDuration(seconds)
-    }</td></tr>`;
+    const shares = POINTS.map((point) => formatShare(accuracy[point]));
+    const stages = [steps.stage1, steps.stage2].map(stepWords);
+    return [run.name, state, ...shares, ...stages, formatDuration(seconds)];
   });
   const held = new Set(runs.map(({ provenance }) => provenance["evaluation data"]));
-  return html`${
+  return markup`${
     held.size > 1
-      ? html`<p class="notice">The runs were not evaluated on the same held-out pairs: their accuracies are not of the
+      ? markup`<p class="notice">The runs were not evaluated on the same held-out pairs: their accuracies are not of the
 same thing.</p>`
       : ""
   }
@@ -217,24 +208,20 @@ ${differencesTable(runs)}`;
 
 function ledgerSection(run: RunRecords, history: History): Html {
   const counts = countLedger(run.ledger, history);
-  const rows = counts.map(({ stage, what, reason, count, examples }) =>
-    html`
-      <tr>
-        <td>${stage === null ? "data" : `stage ${stage}`}</td>
-        <td>${what}</td>
-        <td>${reason}</td>
-        <td>${grouped(count)}</td>
-        <td>${examples === null ? "–" : grouped(examples)}</td>
-      </tr>
-    `
-  );
+  const rows = counts.map(({ stage, what, reason, count, examples }) => [
+    stage === null ? "data" : `stage ${stage}`,
+    what,
+    reason,
+    grouped(count),
+    examples === null ? "–" : grouped(examples),
+  ]);
   const outcomes = Object.entries(rolloutOutcomes(history)).sort(([, x], [, y]) => y - x);
   const all = outcomes.reduce((total, [, count]) => total + count, 0);
   const { data } = history;
-  return html`${
+  return markup`${
     data === null
       ? ""
-      : html`<p>${grouped(data.train)} records to train on, ${grouped(data.evaluation)} held out; ${
+      : markup`<p>${grouped(data.train)} records to train on, ${grouped(data.evaluation)} held out; ${
         history.stages.map(({ stage, examples }) => `stage ${stage} has ${grouped(examples)} examples`).join(
           ", ",
         )
@@ -242,27 +229,23 @@ function ledgerSection(run: RunRecords, history: History): Html {
   }
 ${
     run.ledger === null
-      ? html`<p class="notice">This run kept no ledger: the counts are the journal's.</p>`
+      ? markup`<p class="notice">This run kept no ledger: the counts are the journal's.</p>`
       : ""
   }
 ${
     rows.length === 0
-      ? html`<p>No example was left out, cut short or unreadable.</p>`
+      ? markup`<p>No example was left out, cut short or unreadable.</p>`
       : table("Examples by what became of them", ["Where", "What", "Reason", "Times", "Examples"], rows)
   }
 ${
     outcomes.length === 0 ? "" : table(
       "Rollouts by what became of them",
       ["Outcome", "Rollouts", "Share"],
-      outcomes.map(([outcome, count]) =>
-        html`
-          <tr>
-            <td>${outcome}</td>
-            <td>${grouped(count)}</td>
-            <td>${formatFigure(100 * count / all)} %</td>
-          </tr>
-        `
-      ),
+      outcomes.map(([outcome, count]) => [
+        outcome,
+        grouped(count),
+        `${formatFigure(100 * count / all)}\u00a0%`,
+      ]),
     )
   }`;
 }
@@ -275,34 +258,23 @@ const ENDS: { readonly [end in SessionEnd]: string } = {
 };
 
 function evidenceSection({ provenance }: RunRecords, history: History): Html {
-  const hashes = Object.entries(provenance).map(([name, value]) =>
-    html`
-      <tr>
-        <th scope="row">${name}</th>
-        <td>${value}</td>
-      </tr>
-    `
-  );
-  const sessions = history.sessions.map(({ began, seconds, code, backend, last, repeated, end }, index) =>
-    html`
-      <tr>
-        <th scope="row">${index + 1}</th>
-        <td>${formatTime(began)}</td>
-        <td>${formatDuration(seconds)}</td>
-        <td>${code}</td>
-        <td>${backend}</td>
-        <td>${last === null ? "–" : `stage ${last.stage}, step ${last.step}`}</td>
-        <td>${grouped(repeated)}</td>
-        <td>${ENDS[end]}</td>
-      </tr>
-    `
-  );
+  const hashes = Object.entries(provenance);
+  const sessions = history.sessions.map(({ began, seconds, code, backend, last, repeated, end }, index) => [
+    index + 1,
+    formatTime(began),
+    formatDuration(seconds),
+    code,
+    backend,
+    last === null ? "–" : `stage ${last.stage}, step ${last.step}`,
+    grouped(repeated),
+    ENDS[end],
+  ]);
   const chosen = history.stages.filter((stage) => stage.chosen !== null).map(({ stage, chosen }) =>
-    html`<p>Stage ${stage} ended with the weights of step ${chosen}, the best on validation pairs.</p>`
+    markup`<p>Stage ${stage} ended with the weights of step ${chosen}, the best on validation pairs.</p>`
   );
-  return html`${
+  return markup`${
     hashes.length === 0
-      ? html`<p>The run has no provenance.json yet.</p>`
+      ? markup`<p>The run has no provenance.json yet.</p>`
       : table("What the run depends on", ["What", "Version or hash"], hashes, "config")
   }
 ${chosen}

@@ -23,7 +23,7 @@ export const STYLE: string = `
 }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 88rem; padding: 1rem clamp(0.75rem, 3vw, 2.5rem) 3rem; background: var(--ground);
-  color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+  color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: break-word; }
 a { color: var(--link); }
 h1 { font-size: 1.6rem; margin: 0.5rem 0; }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 0.75rem; padding-top: 0.75rem; border-top: 1px solid var(--line); }
@@ -46,20 +46,21 @@ figure svg { --plot-background: var(--raised); width: 100%; height: auto; }
 .c0 { background: var(--curve-0); } .c1 { background: var(--curve-1); } .c2 { background: var(--curve-2); }
 .c3 { background: var(--curve-3); } .c4 { background: var(--curve-4); } .c5 { background: var(--curve-5); }
 .c6 { background: var(--curve-6); } .c7 { background: var(--curve-7); }
-.scroll { overflow: auto; max-height: 30rem; max-width: 100%; margin: 0.6rem 0; }
+.scroll { overflow: auto; max-width: 100%; margin: 0.6rem 0; }
+details > .scroll { max-height: 30rem; }
 table { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: 0.25rem 0; }
-th, td { border-bottom: 1px solid var(--line); padding: 0.25rem 0.9rem 0.25rem 0; text-align: left; vertical-align: top; }
+th, td { overflow-wrap: normal; border-bottom: 1px solid var(--line); padding: 0.25rem 0.9rem 0.25rem 0; text-align: left; vertical-align: top; }
 th { font-weight: 600; }
 tbody th { font-weight: normal; }
 .config td, .config tbody th, code { font-family: ui-monospace, monospace; font-size: 0.82rem; }
 summary { cursor: pointer; color: var(--link); font-size: 0.9rem; padding: 0.2rem 0; }
-.pair { margin: 0.75rem 0; }
+.pair { margin: 0.6rem 0; padding-block: 0.4rem; }
 .pair > summary h4 { display: inline; margin: 0 0.75rem 0 0; }
 .pair > summary span { color: var(--quiet); }
 .side-by-side { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); margin-top: 0.5rem; }
 .side-by-side > * { min-width: 0; }
-.text { white-space: pre-wrap; unicode-bidi: isolate; background: var(--ground); border: 1px solid var(--line); border-radius: 0.35rem;
+.text { white-space: pre-wrap; overflow-wrap: anywhere; unicode-bidi: isolate; background: var(--ground); border: 1px solid var(--line); border-radius: 0.35rem;
   padding: 0.5rem 0.65rem; font-size: 0.875rem; max-height: 28rem; overflow: auto; }
 .trace { border-top: 3px solid var(--line); padding-top: 0.15rem; }
 .trace.right { border-color: var(--good); } .trace.wrong { border-color: var(--bad); } .trace.unreadable { border-color: var(--odd); }

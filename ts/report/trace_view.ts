@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { html } from "hono/html";
 import { type CheckedQuote, checkQuotes, parseTrace, type QuoteOutcome, type Trace } from "../cor/mod.ts";
-import type { Html } from "./figure.ts";
 import { resultOf } from "./judgements.ts";
+import { type Html, markup } from "./markup.ts";
 import { formatFigure } from "./numbers.ts";
 import type { JudgedLine, Point } from "./records.ts";
+import { table } from "./table.ts";
 
 /** The two answers in their places. */
 export interface Answers {
@@ -37,9 +37,9 @@ const MARKS: { readonly [mark in Mark]: { readonly sign: string; readonly words:
 /** What each sign behind a quote means. */
 export function quoteLegend(): Html {
   const kinds = (Object.keys(MARKS) as Mark[]).map((mark) =>
-    html`<li><mark class="quote ${mark}">${MARKS[mark].sign}</mark> ${MARKS[mark].words}</li>`
+    markup`<li><mark class="quote ${mark}">${MARKS[mark].sign}</mark> ${MARKS[mark].words}</li>`
   );
-  return html`<ul class="legend">${kinds}</ul>`;
+  return markup`<ul class="legend">${kinds}</ul>`;
 }
 
 /** A stored text as data. What ended within its thinking is read as the judge that wrote it was. */
@@ -65,7 +65,7 @@ export function traceView(point: Point, judged: JudgedLine, answers: Answers | n
     ? trace.quotes.map((quote) => ({ ...quote, found: "unchecked" }))
     : checkQuotes(trace, answers);
   const name = POINT_NAMES[point];
-  return html`<section class="trace ${result}">
+  return markup`<section class="trace ${result}">
 <h5>${name}</h5>
 <p><span class="badge ${result}">${result}</span> ${said}</p>
 <p class="meta">${formatFigure(tokens)} tokens${finish === null ? "" : `, ended by ${finish}`}${
@@ -75,8 +75,8 @@ ${rubricView(trace)}
 ${problemsView(trace)}
 ${
     text === ""
-      ? html`<p class="meta">This judge writes no text.</p>`
-      : html`<div class="text" tabindex="0" role="region" aria-label="${`Text, ${name}`}">${
+      ? markup`<p class="meta">This judge writes no text.</p>`
+      : markup`<div class="text" tabindex="0" role="region" aria-label="${`Text, ${name}`}">${
         markedText(text, quotes)
       }</div>`
   }
@@ -85,37 +85,18 @@ ${
 
 function rubricView({ rubric }: Trace): Html | string {
   if (rubric === null) return "";
-  const items = rubric.items.map(({ text, weight }) =>
-    html`
-      <tr>
-        <td>${text}</td>
-        <td>${weight === null ? "–" : `${formatFigure(100 * weight)} %`}</td>
-      </tr>
-    `
-  );
-  return html`
-    <table class="rubric">
-      <caption>Rubric</caption>
-      <thead>
-        <tr>
-          <th scope="col">Criterion</th>
-          <th scope="col">Weight</th>
-        </tr>
-      </thead>
-      <tbody>${items}</tbody>
-    </table>
-  `;
+  const rows = rubric.items.map(({ text, weight }) => [
+    text,
+    weight === null ? "–" : `${formatFigure(100 * weight)}\u00a0%`,
+  ]);
+  return table("Rubric", ["Criterion", "Weight"], rows);
 }
 
 function problemsView({ problems }: Trace): Html | string {
   if (problems.length === 0) return "";
-  const items = problems.map(({ kind, detail }) => html`<li>${kind}: <q>${detail}</q></li>`);
-  return html`
-    <details>
-      <summary>Form: ${problems.length} ${problems.length === 1 ? "fault" : "faults"}</summary>
-      <ul>${items}</ul>
-    </details>
-  `;
+  const items = problems.map(({ kind, detail }) => markup`<li>${kind}: <q>${detail}</q></li>`);
+  const heading = `Form: ${problems.length} ${problems.length === 1 ? "fault" : "faults"}`;
+  return markup`<details><summary>${heading}</summary><ul>${items}</ul></details>`;
 }
 
 function markedText(
@@ -125,18 +106,16 @@ function markedText(
   const parts: (Html | string)[] = [];
   let from = 0;
   for (const { start, end, found } of quotes.toSorted((x, y) => x.start - y.start)) {
-    const { sign, words } = MARKS[found];
     parts.push(
       text.slice(from, start),
-      html`
-        <mark
-          class="quote ${found}">${text.slice(
-            start,
-            end,
-          )}<span class="sign" title="${words}"> ${sign}<span class="hidden"> (${words})</span></span></mark>
-      `,
+      markup`<mark class="quote ${found}">${text.slice(start, end)}${signOf(found)}</mark>`,
     );
     from = end;
   }
-  return html`${[...parts, text.slice(from)]}`;
+  return markup`${[...parts, text.slice(from)]}`;
+}
+
+function signOf(mark: Mark): Html {
+  const { sign, words } = MARKS[mark];
+  return markup`<span class="sign" title="${words}"> ${sign}<span class="hidden"> (${words})</span></span>`;
 }

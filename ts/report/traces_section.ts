@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { html, raw } from "hono/html";
 import { place, type PreferenceRecord } from "../data/mod.ts";
-import type { Html } from "./figure.ts";
 import { type Course, coursesOf, type JudgedPair, resultOf, samplePairs } from "./judgements.ts";
+import { type Html, markup, raw } from "./markup.ts";
 import { formatFigure, grouped } from "./numbers.ts";
 import type { Pairs } from "./pairs.ts";
 import { POINTS, type RunRecords } from "./records.ts";
@@ -20,13 +19,13 @@ const OPEN = 2;
 export function tracesSection(run: RunRecords, pairs: Pairs, most: number): Html {
   const courses = coursesOf(run);
   const all = courses.reduce((total, course) => total + course.pairs.length, 0);
-  if (all === 0) return html`<p>There are no judgements of held-out pairs yet.</p>`;
+  if (all === 0) return markup`<p>There are no judgements of held-out pairs yet.</p>`;
   const sample = samplePairs(courses, most);
-  return html`${coursesTable(courses, all)}
+  return markup`${coursesTable(courses, all)}
 ${pairs.kind === "found" ? quotesTable(run, pairs.records) : ""}
 ${
     pairs.kind === "missing"
-      ? html`<p class="notice">The pairs themselves are not at hand, so that traces stand alone and their quotes are not
+      ? markup`<p class="notice">The pairs themselves are not at hand, so that traces stand alone and their quotes are not
 checked. ${pairs.reason}</p>`
       : ""
   }
@@ -47,13 +46,10 @@ function coursesTable(courses: readonly Course[], all: number): Html {
     const of = new Map(results.map(({ point, result }) => [point, result]));
     const cells = points.map((point) => {
       const result = of.get(point);
-      return html`<td>${
-        result === undefined ? "–" : html`<span class="badge ${result}">${result}</span>`
-      }</td>`;
+      return result === undefined ? "–" : markup`<span class="badge ${result}">${result}</span>`;
     });
-    return html`<tr>${cells}<td>${changed ? "yes" : "no"}</td><td>${grouped(pairs.length)}</td><td>${
-      formatFigure(100 * pairs.length / all)
-    } %</td></tr>`;
+    const share = `${formatFigure(100 * pairs.length / all)}\u00a0%`;
+    return [...cells, changed ? "yes" : "no", grouped(pairs.length), share];
   });
   const names = points.map((point) => POINT_NAMES[point]);
   return table("What became of each pair", [...names, "Changed", "Pairs", "Share"], rows);
@@ -75,11 +71,7 @@ function quotesTable({ judgements }: RunRecords, records: ReadonlyMap<string, Pr
       if (Object.values(of).some((count) => count > 0)) quoting++;
     }
     const cells = [quoting, counts.exact, counts.normalised, counts.missing, counts.empty];
-    return [
-      html`<tr><th scope="row">${POINT_NAMES[point]}</th>${
-        cells.map((count) => html`<td>${grouped(count)}</td>`)
-      }</tr>`,
-    ];
+    return [[POINT_NAMES[point], ...cells.map(grouped)]];
   });
   return table("Quotes of all judgements", [
     "Point",
@@ -96,32 +88,28 @@ function pairView(pair: JudgedPair, pairs: Pairs, open: boolean): Html {
   const record = pairs.kind === "found" ? pairs.records.get(id) : undefined;
   const answers = record === undefined ? null : place(record, gold);
   const course = judgements.map(({ judged }) => resultOf(judged)).join(" → ");
-  return html`
-    <details class="pair card" ${open ? raw(" open") : ""}>
-    <summary><h4>${id}</h4> <span>${course}</span></summary>
-    ${record === undefined || answers === null
-      ? html`<p class="meta">The better answer stood at ${gold}.</p>`
-      : textsView(record, answers, gold)}
-    <div class="side-by-side">${judgements.map(({ point, judged }) =>
-      traceView(point, judged, answers)
-    )}</div>
-    </details>
-  `;
+  const texts = record === undefined || answers === null
+    ? markup`<p class="meta">The better answer stood at ${gold}.</p>`
+    : textsView(record, answers, gold);
+  const traces = judgements.map(({ point, judged }) => traceView(point, judged, answers));
+  return markup`<details class="pair card"${open ? raw(" open") : ""}>
+<summary><h4>${id}</h4> <span>${course}</span></summary>
+${texts}
+<div class="side-by-side">${traces}</div>
+</details>
+`;
 }
 
 function textsView({ conversation }: PreferenceRecord, { a, b }: Answers, gold: "A" | "B"): Html {
   const turns = conversation.map(({ role, content }) =>
-    html`
-      <h5>${role === "user" ? "Question" : role}</h5>
-      <div class="text">${content}</div>
-    `
+    textView(role === "user" ? "Question" : role, content)
   );
   const answer = (side: "A" | "B", text: string): Html =>
-    html`
-      <section>
-        <h5>Answer ${side}${side === gold ? ", the better one" : ""}</h5>
-        <div class="text">${text}</div>
-      </section>
-    `;
-  return html`${turns}<div class="side-by-side">${answer("A", a)}${answer("B", b)}</div>`;
+    markup`<section>${textView(`Answer ${side}${side === gold ? ", the better one" : ""}`, text)}</section>`;
+  return markup`${turns}<div class="side-by-side">${answer("A", a)}${answer("B", b)}</div>`;
+}
+
+function textView(heading: string, text: string): Html {
+  return markup`<h5>${heading}</h5>
+<div class="text" tabindex="0" role="region" aria-label="${heading}">${text}</div>`;
 }
