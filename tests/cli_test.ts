@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { writeExampleRun } from "../ts/report/testing/example_run.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const TINY = "tests/fixtures/tiny-models/mha_tied_f32";
@@ -70,7 +71,19 @@ Deno.test("help lists every command, and each command has its own", async () => 
   const { code, stdout } = await rmr1(["--help"]);
   expect(code).toBe(0);
   for (
-    const command of ["train", "bench", "judge", "distill", "fetch", "generate", "logprobs", "config", "data"]
+    const command of [
+      "train",
+      "bench",
+      "judge",
+      "distill",
+      "runs",
+      "report",
+      "fetch",
+      "generate",
+      "logprobs",
+      "config",
+      "data",
+    ]
   ) {
     expect(stdout).toMatch(new RegExp(`^  ${command} `, "m"));
   }
@@ -78,6 +91,8 @@ Deno.test("help lists every command, and each command has its own", async () => 
     "train",
     "bench rm-bench",
     "judge",
+    "runs",
+    "report",
     "fetch",
     "generate",
     "logprobs",
@@ -152,6 +167,60 @@ Deno.test("a pair comes from a file, and a file that holds none says what is wro
     expect(wrong.stderr).toContain('"b"');
     await writeFile(file, '{"prompt": "q", "a"');
     expect(await judge()).toMatchObject({ code: 2 });
+  }));
+
+Deno.test("runs are listed, a damaged one beside them, with no permission but to read", () =>
+  inTemporary(async (folder) => {
+    const list = (): Promise<Ended> => rmr1(["runs", "--dir", folder, "--json"], { set: "runs" });
+    expect(lastLine((await list()).stdout)).toEqual({ runs: [], damaged: [] });
+    await writeExampleRun(join(folder, "whole"));
+    await writeExampleRun(join(folder, "half"), { finished: false });
+    await writeExampleRun(join(folder, "bad"), { inserted: "\u001b[31m" });
+    await writeFile(join(folder, "bad", "ledger.jsonl"), "x\ny\n");
+    const { code, stdout, stderr } = await list();
+    expect(code).toBe(0);
+    expect(lastLine(stdout)).toMatchObject({
+      runs: [{ name: "half", state: "interrupted" }, {
+        name: "whole",
+        state: "finished",
+        model: "embedded",
+        judge: "reasrm",
+        steps: { stage1: { done: 4, planned: 4 }, stage2: { done: 6, planned: 6 } },
+        accuracy: { base: { value: 0.25 }, distilled: { value: 0.5 }, final: { value: 0.75 } },
+      }],
+      damaged: [{ name: "bad", error: expect.stringContaining("ledger.jsonl:1: ") }],
+    });
+    expect(stderr).toMatch(/^RUN +STATE/m);
+    expect(stderr).toMatch(/^whole +finished +embedded +reasrm +4\/4 +6\/6 +25\.0 \[12\.5, 62\.5\]/m);
+    const none = await rmr1(["runs", "--dir", join(folder, "none")], { set: "runs" });
+    expect(none).toMatchObject({ code: 1, stderr: expect.stringContaining("is not there") });
+  }));
+
+Deno.test("a page is written in the run's folder or where it is told, over an earlier one but over nothing else", () =>
+  inTemporary(async (folder) => {
+    const run = join(folder, "run");
+    await writeExampleRun(run);
+    const first = await rmr1(["report", run, "--json"]);
+    expect(lastLine(first.stdout)).toMatchObject({ file: join(run, "report.html"), pairs: "found" });
+    const page = await readFile(join(run, "report.html"), "utf8");
+    expect(page).toContain("<title>Run run</title>");
+    expect(await rmr1(["report", run])).toMatchObject({ code: 0 });
+    const journal = join(run, "journal.jsonl");
+    const before = await readFile(journal, "utf8");
+    const other = await rmr1(["report", run, "--out", journal]);
+    expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining("is no report") });
+    expect(await readFile(journal, "utf8")).toBe(before);
+    const nowhere = await rmr1(["report", run, "--out", join(folder, "none", "x.html")]);
+    expect(nowhere).toMatchObject({ code: 2, stderr: expect.stringContaining("is not there") });
+    const outside = await rmr1(["report", run, "--out", join(folder, "x.html")], { set: "report" });
+    expect(outside).toMatchObject({ code: 1, stderr: expect.stringContaining('"deno task rmr1"') });
+    expect(existsSync(join(folder, "x.html"))).toBe(false);
+    const missing = await rmr1(["report", "no-such-run"], { set: "report" });
+    expect(missing.stderr).toBe(
+      `Error: Folder "${join("runs", "no-such-run")}" is not there, expected the folder of a run\n`,
+    );
+    const compared = await rmr1(["report", run, "--compare", run, "--compare", join(folder, "none")]);
+    expect(compared).toMatchObject({ code: 1, stderr: expect.stringContaining(join(folder, "none")) });
   }));
 
 Deno.test("GSM8K pairs are written once, and a file that exists is left as it is", () =>

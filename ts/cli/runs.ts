@@ -27,7 +27,7 @@ export const runs: Command = defineCommand({
     }
     if (found.length === 0) out(`There are no runs of training in "${folder}"\n`);
     else out(`${formatColumns([HEAD, ...summaries.map(rowOf)])}\n`);
-    for (const { name, error } of damaged) log(`Damaged run "${name}": ${error}\n`);
+    for (const { name, error } of damaged) log(`Damaged run "${printable(name)}": ${printable(error)}\n`);
     return { runs: summaries as unknown as JsonObject[], damaged };
   },
 });
@@ -55,7 +55,7 @@ function rowOf({ name, state, model, judge, steps, accuracy, seconds, lastActivi
     printable(judge),
     stepsOf(steps.stage1),
     stepsOf(steps.stage2),
-    ...[base, distilled, final].map((share) => formatShare(share).replace(" %", "")),
+    ...[base, distilled, final].map(formatShare),
     formatDuration(seconds),
     lastActivity === null ? "–" : lastActivity.slice(0, 16).replace("T", " "),
   ];

@@ -3,7 +3,15 @@
  *
  * @module
  */
-import { type Chart, COLOURS, drawChart, isSmoothed, type Point, SMOOTHING } from "./charts.ts";
+import {
+  type Chart,
+  COLOURS,
+  describeChart,
+  drawChart,
+  isSmoothed,
+  type Point,
+  SMOOTHING,
+} from "./charts.ts";
 import { type Html, markup, raw } from "./markup.ts";
 import { formatFigure } from "./numbers.ts";
 import { table } from "./table.ts";
@@ -23,7 +31,7 @@ export function figureOf(chart: Chart, meaning: string): Html | null {
 <figcaption><h3>${chart.title}${unit}</h3>
 <p>${notes.join(". ")}.</p>
 ${chart.series.length > 1 ? legend(drawn) : ""}</figcaption>
-${raw(drawChart(drawn))}
+<div role="img" aria-label="${describeChart(drawn)}">${raw(drawChart(drawn))}</div>
 <details><summary>Numbers</summary>${numbersTable(drawn)}</details>
 </figure>`;
 }

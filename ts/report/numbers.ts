@@ -25,11 +25,11 @@ export function percent(value: number): string {
   return (100 * value).toFixed(1);
 }
 
-/** A share with its interval: "52.6 % [49.5, 55.7]"; "–" for none. */
+/** A share with its interval, in per cent: "52.6 [49.5, 55.7]"; "–" for none. */
 export function formatShare(share: Share | null | undefined): string {
   if (share === null || share === undefined) return "–";
   const { value, interval: [low, high] } = share;
-  return `${percent(value)}\u00a0% [${percent(low)}, ${percent(high)}]`;
+  return `${percent(value)} [${percent(low)}, ${percent(high)}]`;
 }
 
 /** A time as ISO 8601 gives it, to the second and with a space: "2026-01-31 12:00:05 UTC". */

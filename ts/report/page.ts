@@ -198,7 +198,7 @@ same thing.</p>`
   }
 ${
     table(
-      "The runs",
+      "The runs, accuracy in per cent with 95 % intervals",
       ["Run", "State", ...POINTS.map((point) => POINT_NAMES[point]), "Stage 1", "Stage 2", "Took"],
       rows,
     )
