@@ -41,6 +41,9 @@ export const COLOURS = 8;
 const WIDTH = 440;
 const HEIGHT = 240;
 
+/** Dashes, so that a curve shows where another one covers it, and to who sees no colours. */
+const DASHES = ["none", "7 4", "2 3", "9 3 2 3"];
+
 /** From so many steps on a curve is smoothed, its points stay. */
 const SMOOTHED_FROM = 40;
 /** Steps of the mean. */
@@ -80,6 +83,7 @@ function marksOf(chart: Chart, series: Series): Plot.Markish[] {
   const { unit } = chart;
   const { points, name } = series;
   const colour = `var(--curve-${series.colour % COLOURS})`;
+  const dashes = DASHES[series.colour % DASHES.length]!;
   const smoothed = isSmoothed(chart, series);
   const place = { x: "x", y: "y" };
   const title = ({ x, y, interval }: Point): string =>
@@ -95,7 +99,7 @@ function marksOf(chart: Chart, series: Series): Plot.Markish[] {
       strokeWidth: 2,
       strokeOpacity: 0.6,
     }),
-    Plot.line(points, { ...curve, stroke: colour, strokeWidth: 1.75 }),
+    Plot.line(points, { ...curve, stroke: colour, strokeWidth: 1.75, strokeDasharray: dashes }),
     Plot.dot(points, {
       ...place,
       fill: colour,
