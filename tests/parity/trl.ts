@@ -4,164 +4,53 @@
  * docs/equivalence.md says what differs by default.
  */
 import { expect } from "expect";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { place } from "../../ts/data/mod.ts";
-import { generateTasks } from "../../ts/data/tasks/mod.ts";
-import {
-  forestOf,
-  gather,
-  NativeEngine,
-  type StepOptions,
-  type TrainableEngine,
-} from "../../ts/engine/mod.ts";
-import { parseConfig, type Stage2Config } from "../../ts/train/config.ts";
-import { encodeAnswers } from "../../ts/judge/mod.ts";
-import { updateCritic } from "../../ts/train/critic.ts";
-import { updatePolicy } from "../../ts/train/policy_update.ts";
-import { rate } from "../../ts/train/rating.ts";
-import type { RolloutGroup } from "../../ts/train/rollouts.ts";
-import { prepareScalarStage } from "../../ts/train/scalar_stage.ts";
 import { trlWithPpo } from "../../benchmarks/peers/environment.ts";
-import { inTemporary, python } from "./python.ts";
+import { generalizedAdvantages, whiten } from "../../ts/algorithms/mod.ts";
+import { generateTasks } from "../../ts/data/tasks/mod.ts";
+import { type Engine, NativeEngine } from "../../ts/engine/mod.ts";
+import { encodeAnswers } from "../../ts/judge/mod.ts";
+import { parseConfig, type Stage2Config } from "../../ts/train/config.ts";
+import { updateCritic, type ValuedSequence, valuesOf } from "../../ts/train/critic.ts";
+import { updatePolicy } from "../../ts/train/policy_update.ts";
+import { rate, type RatedRollout } from "../../ts/train/rating.ts";
+import { prepareScalarStage } from "../../ts/train/scalar_stage.ts";
+import { withoutMasked } from "../../ts/train/stage2.ts";
+import {
+  asGiven,
+  BASE,
+  expectEqual,
+  LENGTH,
+  makeCritic,
+  moved,
+  OPTIMIZER,
+  type Prompt,
+  recorded,
+  sample,
+  STEPS,
+  theirs,
+} from "./beside_trl.ts";
+import { inTemporary } from "./python.ts";
 
-const PARITY = fileURLToPath(new URL(".", import.meta.url));
-const BASE = fileURLToPath(new URL("../../models/embedded-base", import.meta.url));
-const STEPS = 5;
-/** Largest distance of a tensor's gradients over their norm. */
-const TOLERANCE = 1e-3;
-const OPTIMIZER: StepOptions = {
-  learningRate: 1e-3,
-  beta1: 0.9,
-  beta2: 0.98,
-  epsilon: 1e-8,
-  weightDecay: 0.01,
-  maxGradNorm: 0,
-};
-
-/** Numbers below `limit` that a seed decides. */
-function* draws(seed: number): Generator<(limit: number) => number, never> {
-  let state = seed;
-  while (true) {
-    yield (limit) => {
-      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-      return Math.floor(state / 2 ** 32 * limit);
-    };
-  }
-}
-
-interface Completion {
-  readonly tokens: number[];
-  readonly reward: number;
-}
-
-interface Prompt {
-  readonly prompt: number[];
-  readonly completions: readonly Completion[];
-}
-
-/** Prompts with completions of unequal lengths and rewards that differ. */
-function promptsOf(seed: number, count: number, completions: number): Prompt[] {
-  const draw = draws(seed).next().value;
-  const tokens = (length: number): number[] => Array.from({ length }, () => 1 + draw(600));
-  return Array.from({ length: count }, () => ({
-    prompt: tokens(6 + draw(20)),
-    completions: Array.from({ length: completions }, (_, index) => ({
-      tokens: tokens(2 + draw(24)),
-      reward: index === 0 ? 1 : draw(2) === 0 ? 1 : -1,
-    })),
-  }));
-}
-
-/** The prompts as groups of rollouts, with log-probabilities of the policy as it is. */
-async function groupsOf(engine: TrainableEngine, prompts: readonly Prompt[]): Promise<RolloutGroup[]> {
-  const [record] = generateTasks({ seed: 0, split: "train", count: 1 });
-  const pair = place(record!, "A");
-  const groups: RolloutGroup[] = [];
-  for (const { prompt, completions } of prompts) {
-    const own = Uint32Array.from(prompt);
-    const { forest, maps } = forestOf(completions.map(({ tokens }) => Uint32Array.of(...prompt, ...tokens)));
-    const logprobs = await engine.logprobs(forest);
-    const rollouts = completions.map(({ tokens, reward }, index) => ({
-      prompt: own,
-      response: Uint32Array.from(tokens),
-      oldLogprobs: gather(maps[index]!.subarray(prompt.length), logprobs),
-      text: "",
-      finish: "eos" as const,
-      verdict: { kind: "A" } as const,
-      reward,
-    }));
-    groups.push({ example: { pair, prompt: own, opensThinking: false }, rollouts });
-  }
-  return groups;
-}
-
-/** The engine, which stores its gradients before each step as `FOLDER/PREFIX1.safetensors`, `PREFIX2.safetensors`, … */
-function recorded(engine: NativeEngine, folder: string, prefix = ""): TrainableEngine {
-  let steps = 0;
-  return new Proxy(engine as TrainableEngine, {
-    get(target, name) {
-      if (name === "step") {
-        return async (options: StepOptions) => {
-          await engine.saveGradients(join(folder, `${prefix}${++steps}.safetensors`));
-          return await engine.step(options);
-        };
-      }
-      const value = Reflect.get(target, name, target);
-      return typeof value === "function" ? value.bind(target) : value;
-    },
-  });
-}
-
-/** A model that is not the one that is trained: its weights after some steps of another loss. */
-async function moved(engine: NativeEngine): Promise<void> {
-  const forest = forestOf([Uint32Array.from({ length: 40 }, (_, index) => 5 + index * 7)]).forest;
-  for (let step = 0; step < 3; step++) {
-    using tape = await engine.forward(forest);
-    await tape.backward({ dLogprobs: tape.logprobs.map((value) => Number.isNaN(value) ? 0 : -1 / 39) });
-    await engine.step({ ...OPTIMIZER, learningRate: 3e-4 });
-  }
-}
-
-interface Compared {
-  readonly steps: readonly { readonly norm: number; readonly tensor: string; readonly distance: number }[];
-  readonly weights: number;
-}
-
-async function theirs(
-  script: string,
-  folder: string,
-  job: object,
-  args: readonly string[] = [],
-): Promise<Compared> {
-  const file = join(folder, "job.json");
-  await writeFile(file, JSON.stringify({ steps: STEPS, optimizer: OPTIMIZER, ...job, folder }));
-  const { code, stdout, stderr } = await python([join(PARITY, script), file, ...args]);
-  expect({ code, stderr: code === 0 ? "" : stderr }).toEqual({ code: 0, stderr: "" });
-  return JSON.parse(stdout.trim().split("\n").at(-1)!) as Compared;
-}
-
-function expectEqual(name: string, { steps, weights }: Compared, count = STEPS): void {
-  const worst = steps.map(({ tensor, distance }) => `${tensor} ${distance.toExponential(1)}`);
-  process.stderr.write(`${name}: ${worst.join(", ")}; weights ${weights.toExponential(1)}\n`);
-  expect(steps.length).toBe(count);
-  for (const { norm, distance } of steps) {
-    expect(norm).toBeGreaterThan(1e-3);
-    expect(distance).toBeLessThan(TOLERANCE);
-  }
-  expect(weights).toBeLessThan(10 * TOLERANCE);
-}
+const QWEN2 = fileURLToPath(new URL("../fixtures/tiny-models/qwen2_bf16", import.meta.url));
+/** Below the norm of some steps' gradients. */
+const MAX_GRAD_NORM = 0.5;
 
 interface GrpoCase {
   /** Of ours. */
   readonly stage: Record<string, unknown>;
   /** TRL's names for the same. */
   readonly options: Record<string, unknown>;
+  /** Default {@link BASE}. */
+  readonly model?: string;
+  /** Global norm to which gradients are clipped, below the largest of the steps; default 0, which does not clip. */
+  readonly maxGradNorm?: number;
+  /** Rollouts of a micro-batch of TRL's. Default 4, half of a step's. */
+  readonly microBatch?: number;
 }
 
-const LENGTH = 32;
 const COMMON = {
   beta: 0.04,
   num_iterations: 2,
@@ -170,17 +59,37 @@ const COMMON = {
 };
 
 const GRPO: Readonly<Record<string, GrpoCase>> = {
-  "sequence mean": {
-    stage: { normaliser: { kind: "sequence-mean" } },
+  "sequence mean, clipped gradients": {
+    stage: { normaliser: { kind: "sequence-mean" }, clipLow: 0.3 },
     options: { ...COMMON, loss_type: "grpo" },
+    maxGradNorm: MAX_GRAD_NORM,
   },
-  "constant, without a standard deviation (Dr. GRPO)": {
-    stage: { normaliser: { kind: "constant", length: LENGTH }, std: "none" },
-    options: { ...COMMON, loss_type: "dr_grpo", scale_rewards: "none" },
+  "constant, without a standard deviation (Dr. GRPO), temperature 0.7": {
+    stage: { normaliser: { kind: "constant", length: LENGTH }, std: "none", temperature: 0.7 },
+    options: { ...COMMON, loss_type: "dr_grpo", scale_rewards: "none", temperature: 0.7 },
   },
-  "token mean, higher upper bound, two-sided clipping (DAPO)": {
-    stage: { normaliser: { kind: "token-mean" }, clipLow: 0.05, clipHigh: 0.07, dualClip: 1.1 },
-    options: { ...COMMON, loss_type: "dapo", epsilon: 0.05, epsilon_high: 0.07, delta: 1.1 },
+  "token mean, higher upper bound, two-sided clipping, cut rollouts masked (DAPO)": {
+    stage: {
+      normaliser: { kind: "token-mean" },
+      clipLow: 0.05,
+      clipHigh: 0.07,
+      dualClip: 1.1,
+      overlong: { kind: "mask" },
+    },
+    options: {
+      ...COMMON,
+      loss_type: "dapo",
+      epsilon: 0.05,
+      epsilon_high: 0.07,
+      delta: 1.1,
+      mask_truncated_completions: true,
+    },
+  },
+  "token mean of one micro-batch (BNPO), a Qwen2 with biases": {
+    stage: { normaliser: { kind: "token-mean" }, clipLow: 0.05, clipHigh: 0.05 },
+    options: { ...COMMON, loss_type: "bnpo", epsilon: 0.05 },
+    model: QWEN2,
+    microBatch: 8,
   },
   "ratio of the sequence (GSPO)": {
     stage: { normaliser: { kind: "sequence-mean" }, ratio: "sequence", clipLow: 0.01, clipHigh: 0.01 },
@@ -188,7 +97,8 @@ const GRPO: Readonly<Record<string, GrpoCase>> = {
   },
 };
 
-for (const [name, { stage: changes, options }] of Object.entries(GRPO)) {
+for (const [name, { stage: changes, options, model = BASE, ...how }] of Object.entries(GRPO)) {
+  const { maxGradNorm = 0, microBatch = 4 } = how;
   Deno.test(`five steps of GRPO are TRL's: ${name}`, async () => {
     await inTemporary(async (folder) => {
       const { stage2 } = parseConfig({
@@ -196,36 +106,49 @@ for (const [name, { stage: changes, options }] of Object.entries(GRPO)) {
         stage2: { rollouts: 4, kl: { coefficient: COMMON.beta }, microBatchTokens: 100, ...changes },
       });
       const stage: Stage2Config = stage2!;
-      await using engine = await NativeEngine.open(BASE);
+      const optimizer = { ...OPTIMIZER, maxGradNorm };
+      // So large that what is added to their standard deviation, 1e-6 here and 1e-4 there, is nothing.
+      const reward = stage.std === "none" ? 1 : 100;
+      await using engine = await NativeEngine.open(model);
       for (const name of ["start", "reference", "gradients", "final"]) await mkdir(join(folder, name));
       await engine.save(join(folder, "start"));
-      await using other = await NativeEngine.open(BASE);
+      await using other = await NativeEngine.open(model);
       await moved(other);
       await other.save(join(folder, "reference"));
       await using reference = await other.reference();
       const policy = recorded(engine, join(folder, "gradients"));
       const generations: Prompt[][] = [];
-      let [clipped, offPolicy] = [0, 0];
+      let [clipped, dual, masked, offPolicy, gradients, kl] = [0, 0, 0, 0, 0, 0];
       for (let step = 0; step < STEPS; step += 2) {
-        const prompts = promptsOf(step + 1, 2, 4);
-        generations.push(prompts);
-        const groups = await groupsOf(engine, prompts);
-        const rated = await rate(groups, { stage, reference, critic: null }, {});
+        const groups = await sample(engine, stage, { seed: step + 31, prompts: 2, rollouts: 4, reward });
+        generations.push(groups.map(asGiven));
+        const rated = withoutMasked(await rate(groups, { stage, reference, critic: null }, {}), stage);
         const rollouts = rated.flatMap((group) => group.rollouts);
+        masked += 8 - rollouts.length;
         for (let epoch = 0; epoch < 2 && step + epoch < STEPS; epoch++) {
-          const { totals } = await updatePolicy(policy, rollouts, {
+          const { totals, gradNorm } = await updatePolicy(policy, rollouts, {
             stage,
-            optimizer: OPTIMIZER,
+            optimizer,
             onPolicy: epoch === 0,
           });
+          gradients = Math.max(gradients, gradNorm);
+          kl = Math.max(kl, totals.kl / totals.tokens);
           if (epoch > 0) offPolicy = Math.max(offPolicy, totals.ratioGap);
-          clipped += totals.clippedLow + totals.clippedHigh + totals.clippedDual;
+          clipped += totals.clippedLow + totals.clippedHigh;
+          dual += totals.clippedDual;
         }
       }
       expect(offPolicy).toBeGreaterThan(0.05);
       expect(clipped).toBeGreaterThan(0);
+      expect(dual > 0).toBe(stage.dualClip !== null);
+      expect(masked > 0).toBe(stage.overlong.kind === "mask");
+      expect(gradients).toBeGreaterThan(maxGradNorm);
+      // Where the reference is too far, its term is all there is to the gradient.
+      expect(kl).toBeGreaterThan(1e-4);
+      expect(kl).toBeLessThan(1);
       await engine.save(join(folder, "final"));
-      expectEqual(name, await theirs("trl_grpo.py", folder, { generations, options, microBatch: 4 }));
+      const job = { generations, optimizer, options, microBatch, tokenizer: BASE };
+      expectEqual(name, await theirs("trl_grpo.py", folder, job));
     });
   });
 }
@@ -235,29 +158,30 @@ interface PpoCase {
   readonly stage: Record<string, unknown>;
   /** TRL's names for the same. */
   readonly options: Record<string, unknown>;
-  /** Of every completion, where they are equal. */
-  readonly length?: number;
+  /** Whether the state behind the end of each shorter response is valued, as TRL does. */
+  readonly behind: boolean;
   /** Whether the critic is trained. */
   readonly trained: boolean;
 }
 
 const PPO: Readonly<Record<string, PpoCase>> = {
-  // TRL values a token behind the end of each shorter response, which only λ = 1 and a critic at rest leave without
+  // TRL values the state behind the end of each shorter response, which only λ = 1 and a critic at rest leave without
   // effect: docs/equivalence.md.
-  "unequal lengths, a critic at rest": {
-    stage: { gae: { gamma: 1, lambda: 1 } },
-    options: { lam: 1.0, vf_coef: 0.0 },
+  "as rated here, a critic at rest": {
+    stage: { gae: { gamma: 1, lambda: 1 }, temperature: 0.8 },
+    options: { lam: 1.0, vf_coef: 0.0, temperature: 0.8 },
+    behind: false,
     trained: false,
   },
-  "equal lengths, a critic that learns": {
+  "the state behind the end valued, a critic that learns": {
     stage: { gae: { gamma: 0.99, lambda: 0.95 } },
     options: { gamma: 0.99, lam: 0.95, vf_coef: 1.0 },
-    length: 12,
+    behind: true,
     trained: true,
   },
 };
 
-for (const [name, { stage: changes, options, length, trained }] of Object.entries(PPO)) {
+for (const [name, { stage: changes, options, behind, trained }] of Object.entries(PPO)) {
   Deno.test(`six steps of PPO are TRL's: ${name}`, async () => {
     await inTemporary(async (folder) => {
       const kl = { coefficient: 0.05, estimator: "k1", place: "reward" };
@@ -276,7 +200,8 @@ for (const [name, { stage: changes, options, length, trained }] of Object.entrie
         },
       });
       const stage: Stage2Config = stage2!;
-      const optimizer = { ...OPTIMIZER, weightDecay: 0 };
+      // TRL's one optimizer would let a critic decay that learns nothing.
+      const optimizer = trained ? OPTIMIZER : { ...OPTIMIZER, weightDecay: 0 };
       for (const name of ["start", "reference", "critic", "gradients", "final"]) {
         await mkdir(join(folder, name));
       }
@@ -293,15 +218,17 @@ for (const [name, { stage: changes, options, length, trained }] of Object.entrie
       const generations: Prompt[][] = [];
       let [clipped, valuesClipped] = [0, 0];
       for (let batch = 0; batch < 3; batch++) {
-        const prompts = promptsOf(batch + 1, 4, 2).map((prompt) =>
-          length === undefined ? prompt : ofLength(prompt, length)
+        const groups = await sample(engine, stage, { seed: batch + 1, prompts: 4, rollouts: 2 });
+        generations.push(groups.map(asGiven));
+        const rated = (await rate(groups, { stage, reference, critic }, {})).flatMap(({ rollouts }) =>
+          rollouts
         );
-        generations.push(prompts);
-        const rated = await rate(await groupsOf(engine, prompts), { stage, reference, critic }, {});
-        const rollouts = rated.flatMap((group) => group.rollouts);
+        const { rollouts, valued } = behind
+          ? await valueBehind(rated, critic, stage)
+          : { rollouts: rated, valued: rated };
         for (let epoch = 0; epoch < 2; epoch++) {
           if (trained) {
-            const { totals } = await updateCritic(learner, rollouts, { stage, clip, optimizer });
+            const { totals } = await updateCritic(learner, valued, { stage, clip, optimizer });
             valuesClipped += totals.clipped;
           }
           const { totals } = await updatePolicy(policy, rollouts, {
@@ -322,7 +249,11 @@ for (const [name, { stage: changes, options, length, trained }] of Object.entrie
         cliprange_value: clip,
         num_ppo_epochs: 2,
       };
-      const job = { generations, optimizer, options: { gamma: 1.0, ...shared, ...options } };
+      const job = {
+        generations,
+        optimizer,
+        options: { gamma: 1.0, temperature: 1.0, ...shared, ...options },
+      };
       expectEqual(name, await theirs("trl_ppo.py", folder, job, [trlWithPpo()]), 6);
     });
   });
@@ -331,6 +262,7 @@ for (const [name, { stage: changes, options, length, trained }] of Object.entrie
 Deno.test("five steps of a ScalarRM are TRL's, with a margin and centring", async () => {
   await inTemporary(async (folder) => {
     const [centring, margin] = [0.01, 0.5];
+    const optimizer = { ...OPTIMIZER, maxGradNorm: MAX_GRAD_NORM };
     const config = parseConfig({
       judge: "scalarrm",
       stage1: {
@@ -338,7 +270,7 @@ Deno.test("five steps of a ScalarRM are TRL's, with a margin and centring", asyn
         batchExamples: 8,
         microBatchTokens: 300,
         bradleyTerry: { centring, margin },
-        optimizer: OPTIMIZER,
+        optimizer,
       },
       stage2: null,
     });
@@ -362,34 +294,46 @@ Deno.test("five steps of a ScalarRM are TRL's, with a margin and centring", asyn
       ]);
       return { chosen_ids: [...better!], rejected_ids: [...worse!], margin };
     }));
-    const job = { pairs, options: { center_rewards_coefficient: centring } };
-    expectEqual("Bradley–Terry", await theirs("trl_reward.py", folder, job));
+    const job = { pairs, optimizer, options: { center_rewards_coefficient: centring } };
+    const compared = await theirs("trl_reward.py", folder, job);
+    expect(Math.max(...compared.steps.map(({ norm }) => norm))).toBeGreaterThan(MAX_GRAD_NORM);
+    expectEqual("Bradley–Terry", compared);
   });
 });
 
-/** A prompt whose completions are cut, or filled up, to a length. */
-function ofLength({ prompt, completions }: Prompt, length: number): Prompt {
-  return {
+/**
+ * Rates rollouts as TRL does: a response that is shorter than the longest has one state more, behind its last token,
+ * which is valued, has the reward, and counts in the value loss.
+ */
+async function valueBehind(
+  rated: readonly RatedRollout[],
+  critic: Engine,
+  stage: Stage2Config,
+): Promise<{ readonly rollouts: RatedRollout[]; readonly valued: ValuedSequence[] }> {
+  const longest = Math.max(...rated.map(({ response }) => response.length));
+  const longer = rated.map(({ prompt, response }) => ({
     prompt,
-    completions: completions.map(({ tokens, reward }, index) => ({
-      tokens: Array.from({ length }, (_, t) => tokens[t] ?? 1 + (t * 37 + index) % 600),
-      reward,
+    response: response.length === longest ? response : Uint32Array.of(...response, 0),
+  }));
+  const values = await valuesOf(critic, longer, stage);
+  const estimates = rated.map(({ oldLogprobs, referenceLogprobs, reward }, index) => {
+    const sequence = longer[index]!;
+    const rewards = new Float64Array(sequence.response.length);
+    for (const [t, old] of oldLogprobs.entries()) {
+      rewards[t] = -stage.kl.coefficient * (old - referenceLogprobs![t]!);
+    }
+    rewards[rewards.length - 1]! += reward;
+    return generalizedAdvantages({ rewards, values: values.get(sequence)! }, stage.gae);
+  });
+  const advantages = whiten(
+    estimates.map(({ advantages }, index) => advantages.subarray(0, rated[index]!.response.length)),
+  );
+  return {
+    rollouts: rated.map((rollout, index) => ({ ...rollout, advantages: advantages[index]! })),
+    valued: longer.map((sequence, index) => ({
+      ...sequence,
+      oldValues: values.get(sequence)!,
+      returns: estimates[index]!.returns,
     })),
   };
-}
-
-/** Saves a critic whose values are not zeros. */
-async function makeCritic(folder: string): Promise<void> {
-  await using critic = await NativeEngine.open(BASE);
-  await critic.addScoreHead();
-  const { forest } = forestOf([Uint32Array.from({ length: 20 }, (_, index) => 3 + index * 11)]);
-  for (let step = 0; step < 4; step++) {
-    using tape = await critic.forward(forest, {
-      select: new Uint8Array(20),
-      scores: Uint32Array.from({ length: 20 }, (_, index) => index),
-    });
-    await tape.backward({ dScores: tape.scores.map((score, index) => (score - Math.sin(index)) / 20) });
-    await critic.step({ ...OPTIMIZER, learningRate: 0.01 });
-  }
-  await critic.save(folder);
 }

@@ -11,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from trl_steps import Compared, arguments, weights_apart
+from trl_steps import Compared, arguments, train_padding, weights_apart
 
 import torch
 import trl
@@ -37,10 +37,11 @@ def main() -> None:
         }
 
     model = AutoModelForCausalLM.from_pretrained(folder / "start", dtype=torch.float32)
+    train_padding(model)
     compared = Compared(folder / "gradients")
     trainer = trl.GRPOTrainer(
         model=model,
-        processing_class=AutoTokenizer.from_pretrained(folder / "start"),
+        processing_class=AutoTokenizer.from_pretrained(job["tokenizer"]),
         reward_funcs=lambda given, **_: given,
         rollout_func=rollouts,
         args=trl.GRPOConfig(
@@ -52,8 +53,8 @@ def main() -> None:
             **job["options"],
         ),
         train_dataset=Dataset.from_list([{"prompt": str(index)} for index in range(len(prompts))]),
-        callbacks=[compared],
     )
+    compared.watch(trainer)
     # Into the reference that it made of the model, whose forward it has changed.
     reference = AutoModelForCausalLM.from_pretrained(folder / "reference", dtype=torch.float32)
     trainer.ref_model.load_state_dict(reference.state_dict())

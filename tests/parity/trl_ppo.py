@@ -14,14 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, sys.argv[2])
 
-from trl_steps import Compared, arguments, weights_apart
+from trl_steps import Compared, arguments, train_padding, unused_token, weights_apart
 
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from trl.experimental.ppo import PPOConfig, PPOTrainer, ppo_trainer
-
-PADDING = 0
 
 
 def main() -> None:
@@ -32,8 +30,9 @@ def main() -> None:
         for batch in job["generations"]
     ]
     size = len(batches[0])
+    temperature = job["options"]["temperature"]
     waiting = iter(batches)
-    rewards: dict[tuple[int, ...], float] = {}
+    rewards: list[float] = []
 
     def generation(policy, queries, _size, padding, _config):
         """The next batch, and the logits of its completions under the policy as it is."""
@@ -41,14 +40,14 @@ def main() -> None:
         longest = max(len(completion["tokens"]) for _, completion in batch)
         rows = []
         for query, (prompt, completion) in zip(queries.tolist(), batch, strict=True):
-            if [token for token in query if token != PADDING] != prompt:
+            if [token for token in query if token != unused] != prompt:
                 raise SystemExit("A prompt came out of its order")
             tokens = completion["tokens"]
             rows.append(query + tokens + [padding] * (longest - len(tokens)))
-            rewards[tuple(prompt + tokens)] = completion["reward"]
+        rewards[:] = [completion["reward"] for _, completion in batch]
         all_tokens = torch.tensor(rows)
         logits = ppo_trainer.forward(policy, all_tokens, padding).logits[:, queries.shape[1] - 1 : -1]
-        return all_tokens, logits
+        return all_tokens, logits / (temperature + 1e-7)
 
     value_of = ppo_trainer.get_reward
     given = torch.nn.Identity()
@@ -56,8 +55,7 @@ def main() -> None:
     def get_reward(model, tokens, padding, context):
         if model is not given:
             return value_of(model, tokens, padding, context)
-        scores = [rewards[tuple(token for token in row if token != PADDING)] for row in tokens.tolist()]
-        return None, torch.tensor(scores, dtype=torch.float32), None
+        return None, torch.tensor(rewards, dtype=torch.float32), None
 
     ppo_trainer.batch_generation = generation
     ppo_trainer.get_reward = get_reward
@@ -66,11 +64,15 @@ def main() -> None:
         return AutoModelForCausalLM.from_pretrained(folder / name, dtype=torch.float32)
 
     tokenizer = AutoTokenizer.from_pretrained(folder / "start", padding_side="left")
-    tokenizer.pad_token_id = PADDING
     policy = model("start")
     critic = AutoModelForSequenceClassification.from_pretrained(
         folder / "critic", dtype=torch.float32, num_labels=1
     )
+    rows = [prompt + completion["tokens"] for batch in batches for prompt, completion in batch]
+    unused = unused_token(rows, policy.config.vocab_size)
+    tokenizer.pad_token_id = critic.config.pad_token_id = unused
+    for trained in (policy, critic):
+        train_padding(trained)
     trainer = PPOTrainer(
         args=PPOConfig(
             **(arguments(job["optimizer"], -1) | {"total_episodes": size * len(batches)}),
@@ -80,7 +82,6 @@ def main() -> None:
             num_sample_generations=0,
             local_rollout_forward_batch_size=size,
             response_length=max(len(c["tokens"]) for batch in batches for _, c in batch),
-            temperature=1.0,
             **job["options"],
         ),
         processing_class=tokenizer,
@@ -108,8 +109,7 @@ def main() -> None:
 
     optimizer = getattr(trainer.optimizer, "optimizer", trainer.optimizer)
     optimizer.register_step_pre_hook(
-        lambda *_: compared.on_pre_optimizer_step(None, None, None, model=Both())
-    )
+        lambda *_: compared.compare(Both()))
     trainer.train()
     print(json.dumps({"steps": compared.steps, "weights": weights_apart(policy, folder / "final")}))
 

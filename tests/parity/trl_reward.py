@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from trl_steps import Compared, arguments, weights_apart
+from trl_steps import Compared, arguments, train_padding, unused_token, weights_apart
 
 import torch
 import trl
@@ -25,14 +25,11 @@ def main() -> None:
         folder / "start", dtype=torch.float32, num_labels=1
     )
     tokenizer = AutoTokenizer.from_pretrained(folder / "start")
-    # The last token that is not padding is scored: an end of sequence that is also the padding would not be.
-    used = {token for pair in job["pairs"] for name in ("chosen_ids", "rejected_ids") for token in pair[name]}
-    padding = next(token for token in range(model.config.vocab_size) if token not in used)
-    tokenizer.pad_token_id = model.config.pad_token_id = padding
-    # The embedding of the padding that the configuration names, here the end of sequence, would have no gradient.
-    model.get_input_embeddings().padding_idx = None
+    answers = [pair[name] for pair in job["pairs"] for name in ("chosen_ids", "rejected_ids")]
+    tokenizer.pad_token_id = model.config.pad_token_id = unused_token(answers, model.config.vocab_size)
+    train_padding(model)
     compared = Compared(folder / "gradients")
-    trl.RewardTrainer(
+    trainer = trl.RewardTrainer(
         model=model,
         processing_class=tokenizer,
         args=trl.RewardConfig(
@@ -43,8 +40,9 @@ def main() -> None:
             **job["options"],
         ),
         train_dataset=Dataset.from_list(job["pairs"]),
-        callbacks=[compared],
-    ).train()
+    )
+    compared.watch(trainer)
+    trainer.train()
     print(json.dumps({"steps": compared.steps, "weights": weights_apart(model, folder / "final")}))
 
 

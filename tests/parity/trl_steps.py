@@ -10,10 +10,9 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from transformers import TrainerCallback
 
 
-class Compared(TrainerCallback):
+class Compared:
     """Compares the gradients of each step with the core's, in `folder/1.safetensors`, `2.safetensors`, …, and those of a
     critic in `critic-1.safetensors`, …"""
 
@@ -21,7 +20,18 @@ class Compared(TrainerCallback):
         self._folder = folder
         self.steps: list[dict] = []
 
-    def on_pre_optimizer_step(self, args, state, control, model=None, **_):
+    def watch(self, trainer) -> None:
+        """Compares before each optimiser step of a trainer, and before gradients are clipped."""
+        clip = trainer.accelerator.clip_grad_norm_
+
+        def compare_and_clip(parameters, *args, **options):
+            self.compare(trainer.model)
+            return clip(parameters, *args, **options)
+
+        trainer.accelerator.clip_grad_norm_ = compare_and_clip
+
+    def compare(self, model) -> None:
+        """Compares the gradients that a model's parameters have."""
         step = len(self.steps) + 1
         ours = load_file(self._folder / f"{step}.safetensors")
         critic = self._folder / f"critic-{step}.safetensors"
@@ -31,7 +41,7 @@ class Compared(TrainerCallback):
         # A critic that is not trained has gradients of 0 there, and none here.
         theirs = {name: grad for name, grad in grads.items() if name in ours or grad.abs().max() > 0}
         if set(ours) != set(theirs):
-            raise SystemExit(f"Tensors with gradients differ: {sorted(set(ours) ^ set(theirs))}")
+            raise SystemExit(f"Tensors with gradients differ at step {step}: {sorted(set(ours) ^ set(theirs))}")
         norm = torch.sqrt(sum((grad.double() ** 2).sum() for grad in theirs.values())).item()
         apart = {name: distance(ours[name], grad, norm) for name, grad in theirs.items()}
         worst = max(apart, key=apart.get)
@@ -54,7 +64,7 @@ def weights_apart(model, folder: Path) -> float:
 
 
 def arguments(optimizer: dict, steps: int) -> dict:
-    """Training arguments of every trainer: f32 on the CPU, a constant learning rate, no clipping."""
+    """Training arguments of every trainer: f32 on the CPU, a constant learning rate."""
     return dict(
         output_dir=tempfile.mkdtemp(),
         max_steps=steps,
@@ -64,7 +74,7 @@ def arguments(optimizer: dict, steps: int) -> dict:
         adam_epsilon=optimizer["epsilon"],
         weight_decay=optimizer["weightDecay"],
         lr_scheduler_type="constant",
-        max_grad_norm=0.0,
+        max_grad_norm=optimizer["maxGradNorm"],
         use_cpu=True,
         bf16=False,
         gradient_checkpointing=False,
@@ -74,3 +84,14 @@ def arguments(optimizer: dict, steps: int) -> dict:
         disable_tqdm=True,
         seed=0,
     )
+
+
+def unused_token(sequences: list[list[int]], vocabulary: int) -> int:
+    """A padding that occurs nowhere: where the end of sequence is also the padding, it is not seen."""
+    used = {token for sequence in sequences for token in sequence}
+    return next(token for token in range(vocabulary) if token not in used)
+
+
+def train_padding(model) -> None:
+    """Gives the embedding of the configuration's padding a gradient: it is the end of sequence's."""
+    model.get_input_embeddings().padding_idx = None

@@ -187,7 +187,7 @@ async function reinforce(
 }
 
 /** Leaves rollouts that were cut short out of the loss, where the configuration masks them. */
-function withoutMasked(groups: readonly RatedGroup[], { overlong }: Stage2Config): RatedGroup[] {
+export function withoutMasked(groups: readonly RatedGroup[], { overlong }: Stage2Config): RatedGroup[] {
   return groups.map((group) => ({
     ...group,
     rollouts: group.rollouts.filter(({ finish }) => overlong.kind !== "mask" || !isCut(finish)),
