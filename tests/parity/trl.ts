@@ -60,7 +60,7 @@ const COMMON = {
 
 const GRPO: Readonly<Record<string, GrpoCase>> = {
   "sequence mean, clipped gradients": {
-    stage: { normaliser: { kind: "sequence-mean" }, clipLow: 0.3 },
+    stage: { normaliser: { kind: "sequence-mean" } },
     options: { ...COMMON, loss_type: "grpo" },
     maxGradNorm: MAX_GRAD_NORM,
   },
