@@ -20,10 +20,33 @@ export interface BenchmarkOptions {
   readonly precision: "f32" | "bf16";
 }
 
-function wholeNumber(name: string, value: string): number {
+/**
+ * Reads a whole number from 1.
+ *
+ * @throws {RangeError} It is none.
+ */
+export function wholeNumber(name: string, value: string): number {
   const number = Number(value);
   if (Number.isSafeInteger(number) && number >= 1 && value.trim() === value) return number;
   throw new RangeError(`Option --${name} is "${value}", expected a whole number from 1`);
+}
+
+/**
+ * Reads a list of names, separated by commas.
+ *
+ * @param value all of `ids` where it is not given
+ * @returns those named, in the order of `ids`
+ * @throws {RangeError} It names what is not among `ids`.
+ */
+export function chosenOf(option: string, value: string | undefined, ids: readonly string[]): string[] {
+  const wanted = new Set(value === undefined ? ids : value.split(",").map((id) => id.trim()));
+  for (const id of wanted) {
+    if (ids.includes(id)) continue;
+    throw new RangeError(
+      `Option --${option} names "${id}", expected some of ${ids.map((known) => `"${known}"`).join(", ")}`,
+    );
+  }
+  return ids.filter((id) => wanted.has(id));
 }
 
 /**
@@ -50,21 +73,13 @@ export function parseOptions(
     },
   });
   const named = values[list.name];
-  const wanted = new Set(typeof named === "string" ? named.split(",").map((id) => id.trim()) : list.ids);
-  for (const id of wanted) {
-    if (list.ids.includes(id)) continue;
-    throw new RangeError(
-      `Option --${list.name} names "${id}", expected some of ${
-        list.ids.map((known) => `"${known}"`).join(", ")
-      }`,
-    );
-  }
+  const chosen = chosenOf(list.name, typeof named === "string" ? named : undefined, list.ids);
   const { precision } = values;
   if (precision !== "f32" && precision !== "bf16") {
     throw new RangeError(`Option --precision is "${precision}", expected "f32" or "bf16"`);
   }
   const options = {
-    chosen: list.ids.filter((id) => wanted.has(id)),
+    chosen,
     repetitions: wholeNumber("repetitions", String(values.repetitions)),
     threads: wholeNumber("threads", String(values.threads)),
     json: values.json === true,

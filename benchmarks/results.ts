@@ -15,6 +15,7 @@ import { type CudaReport, cudaReportSchema } from "./cuda/report.ts";
 import { resultsPage } from "./results_page.ts";
 import { type ScalingReport, scalingReportSchema } from "./scaling_report.ts";
 import { type SpeedReport, speedReportSchema } from "./speed_report.ts";
+import { type TrainingReport, trainingReportSchema } from "./training/report.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const DOCS = join(ROOT, "docs");
@@ -24,6 +25,9 @@ export const SPEED_FILE: string = join(DOCS, "results", "speed.json");
 
 /** The scaling study. */
 export const SCALING_FILE: string = join(DOCS, "results", "scaling.json");
+
+/** What trained judges came to. */
+export const TRAINING_FILE: string = join(DOCS, "results", "training.json");
 
 /** What was measured on a GPU. */
 export const CUDA_FILE: string = join(DOCS, "results", "cuda.json");
@@ -56,7 +60,7 @@ async function replaceFile(path: string, content: string): Promise<void> {
 /** Stores a report. */
 export async function writeReport(
   path: string,
-  report: SpeedReport | ScalingReport | CudaReport,
+  report: SpeedReport | ScalingReport | TrainingReport | CudaReport,
 ): Promise<void> {
   await replaceFile(path, `${JSON.stringify(report, null, 2)}\n`);
 }
@@ -80,10 +84,18 @@ export function formatMarkdown(source: string): string {
 export async function writeResultsPage(): Promise<void> {
   const speed = await readReport(SPEED_FILE, speedReportSchema);
   const scaling = await readReport(SCALING_FILE, scalingReportSchema);
+  const training = await readReport(TRAINING_FILE, trainingReportSchema);
   const cuda = await readReport(CUDA_FILE, cudaReportSchema);
   const charts = new Map(scaling?.studies.flatMap((study) => [...chartsOf(study)]));
   const curves = cuda?.training == null ? new Map<string, string>() : curvesOf(cuda.training);
   for (const [name, svg] of [...charts, ...curves]) await replaceFile(join(DOCS, "results", name), svg);
-  const page = resultsPage({ speed, scaling, cuda, charts: [...charts.keys()], curves: [...curves.keys()] });
+  const page = resultsPage({
+    speed,
+    scaling,
+    training,
+    cuda,
+    charts: [...charts.keys()],
+    curves: [...curves.keys()],
+  });
   await replaceFile(join(DOCS, "results.md"), formatMarkdown(page));
 }

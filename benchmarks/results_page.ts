@@ -17,11 +17,14 @@ import {
   TABLE_HEAD,
   tableRows,
 } from "./speed_report.ts";
+import type { TrainingReport } from "./training/report.ts";
+import { trainingSection } from "./training/section.ts";
 
 /** What the page is made of. */
 export interface ResultsSources {
   readonly speed: SpeedReport | null;
   readonly scaling: ScalingReport | null;
+  readonly training: TrainingReport | null;
   readonly cuda: CudaReport | null;
   /** Names of the scaling study's charts that there are. */
   readonly charts: readonly string[];
@@ -108,11 +111,20 @@ function scalingSection({ machine, command, studies }: ScalingReport, charts: re
 ${studies.map((study) => studySection(study, charts)).join("\n")}`;
 }
 
+function aboutTraining({ machine, runs }: TrainingReport): string {
+  const days = unique(runs.map(({ measuredAt }) => measuredAt.slice(0, 10)));
+  return `- Machine: ${describeMachine(machine)}
+- Measured: ${days}, rm-r1 ${unique(runs.map(({ code }) => code))}`;
+}
+
 /** The page, before the formatter wraps its lines. */
-export function resultsPage({ speed, scaling, cuda, charts, curves }: ResultsSources): string {
+export function resultsPage({ speed, scaling, training, cuda, charts, curves }: ResultsSources): string {
+  const trained = training === null ? null : trainingSection(training, aboutTraining(training));
   return [
     "# Results\n",
-    "Made by `deno task bench:speed`, `bench:cuda` and `bench:scaling` with `--write-docs`; not written by hand.\n",
+    "Made by `deno task bench:training`, `bench:speed`, `bench:cuda` and `bench:scaling` with `--write-docs`; not " +
+    "written by hand.\n",
+    ...(trained === null ? [] : [trained]),
     ...(speed === null ? [] : [speedSection(speed)]),
     cudaSection(cuda, curves),
     ...(scaling === null ? [] : [scalingSection(scaling, charts)]),

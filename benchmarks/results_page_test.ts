@@ -4,7 +4,7 @@ import { resultsPage } from "./results_page.ts";
 import { chartsOf } from "./charts.ts";
 import { scalingReport, speedReport, studyReport } from "./testing/reports.ts";
 
-const NO_GPU = { cuda: null, curves: [] };
+const NO_GPU = { cuda: null, curves: [], training: null };
 
 Deno.test("the page names the machine, the versions and the commands, and shows the charts that there are", () => {
   const charts = [...chartsOf(studyReport("forest")).keys()];
