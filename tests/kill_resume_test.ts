@@ -1,6 +1,6 @@
 /**
- * A run killed with SIGKILL at ten moments over both stages ends with the bytes of an unbroken one: the command line,
- * the native engine and the embedded model, one process a start.
+ * A run killed with SIGKILL at moments of all its stages ends with the bytes of an unbroken one: the command line, the
+ * native engine and the embedded model, one process a start.
  */
 import { expect } from "expect";
 import { spawn } from "node:child_process";
@@ -15,8 +15,6 @@ import { fileURLToPath } from "node:url";
 import { Draws } from "../ts/data/tasks/draws.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const KILLS = 10;
-const STAGE_STEPS = 10;
 /** A start writes three lines before its first step; each step writes two. */
 const MOST_LINES = 7;
 const MOST_DELAY_MS = 100;
@@ -26,21 +24,63 @@ const LIBRARY = { windows: "rmr1_core.dll", darwin: "librmr1_core.dylib" }[Deno.
 const notBuilt = !existsSync(process.env["RMR1_NATIVE_LIB"] || join(ROOT, "target", "release", LIBRARY));
 if (notBuilt) process.stderr.write('SKIPPED: killed runs need the core; build it with "deno task setup"\n');
 
-const CONFIG = {
-  model: "embedded",
-  data: { kind: "tasks", train: 400 },
-  stage1: { examples: STAGE_STEPS * 8, batchExamples: 8, optimizer: { learningRate: 1e-4 } },
-  stage2: {
-    steps: STAGE_STEPS,
-    prompts: 4,
-    rollouts: 4,
-    maxNewTokens: 96,
-    optimizer: { learningRate: 1e-5 },
+/** A run, and how often it is killed. */
+interface Case {
+  readonly kills: number;
+  /** Of each stage. */
+  readonly steps: number;
+  readonly changes?: Readonly<Record<string, unknown>>;
+  /** Of stage 2; null leaves it out. */
+  readonly stage2?: Readonly<Record<string, unknown>> | null;
+}
+
+const CASES: Readonly<Record<string, Case>> = {
+  "GRPO": { kills: 10, steps: 10 },
+  "PPO with a critic of its own, its first steps the critic's alone": {
+    kills: 6,
+    steps: 5,
+    stage2: {
+      algorithm: "ppo",
+      critic: { warmupSteps: 2 },
+      prompts: 8,
+      rollouts: 1,
+      epochs: 2,
+      minibatches: 2,
+      kl: { coefficient: 0.01, estimator: "k1", place: "reward" },
+    },
   },
-  evaluation: { examples: 8, maxNewTokens: 96 },
-  checkpoint: { every: 1, keep: 2 },
-  device: process.env["RMR1_DEVICE"] || "auto",
+  "low-rank adapters with dropout": {
+    kills: 6,
+    steps: 5,
+    changes: { lora: { rank: 4, dropout: 0.1 } },
+  },
+  "a ScalarRM": {
+    kills: 4,
+    steps: 8,
+    changes: { judge: "scalarrm", evaluation: { examples: 8, at: ["final"] } },
+    stage2: null,
+  },
 };
+
+function configOf({ steps, changes, stage2 }: Case): unknown {
+  return {
+    model: "embedded",
+    data: { kind: "tasks", train: 400 },
+    stage1: { examples: steps * 8, batchExamples: 8, optimizer: { learningRate: 1e-4 } },
+    stage2: stage2 === null ? null : {
+      steps,
+      prompts: 4,
+      rollouts: 4,
+      maxNewTokens: 96,
+      optimizer: { learningRate: 1e-5 },
+      ...stage2,
+    },
+    evaluation: { examples: 8, maxNewTokens: 96 },
+    checkpoint: { every: 1, keep: 2 },
+    device: process.env["RMR1_DEVICE"] || "auto",
+    ...changes,
+  };
+}
 
 interface Ended {
   readonly killed: boolean;
@@ -102,30 +142,34 @@ async function hashes(folder: string): Promise<Record<string, string>> {
   return Object.fromEntries(files);
 }
 
-Deno.test({
-  name: `${notBuilt ? "SKIPPED: " : ""}a run killed ten times ends with the bytes of an unbroken one`,
-  ignore: notBuilt,
-  fn: async () => {
-    const temporary = await mkdtemp(join(tmpdir(), "rmr1-kill-"));
-    try {
-      const config = join(temporary, "config.json");
-      await writeFile(config, JSON.stringify(CONFIG));
-      const [unbroken, broken] = [join(temporary, "unbroken"), join(temporary, "broken")];
-      const whole = await start(unbroken, config, null);
-      expect(whole).toMatchObject({ code: 0 });
+for (const [name, each] of Object.entries(CASES)) {
+  Deno.test({
+    name: `${
+      notBuilt ? "SKIPPED: " : ""
+    }${name}: a run killed ${each.kills} times ends with an unbroken one's bytes`,
+    ignore: notBuilt,
+    fn: async () => {
+      const temporary = await mkdtemp(join(tmpdir(), "rmr1-kill-"));
+      try {
+        const config = join(temporary, "config.json");
+        await writeFile(config, JSON.stringify(configOf(each)));
+        const [unbroken, broken] = [join(temporary, "unbroken"), join(temporary, "broken")];
+        const whole = await start(unbroken, config, null);
+        expect(whole).toMatchObject({ code: 0 });
 
-      const draws = new Draws(Number(process.env["RMR1_TEST_SEED"] ?? 0), 0, 0, 0);
-      for (let kill = 0; kill < KILLS; kill++) {
-        const moment = { lines: 1 + draws.below(MOST_LINES), delayMs: draws.below(MOST_DELAY_MS) };
-        const { killed, stderr } = await start(broken, config, moment);
-        expect({ killed, stderr: killed ? "" : stderr }).toEqual({ killed: true, stderr: "" });
+        const draws = new Draws(Number(process.env["RMR1_TEST_SEED"] ?? 0), 0, 0, 0);
+        for (let kill = 0; kill < each.kills; kill++) {
+          const moment = { lines: 1 + draws.below(MOST_LINES), delayMs: draws.below(MOST_DELAY_MS) };
+          const { killed, stderr } = await start(broken, config, moment);
+          expect({ killed, stderr: killed ? "" : stderr }).toEqual({ killed: true, stderr: "" });
+        }
+        expect(await start(broken, config, null)).toMatchObject({ code: 0 });
+        const expected = await hashes(unbroken);
+        expect(Object.keys(expected)).toContain("model.safetensors");
+        expect(await hashes(broken)).toEqual(expected);
+      } finally {
+        await rm(temporary, { recursive: true });
       }
-      expect(await start(broken, config, null)).toMatchObject({ code: 0 });
-      const expected = await hashes(unbroken);
-      expect(Object.keys(expected)).toContain("model.safetensors");
-      expect(await hashes(broken)).toEqual(expected);
-    } finally {
-      await rm(temporary, { recursive: true });
-    }
-  },
-});
+    },
+  });
+}
