@@ -54,14 +54,14 @@ export const METRICS: readonly Metric[] = [
     unit: "nats per token",
     stages: SECOND,
     meaning: "k3 estimate of the distance from the reference; 0 throughout where there is no reference model",
-    of: ({ policy }) => policy?.meanKl,
+    of: ofUpdates(({ policy }) => policy?.meanKl),
   },
   {
     title: "Entropy",
     unit: "nats",
     stages: SECOND,
     meaning: "Mean over the response tokens' distributions",
-    of: ({ entropy }) => entropy,
+    of: ofUpdates(({ entropy }) => entropy),
   },
   {
     title: "Response length",
@@ -75,7 +75,7 @@ export const METRICS: readonly Metric[] = [
     unit: "",
     stages: BOTH,
     meaning: "As the stage's normaliser has it",
-    of: ({ loss }) => loss,
+    of: ofUpdates(({ loss }) => loss),
   },
   {
     title: "Gradient norm",
@@ -120,7 +120,7 @@ export const METRICS: readonly Metric[] = [
     stages: SECOND,
     meaning: "Share of tokens whose ratio a bound cut off",
     isShare: true,
-    of: ({ policy }) => policy?.clipFraction,
+    of: ofUpdates(({ policy }) => policy?.clipFraction),
   },
   {
     title: "Groups of equal rewards",
@@ -128,7 +128,7 @@ export const METRICS: readonly Metric[] = [
     stages: SECOND,
     meaning: "Share of groups that teach nothing",
     isShare: true,
-    of: ({ equalGroups, groups }) => ratio(equalGroups, groups),
+    of: ({ equalGroups, groups, critic }) => critic == null ? ratio(equalGroups, groups) : null,
   },
   {
     title: "Distinct rollouts",
@@ -136,7 +136,7 @@ export const METRICS: readonly Metric[] = [
     stages: SECOND,
     meaning: "Share of rollouts whose tokens no earlier one of their group has",
     isShare: true,
-    of: ({ distinct }) => distinct,
+    of: ({ distinct, critic }) => critic == null ? distinct : null,
   },
   {
     title: "Sampler's gap",
@@ -160,6 +160,11 @@ export const METRICS: readonly Metric[] = [
     of: ({ critic }) => critic?.explainedVariance,
   },
 ];
+
+/** A figure that there is only where the policy was updated: not while a critic warms up, nor of groups that teach nothing. */
+function ofUpdates(of: Metric["of"]): Metric["of"] {
+  return (step) => step.updates === 0 ? null : of(step);
+}
 
 function shareOf(counts: Counts | null | undefined, counted: (name: string) => boolean): number | null {
   const entries = Object.entries(counts ?? {});

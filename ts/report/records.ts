@@ -50,6 +50,8 @@ export interface Step {
   readonly reward?: Figure;
   readonly parseRate?: Figure;
   readonly entropy?: Figure;
+  /** Of the policy's weights. */
+  readonly updates?: Figure;
   /** Rollouts by what became of them. */
   readonly outcomes?: Counts | null | undefined;
   /** Rollouts by how they ended. */

@@ -55,6 +55,7 @@ const SCHEMAS: { readonly [type: string]: z.ZodType<JournalLine> } = {
     reward: figure,
     parseRate: figure,
     entropy: figure,
+    updates: figure,
     outcomes: counts.nullish(),
     finishes: counts.nullish(),
     meanTokens: figure,
