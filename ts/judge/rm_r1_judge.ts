@@ -60,22 +60,57 @@ interface Written {
 /** The last verdict of a text, up to its letter. */
 const LAST_VERDICT = /^[\s\S]*<answer>\s*\[\[\s*(?=[AB])/i;
 
-/**
- * The probability of the verdict for A behind what was written before the letter of the last verdict, against that for
- * B; null where no verdict was written. Both verdicts are tokenized with what stands before them, so that neither is
- * put together otherwise than the model would write it.
- */
-async function probabilityOfA(engine: Engine, prompt: Uint32Array, text: string): Promise<number | null> {
-  const before = LAST_VERDICT.exec(text)?.[0];
+/** Both verdicts behind what was written before the last one, tokenized with it: as the model itself would put them together. */
+async function encodeVerdicts(engine: Engine, { prompt, answer }: Written): Promise<Uint32Array[] | null> {
+  const before = answer.outcome.kind === "unparsable" ? undefined : LAST_VERDICT.exec(answer.text)?.[0];
   if (before === undefined) return null;
   const written = await engine.encode(["A", "B"].map((side) => `${before}${side}]]</answer>`));
-  const { forest, maps } = forestOf(written.map((tokens) => Uint32Array.of(...prompt, ...tokens)));
-  const masks = maps.map((map) => new Uint8Array(map.length).fill(1, prompt.length));
+  const sequences = written.map((tokens) => Uint32Array.of(...prompt, ...tokens));
+  return sequences.some(({ length }) => length > engine.info.contextLength) ? null : sequences;
+}
+
+/**
+ * The probability of the verdict for A behind what was written before the letter of the last verdict, against that for
+ * B, of each judgement; null where no verdict was written.
+ *
+ * @param budget most tokens of a pass, but for a judgement that has more alone
+ */
+async function* probabilitiesOfA(
+  engine: Engine,
+  written: readonly Written[],
+  budget: number,
+): AsyncGenerator<readonly [Written, number | null]> {
+  let batch: { readonly of: Written; readonly sequences: readonly Uint32Array[] }[] = [];
+  let tokens = 0;
+  for (const of of written) {
+    const sequences = await encodeVerdicts(engine, of);
+    if (sequences === null) {
+      yield [of, null];
+      continue;
+    }
+    const size = sequences.reduce((sum, { length }) => sum + length, 0);
+    if (batch.length > 0 && tokens + size > budget) {
+      yield* await scoreVerdicts(engine, batch);
+      [batch, tokens] = [[], 0];
+    }
+    batch.push({ of, sequences });
+    tokens += size;
+  }
+  if (batch.length > 0) yield* await scoreVerdicts(engine, batch);
+}
+
+async function scoreVerdicts(
+  engine: Engine,
+  batch: readonly { readonly of: Written; readonly sequences: readonly Uint32Array[] }[],
+): Promise<(readonly [Written, number])[]> {
+  const { forest, maps } = forestOf(batch.flatMap(({ sequences }) => sequences));
+  const prompts = batch.flatMap(({ of, sequences }) => sequences.map(() => of.prompt.length));
+  const masks = maps.map((map, index) => new Uint8Array(map.length).fill(1, prompts[index]));
   const logprobs = await engine.logprobs(forest, { select: scatterMask({ forest, maps }, masks) });
-  const [a, b] = maps.map((map) =>
-    gather(map.subarray(prompt.length), logprobs).reduce((sum, logprob) => sum + logprob, 0)
-  ) as [number, number];
-  return 1 / (1 + Math.exp(b - a));
+  const totals = maps.map((map, index) =>
+    gather(map.subarray(prompts[index]), logprobs).reduce((sum, logprob) => sum + logprob, 0)
+  );
+  return batch.map(({ of }, index) => [of, 1 / (1 + Math.exp(totals[2 * index + 1]! - totals[2 * index]!))]);
 }
 
 /** Judges by a language model that follows one of the {@link Protocol}s. */
@@ -170,7 +205,7 @@ export class RmR1Judge implements Judge {
     batch: readonly Prompt[],
     { signal, logprobs = false, probability = this.#options.kind === "genrm" }: JudgeOptions,
   ): AsyncGenerator<Answered<Judgement>> {
-    const { temperature, maxNewTokens, seed } = this.#options;
+    const { temperature, maxNewTokens, seed, tokenBudget } = this.#options;
     const requests = batch.map(({ tokens, stream }) => ({
       prompt: tokens,
       maxTokens: maxNewTokens,
@@ -202,8 +237,9 @@ export class RmR1Judge implements Judge {
     }
     for (const at of open) yield { index: batch[at]!.index, error: failure };
     // Behind the generation, which the engine does not share with passes that are asked for meanwhile.
-    for (const { index, answer, prompt } of verdicts) {
-      const probabilityA = await probabilityOfA(this.#engine, prompt, answer.text);
+    for await (
+      const [{ index, answer }, probabilityA] of probabilitiesOfA(this.#engine, verdicts, tokenBudget)
+    ) {
       yield { index, answer: probabilityA === null ? answer : { ...answer, probabilityA } };
     }
   }

@@ -15,6 +15,7 @@ import type { Engine, TrainableEngine } from "../engine/mod.ts";
 import { gatherResponses, microBatches } from "./batching.ts";
 import type { Stage2Config } from "./config.ts";
 import { valuesOf } from "./critic.ts";
+import { isCut } from "./rollout_report.ts";
 import type { Rollout, RolloutGroup } from "./rollouts.ts";
 import { RunError } from "./run_error.ts";
 import type { StepRunOptions } from "./stage.ts";
@@ -45,7 +46,12 @@ export interface RatingOptions {
   readonly critic: TrainableEngine | null;
 }
 
-/** Rates the rollouts of a step. */
+/** Whether a rollout was cut short and so is left out of the losses, where the configuration masks such. */
+export function isMasked({ finish }: Pick<Rollout, "finish">, { overlong }: Stage2Config): boolean {
+  return overlong.kind === "mask" && isCut(finish);
+}
+
+/** Rates the rollouts of a step. What is masked is rated too, but has no part in whitening. */
 export async function rate(
   groups: readonly RolloutGroup[],
   { stage, reference, critic }: RatingOptions,
@@ -87,10 +93,9 @@ export async function rate(
     }
   }
   if (values !== null && stage.whiten) {
-    const whitened = whiten([...advantages.values()]);
-    for (const [index, rollout] of [...advantages.keys()].entries()) {
-      advantages.set(rollout, whitened[index]!);
-    }
+    const counted = all.filter((rollout) => !isMasked(rollout, stage));
+    const whitened = whiten(counted.map((rollout) => advantages.get(rollout)!));
+    for (const [index, rollout] of counted.entries()) advantages.set(rollout, whitened[index]!);
   }
   return groups.map((group) => ({
     ...group,

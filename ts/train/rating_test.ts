@@ -32,8 +32,25 @@ const groupOf = (rewards: readonly number[]): RolloutGroup => ({
 async function rated(group: RolloutGroup, stage: Stage2Config): Promise<readonly RatedRollout[]> {
   const engine = TabularEngine.fresh();
   const reference = stage.kl.coefficient > 0 ? await engine.reference() : null;
-  return (await rate([group], { stage, reference, critic: null }, {}))[0]!.rollouts;
+  const critic = stage.critic === null ? null : TabularEngine.fresh();
+  await critic?.addScoreHead();
+  return (await rate([group], { stage, reference, critic }, {}))[0]!.rollouts;
 }
+
+Deno.test("what is masked has no part in whitening", async () => {
+  const stage = stageOf({ algorithm: "ppo", critic: {}, overlong: { kind: "mask" }, kl: { coefficient: 0 } });
+  const { rollouts, ...group } = groupOf([1, -1, 1, -1]);
+  const cut = {
+    ...group,
+    rollouts: rollouts.map((each, index) => index < 2 ? each : { ...each, finish: "length" as const }),
+  };
+  const whole = await rated({ ...group, rollouts: rollouts.slice(0, 2) }, stage);
+  const masked = await rated(cut, stage);
+  for (const [index, { advantages }] of whole.entries()) {
+    expect(advantages).toEqual(masked[index]!.advantages);
+    expect(Math.abs(advantages[0]!)).toBeGreaterThan(0.1);
+  }
+});
 
 Deno.test("the divergence in the reward is taken off after the group is normalised, token by token", async () => {
   const rewards = [1, -1, -1, 1];

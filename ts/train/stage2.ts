@@ -12,9 +12,9 @@ import { updateCritic } from "./critic.ts";
 import { countReasons, encodePrompts, placeTurns, type Usable, usablePrompts } from "./examples.ts";
 import { ExampleOrder } from "./order.ts";
 import { updatePolicy } from "./policy_update.ts";
-import { rate, type RatedGroup } from "./rating.ts";
+import { isMasked, rate, type RatedGroup } from "./rating.ts";
 import { listCounts, type Stage2StepRecord } from "./records.ts";
-import { describeRollouts, isCut, ledgerOf, teaches } from "./rollout_report.ts";
+import { describeRollouts, ledgerOf, teaches } from "./rollout_report.ts";
 import type { RolloutGroup } from "./rollouts.ts";
 import { RunError } from "./run_error.ts";
 import { sampleStep } from "./sampler.ts";
@@ -187,10 +187,10 @@ async function reinforce(
 }
 
 /** Leaves rollouts that were cut short out of the loss, where the configuration masks them. */
-export function withoutMasked(groups: readonly RatedGroup[], { overlong }: Stage2Config): RatedGroup[] {
+export function withoutMasked(groups: readonly RatedGroup[], stage: Stage2Config): RatedGroup[] {
   return groups.map((group) => ({
     ...group,
-    rollouts: group.rollouts.filter(({ finish }) => overlong.kind !== "mask" || !isCut(finish)),
+    rollouts: group.rollouts.filter((rollout) => !isMasked(rollout, stage)),
   })).filter(({ rollouts }) => rollouts.length > 0);
 }
 
