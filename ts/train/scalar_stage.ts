@@ -44,7 +44,7 @@ async function encodePairs(engine: Engine, records: readonly PreferenceRecord[])
 }
 
 /**
- * Chooses the pairs of a ScalarRM: the first training records that fit.
+ * Chooses the pairs of a ScalarRM: the first training records that fit and whose answers differ in their tokens.
  *
  * @throws {RunError} None does.
  */
@@ -58,9 +58,13 @@ export async function chooseScalarStage(
     train,
     examples ?? Infinity,
     async (chunk) =>
-      (await encodePairs(engine, chunk)).map(({ chosen, rejected }) =>
-        Math.max(chosen.length, rejected.length) > longest ? "too-long" : null
-      ),
+      (await encodePairs(engine, chunk)).map(({ chosen, rejected }) => {
+        if (Math.max(chosen.length, rejected.length) > longest) return "too-long";
+        // A chat template may take off the spaces in which two answers differ.
+        return chosen.every((token, at) => token === rejected[at]) && chosen.length === rejected.length
+          ? "answers-of-same-tokens"
+          : null;
+      }),
   );
   if (usable.records.length > 0) return usable;
   const reasons = listCounts(countReasons(usable.leftOut));
