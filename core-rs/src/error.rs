@@ -29,6 +29,9 @@ pub enum Error {
     /// A handle that was never given out or has been closed.
     #[error("Unknown or closed handle {0}")]
     Handle(usize),
+    /// A computation came to what is no finite number: weights are damaged, or training has diverged.
+    #[error("{0}")]
+    NotFinite(String),
     /// The caller asked to stop.
     #[error("Cancelled")]
     Cancelled,
@@ -58,6 +61,7 @@ impl Error {
             Error::Format { .. } => "format",
             Error::Io { .. } => "io",
             Error::Handle(_) => "handle",
+            Error::NotFinite(_) => "not-finite",
             Error::Cancelled => "cancelled",
             Error::Memory { .. } => "memory",
             Error::Device(_) => "device",

@@ -5,6 +5,7 @@
  * - `format`: a file that does not hold what its format promises
  * - `io`: the system refused to read, write or connect
  * - `handle`: an engine or tape that has been closed
+ * - `not-finite`: weights are damaged or training has diverged, so that numbers are none
  * - `cancelled`: the work was told to stop
  * - `memory`: the device has too little memory
  * - `device`: the device or its driver failed; what had been saved is whole
@@ -16,6 +17,7 @@ export type EngineErrorKind =
   | "format"
   | "io"
   | "handle"
+  | "not-finite"
   | "cancelled"
   | "memory"
   | "device"

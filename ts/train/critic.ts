@@ -13,8 +13,10 @@ import {
 } from "../algorithms/mod.ts";
 import type { Engine, StepOptions, Tape, TrainableEngine } from "../engine/mod.ts";
 import { type MicroBatch, microBatches, type Sequence } from "./batching.ts";
-import type { CriticConfig, MicroBatchConfig } from "./config.ts";
-import { applyStep } from "./diverged.ts";
+import type { CriticConfig, MicroBatchConfig, Stage2Config } from "./config.ts";
+import { applyStep, DivergedError } from "./diverged.ts";
+
+type Trunk = Pick<CriticConfig, "trunk">;
 
 /** A rollout with what its critic is to learn, where there is one. */
 export interface ValuedSequence extends Sequence {
@@ -49,8 +51,17 @@ export function statesOf({ sequences, layout }: MicroBatch<Sequence>): ValuedSta
   return { tokens: Uint32Array.from(indexOf.keys()), places };
 }
 
-/** Values before each response token, `[sequences][tokens]`, from the scores of {@link ValuedStates.tokens}. */
-export function valuesIn({ places }: ValuedStates, scores: Float32Array): Float32Array[] {
+/**
+ * Values before each response token, `[sequences][tokens]`, from the scores of {@link ValuedStates.tokens}.
+ *
+ * @throws {DivergedError} One is not finite.
+ */
+function valuesIn({ places }: ValuedStates, scores: Float32Array, { trunk }: Trunk): Float32Array[] {
+  const odd = scores.find((score) => !Number.isFinite(score));
+  if (odd !== undefined) {
+    const optimizer = trunk === "own" ? "critic.optimizer" : "optimizer";
+    throw new DivergedError(`A value of the critic is "${odd}"`, { optimizer });
+  }
   return places.map((place) => Float32Array.from(place, (at) => scores[at]!));
 }
 
@@ -75,13 +86,14 @@ function none({ layout }: MicroBatch<Sequence>): Uint8Array {
 export async function valuesOf<S extends Sequence>(
   engine: Engine,
   sequences: readonly S[],
-  { microBatchTokens }: MicroBatchConfig,
+  { microBatchTokens, critic }: Pick<Stage2Config, "microBatchTokens" | "critic">,
   onDone?: (count: number) => void,
 ): Promise<Map<S, Float32Array>> {
   const found = new Map<S, Float32Array>();
   for (const batch of microBatches(sequences, microBatchTokens)) {
     const states = statesOf(batch);
-    const values = valuesIn(states, await engine.scores(batch.layout.forest, states.tokens));
+    const scores = await engine.scores(batch.layout.forest, states.tokens);
+    const values = valuesIn(states, scores, critic ?? { trunk: "own" });
     for (const [index, sequence] of batch.sequences.entries()) found.set(sequence, values[index]!);
     onDone?.(batch.sequences.length);
   }
@@ -102,9 +114,9 @@ export function criticLoss(
   batch: MicroBatch<Weighed<ValuedSequence>>,
   states: ValuedStates,
   tape: Tape,
-  { clip, coefficient }: Pick<CriticConfig, "clip" | "coefficient">,
+  { clip, coefficient, trunk }: Pick<CriticConfig, "clip" | "coefficient" | "trunk">,
 ): { readonly loss: number; readonly dScores: Float32Array; readonly totals: ValueTotals } {
-  const values = valuesIn(states, tape.scores);
+  const values = valuesIn(states, tape.scores, { trunk });
   const { loss, dValues, totals } = valueLoss(
     batch.sequences.map(({ oldValues, returns, valueWeight }, index) => {
       if (oldValues === undefined || returns === undefined) {
@@ -147,13 +159,13 @@ export async function updateCritic(
       scores: states.tokens,
       recompute: stage.recompute,
     });
-    const result = criticLoss(batch, states, tape, { clip, coefficient: 1 });
+    const result = criticLoss(batch, states, tape, { clip, coefficient: 1, trunk: "own" });
     await tape.backward({ dScores: result.dScores });
     loss += result.loss;
     totals = addValueTotals(totals, result.totals);
     tokens += forest.tokens.length;
   }
   signal?.throwIfAborted();
-  const { gradNorm } = await applyStep(engine, optimizer);
+  const { gradNorm } = await applyStep(engine, optimizer, "critic.optimizer");
   return { loss, gradNorm, totals, tokens };
 }

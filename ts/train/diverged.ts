@@ -6,9 +6,19 @@
 import { EngineError, type StepOptions, type TrainableEngine } from "../engine/mod.ts";
 import type { MicroBatch, Sequence } from "./batching.ts";
 
-/** Log-probabilities or gradients are no longer numbers: the weights are of no use. */
+/** Log-probabilities, scores or gradients are no longer numbers: the weights are of no use. */
 export class DivergedError extends Error {
   override readonly name = "DivergedError";
+  /** The optimizer's place within its stage's configuration. */
+  readonly optimizer: "optimizer" | "critic.optimizer";
+
+  constructor(
+    message: string,
+    { optimizer = "optimizer", cause }: Partial<Pick<DivergedError, "optimizer" | "cause">> = {},
+  ) {
+    super(message, cause === undefined ? {} : { cause });
+    this.optimizer = optimizer;
+  }
 }
 
 /**
@@ -35,11 +45,21 @@ export function assertFinite({ sequences }: MicroBatch<Sequence>, logprobs: read
 export async function applyStep(
   engine: TrainableEngine,
   options: StepOptions,
+  optimizer: DivergedError["optimizer"] = "optimizer",
 ): Promise<{ readonly gradNorm: number }> {
   try {
     return await engine.step(options);
   } catch (error) {
-    if (!(error instanceof EngineError && error.message.includes("gradient norm"))) throw error;
-    throw new DivergedError(error.message, { cause: error });
+    throw asDiverged(error, optimizer) ?? error;
   }
+}
+
+/** What the engine says of numbers that are not finite, as a {@link DivergedError}; null for any other error. */
+export function asDiverged(
+  error: unknown,
+  optimizer: DivergedError["optimizer"] = "optimizer",
+): DivergedError | null {
+  if (error instanceof DivergedError) return error;
+  if (!(error instanceof EngineError && error.kind === "not-finite")) return null;
+  return new DivergedError(error.message, { optimizer, cause: error });
 }

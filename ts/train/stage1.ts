@@ -8,6 +8,7 @@ import { nll } from "../algorithms/mod.ts";
 import type { PreferenceRecord } from "../data/mod.ts";
 import { gatherResponses, microBatches, scatterResponses } from "./batching.ts";
 import { formOf, type Stage1Config } from "./config.ts";
+import { applyStep, assertFinite } from "./diverged.ts";
 import { countReasons, encodeTraces, placeTurns, type Usable, usableTraces } from "./examples.ts";
 import { ExampleOrder } from "./order.ts";
 import { listCounts, type Stage1StepRecord } from "./records.ts";
@@ -92,7 +93,9 @@ async function distill(
       recompute: stage.recompute,
       ...(drops && { dropout: { seed: config.seed, step, batch: batches++ } }),
     });
-    const result = nll(gatherResponses(batch, tape.logprobs), { tokens: lossTokens });
+    const logprobs = gatherResponses(batch, tape.logprobs);
+    assertFinite(batch, logprobs);
+    const result = nll(logprobs, { tokens: lossTokens });
     await tape.backward({ dLogprobs: scatterResponses(batch, result.dLogprobs) });
     loss += result.loss;
     tokens += batch.layout.forest.tokens.length;
@@ -101,7 +104,7 @@ async function distill(
   }
   signal?.throwIfAborted();
   const update = stepOptions(stage.optimizer, step, steps);
-  const { gradNorm } = await engine.step(update);
+  const { gradNorm } = await applyStep(engine, update);
   const wallSeconds = (performance.now() - began) / 1000;
   const record: Stage1StepRecord = {
     stage: 1,

@@ -8,7 +8,7 @@ import type { PreferenceRecord } from "../data/mod.ts";
 import { isAbort } from "./abort.ts";
 import { type Checkpoints, loadState, type ModelCard, saveState, type Trained } from "./checkpoint.ts";
 import { formOf, type TrainConfig } from "./config.ts";
-import { DivergedError } from "./diverged.ts";
+import { asDiverged, type DivergedError } from "./diverged.ts";
 import { evaluate } from "./evaluate.ts";
 import { type Journal, readJournal, type StepEvaluation, stepEvaluationsIn, stepsIn } from "./journal.ts";
 import type { Ledger } from "./ledger.ts";
@@ -69,7 +69,8 @@ export class StageSteps {
       await this.#select();
       await this.#train();
     } catch (error) {
-      if (error instanceof DivergedError) throw this.#diverged(error);
+      const diverged = asDiverged(error);
+      if (diverged !== null) throw this.#diverged(diverged);
       if (!isAbort(error, signal)) throw error;
       await engine.discardGradients();
       for (const companion of companions.values()) await companion.discardGradients();
@@ -178,10 +179,10 @@ export class StageSteps {
     const { number } = this.#parts.stage;
     const kept = this.#saved === 0
       ? "There is no checkpoint of this stage"
-      : `The checkpoint of step ${this.#saved} is whole`;
+      : `The checkpoint of step ${this.#saved} is whole, though its weights may be on that way`;
     return new RunError(
       `Stage ${number} diverged at step ${this.#done + 1}: ${error.message}; lower ` +
-        `"stage${number}.optimizer.learningRate". ${kept}`,
+        `"stage${number}.${error.optimizer}.learningRate". ${kept}`,
       { cause: error },
     );
   }

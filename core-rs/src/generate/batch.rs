@@ -342,6 +342,13 @@ impl<'a, B: Backend> Generation<'a, B> {
             let logits = reader.head_logits(x, &rows[pass.clone()])?;
             sampled.extend(b.sample(&logits, &sampling[pass])?);
         }
+        if let Some((a, _)) = rollouts.iter().zip(&sampled).find(|(_, s)| s.logprob.is_nan()) {
+            return Err(Error::NotFinite(format!(
+                "Request {}: the logits of new token {} are \"NaN\": the weights are damaged or have diverged",
+                a.request,
+                a.tokens.len(),
+            )));
+        }
         Ok(sampled)
     }
 

@@ -223,7 +223,9 @@ impl<B: Freeze> Trainable for Trained<B> {
         backend.install(|| {
             let norm = backend.sum_squares(&gradients.iter().collect::<Vec<_>>())?.sqrt();
             if !norm.is_finite() {
-                return Err(Error::Input(format!("The gradient norm is \"{norm}\": the step was not taken")));
+                return Err(Error::NotFinite(format!(
+                    "The gradient norm is \"{norm}\": the step was not taken"
+                )));
             }
             let specs = self.tensors().trainable_specs(&self.config);
             let mut moments = match self.moments.take() {

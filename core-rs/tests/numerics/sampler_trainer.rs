@@ -2,10 +2,14 @@
 //! what the trainer's forward pass says of it.
 
 use crate::fixture::{CAUSAL, folder, tokens};
-use crate::support::{PRECISIONS, Rollout, bits, generate, load, load_at, logprobs, request, smollm2_at};
+use crate::support::{
+    PRECISIONS, Rollout, bits, generate, load, load_at, logprobs, masked, request, smollm2_at,
+};
+use rmr1_core::cancel::Cancel;
 use rmr1_core::forest::Forest;
-use rmr1_core::generate::{Finish, Request};
-use rmr1_core::model::Model;
+use rmr1_core::generate::{Finish, Options, Request};
+use rmr1_core::model::{AdamW, Coefficients, ForwardOptions, LanguageModel, Model};
+use rmr1_core::{Error, Result};
 
 /// Asserts that the trainer agrees with each rollout, on flat sequences and on one forest of groups by prompt.
 pub fn check(model: &Model, requests: &[Request], rollouts: &[Rollout], temperature: f32, what: &str) {
@@ -140,4 +144,30 @@ fn smollm2_at_any_batch_and_temperature() {
             check(&model, &requests, &generate(&*model, &requests), temperature, &what);
         }
     }
+}
+
+#[test]
+fn weights_that_have_diverged_give_no_token_and_take_no_step() {
+    for temperature in [0.0, 1.0] {
+        let mut model = load(&folder(CAUSAL[0]));
+        let tokens = tokens("diverge", 12, model.config().vocab_size);
+        diverge(&mut model, &tokens).unwrap();
+        let mut sink = |event| panic!("{event:?}");
+        let requests = [request(&tokens, temperature, 0)];
+        let error = model.generate(&requests, &Options::default(), &Cancel::new(), &mut sink).unwrap_err();
+        assert!(matches!(error, Error::NotFinite(_)), "{error:?}");
+        assert!(error.to_string().starts_with("Request 0: the logits of new token 0 are \"NaN\""), "{error}");
+        let error = diverge(&mut model, &tokens).unwrap_err();
+        assert!(matches!(error, Error::NotFinite(_)), "{error:?}");
+    }
+}
+
+/// A training step so long that no number survives it.
+fn diverge(model: &mut Model, tokens: &[u32]) -> Result<f64> {
+    let forest = Forest::flat(&[tokens.to_vec()])?;
+    let tape = model.forward(&forest, &ForwardOptions::default(), &Cancel::new())?;
+    let d_logprobs = masked(&forest, &vec![-1.0; tokens.len()]);
+    model.backward(&tape, &Coefficients { d_logprobs, ..Coefficients::default() }, &Cancel::new())?;
+    let (beta1, beta2, epsilon) = (0.9, 0.99, 1e-8);
+    model.step(&AdamW { learning_rate: 1e30, beta1, beta2, epsilon, weight_decay: 0.0, max_grad_norm: 0.0 })
 }
