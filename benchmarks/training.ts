@@ -21,6 +21,14 @@ interface Options {
   readonly json: boolean;
   readonly writeDocs: boolean;
   readonly evenIfBusy: boolean;
+  /** Leaves out what the stored report has. */
+  readonly missing: boolean;
+}
+
+/** A variant to train from a seed. */
+interface Job {
+  readonly variant: Variant;
+  readonly seed: number;
 }
 
 function readOptions(args: readonly string[]): Options {
@@ -32,6 +40,7 @@ function readOptions(args: readonly string[]): Options {
       json: { type: "boolean", default: false },
       "write-docs": { type: "boolean", default: false },
       "even-if-busy": { type: "boolean", default: false },
+      missing: { type: "boolean", default: false },
     },
   });
   const chosen = chosenOf("variants", values.variants, VARIANTS.map(({ id }) => id));
@@ -41,12 +50,28 @@ function readOptions(args: readonly string[]): Options {
     json: values.json,
     writeDocs: values["write-docs"],
     evenIfBusy: values["even-if-busy"],
+    missing: values.missing,
   };
+}
+
+/** Whether its time is compared with another's. What the others come to does not depend on who else computes. */
+function isTimed({ id, continued }: Variant): boolean {
+  return id === "default" || continued !== undefined;
+}
+
+/** What is timed comes first, so that the machine need not be at rest for all of it. */
+function jobsOf({ variants, seeds }: Options): Job[] {
+  const all = Array.from({ length: seeds }, (_, seed) => variants.map((variant) => ({ variant, seed })))
+    .flat();
+  return [
+    ...all.filter(({ variant }) => isTimed(variant)),
+    ...all.filter(({ variant }) => !isTimed(variant)),
+  ];
 }
 
 await runBenchmark(async () => {
   const args = process.argv.slice(2);
-  const { variants, seeds, json, writeDocs, evenIfBusy } = readOptions(args);
+  const options = readOptions(args);
   const command = ["deno task bench:training", ...args].join(" ");
   const reportOf = (runs: readonly TrainedRun[]): TrainingReport => ({
     kind: "training",
@@ -54,26 +79,22 @@ await runBenchmark(async () => {
     command,
     runs,
   });
-  const stored = await readReport(TRAINING_FILE, trainingReportSchema);
+  const stored = (await readReport(TRAINING_FILE, trainingReportSchema))?.runs ?? [];
   const runs: TrainedRun[] = [];
-  const secondsOf = (variant: string, seed: number): TrainedRun["seconds"] | null =>
-    [...stored?.runs ?? [], ...runs].findLast((run) => run.variant === variant && run.seed === seed)
-      ?.seconds ??
-      null;
-  for (let seed = 0; seed < seeds; seed++) {
-    for (const variant of variants) {
-      // Times are compared between these alone; what the others come to does not depend on who else computes.
-      if (variant.id === "default" || variant.continued !== undefined) await awaitRest({ evenIfBusy });
-      const run = await trainVariant(variant, seed, secondsOf(variant.config, seed));
-      process.stderr.write(`${JSON.stringify(run)}\n`);
-      runs.push(run);
-      if (!writeDocs) continue;
-      const kept = await readReport(TRAINING_FILE, trainingReportSchema);
-      await writeReport(TRAINING_FILE, kept === null ? reportOf([run]) : mergeRuns(kept, reportOf([run])));
-      await writeResultsPage();
-    }
+  const find = (variant: string, seed: number): TrainedRun | undefined =>
+    [...stored, ...runs].findLast((run) => run.variant === variant && run.seed === seed);
+  for (const { variant, seed } of jobsOf(options)) {
+    if (options.missing && find(variant.id, seed) !== undefined) continue;
+    if (isTimed(variant)) await awaitRest(options);
+    const run = await trainVariant(variant, seed, find(variant.config, seed)?.seconds ?? null);
+    process.stderr.write(`${JSON.stringify(run)}\n`);
+    runs.push(run);
+    if (!options.writeDocs) continue;
+    const kept = await readReport(TRAINING_FILE, trainingReportSchema);
+    await writeReport(TRAINING_FILE, kept === null ? reportOf([run]) : mergeRuns(kept, reportOf([run])));
+    await writeResultsPage();
   }
   const report = reportOf(runs);
-  process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${trainingSection(report, "")}\n`);
+  process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : `${trainingSection(report, "")}\n`);
   return true;
 });
