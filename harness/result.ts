@@ -1,0 +1,115 @@
+/**
+ * What a run came to, as it is printed and stored.
+ *
+ * @module
+ */
+import type { BenchmarkName, MalformedRecord } from "./benchmark.ts";
+import type { Interval } from "./statistics.ts";
+
+/**
+ * How often a pair is judged: `both` in either order, `seeded` once, in an order that the seed and the pair decide.
+ * That order is the first one of `both` too.
+ */
+export type Orders = "both" | "seeded";
+
+/** All choices of orders. */
+export const ORDERS: readonly Orders[] = ["both", "seeded"];
+
+/** A figure with its 95 % interval by the clustered bootstrap; null where there are too few rows for one. */
+export interface Estimate {
+  readonly score: number;
+  readonly low: number | null;
+  readonly high: number | null;
+}
+
+/** An estimate of so many items. */
+export interface Section extends Estimate {
+  readonly n: number;
+}
+
+/** The overall figure under each treatment of judgements without a verdict; null where nothing is left. */
+export interface Treatments {
+  /** They count as wrong: the run's overall figure. */
+  readonly wrong: Estimate;
+  /** They are left out. */
+  readonly excluded: Estimate | null;
+  /** They count half, as RewardBench's own script has it. */
+  readonly tie: Estimate;
+}
+
+/** What only a judge of pairs has. */
+export interface PairwiseFigures {
+  /** Overall of the seeded order alone. */
+  readonly first: number;
+  /** Overall where a pair counts only if all its orders are right. */
+  readonly allOrders: number;
+  /** Overall over pairs whose orders agree; null where there is one order, or none agree. */
+  readonly consistent: number | null;
+  /** Pairs whose two orders could both be read. */
+  readonly readable: number;
+  /** Of these, pairs where the other order changed which answer was picked. */
+  readonly flips: number;
+  /** Share of all picks that fell on the answer in place A: 0.5 favours no place. */
+  readonly firstPlaceShare: number | null;
+  /** Judgements that a limit of tokens or the context cut short. */
+  readonly cut: number;
+  readonly tokens: number;
+  readonly promptTokens: number;
+}
+
+/** A judge that reads no meaning, on the same items. */
+export interface Floor {
+  readonly judge: string;
+  readonly overall: Estimate;
+  readonly sections: Readonly<Record<string, number>>;
+}
+
+/** The result of a run. Shares are 0 to 1; intervals are 95 %. */
+export interface BenchResult {
+  readonly benchmark: BenchmarkName;
+  /**
+   * `full`: every item of the benchmark. `partial`: some are missing from the data, so the figures are not the
+   * benchmark's score. `sample`: a limit was set; nor are they. `own`: the data are no published benchmark.
+   */
+  readonly scope: "full" | "partial" | "sample" | "own";
+  /** What the scored items lack of the whole benchmark, a line for each subset. */
+  readonly missing: readonly string[];
+  readonly malformed: readonly MalformedRecord[];
+  /** Keys of pairs whose two answers are the same text. */
+  readonly identical: readonly string[];
+  readonly judge: { readonly name: string; readonly identity: string };
+  readonly data: { readonly path: string; readonly files: Readonly<Record<string, string>> };
+  readonly seed: number;
+  readonly limit: number | null;
+  /** null for a judge that scores each answer alone. */
+  readonly orders: Orders | null;
+  /** Samples of a judgement, of which the majority counts. */
+  readonly votes: number;
+  readonly items: number;
+  /** Judgements, or comparisons of scores. */
+  readonly judgements: number;
+  readonly overall: number;
+  readonly low: number | null;
+  readonly high: number | null;
+  readonly sections: Readonly<Record<string, Section>>;
+  readonly subsets: Readonly<Record<string, Section>>;
+  /** Figures that are no sections, as RM-Bench's levels. */
+  readonly others: Readonly<Record<string, Estimate>>;
+  readonly treatments: Treatments;
+  /** Share of the judgements that could be read, by Wilson with the items as trials: those of one item fail together. */
+  readonly parsed: { readonly rate: number; readonly interval: Interval };
+  /** null for a judge that scores each answer alone. */
+  readonly pairwise: PairwiseFigures | null;
+  /** Comparisons of equal scores, which count as wrong; null for a judge of pairs. */
+  readonly ties: number | null;
+  /** Judgements without a verdict, by reason. */
+  readonly failures: Readonly<Record<string, number>>;
+  readonly floors: readonly Floor[];
+  /** Journal lines of earlier sessions that could not be read; their calls were made again. */
+  readonly unreadableLines: number;
+  /** Of this session. */
+  readonly seconds: number;
+}
+
+/** Name of the result's file in a run's directory. */
+export const RESULT_FILE = "result.json";
