@@ -102,6 +102,9 @@ async function answerAll<Input, Answer>(
     report();
     if (inARow === LOST_AFTER) break;
   }
+  for (const { key, about } of calls) {
+    if (known.has(key) && !journal.names(key, about)) journal.append({ type: "same", key, about });
+  }
   if (done < unique.size) {
     const why = first === undefined ? "the judge left them out" : `the first with "${first.message}"`;
     throw new UnansweredError(

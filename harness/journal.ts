@@ -25,12 +25,16 @@ export interface RunHeader {
   readonly options: Readonly<Record<string, string | number | null>>;
 }
 
-/** One line of the journal: the head of a session, an answer, or a call that failed and has none. */
+/**
+ * One line of the journal: the head of a session, an answer, a further call that the same answer is to (items may share
+ * a pair, which is judged once), or a call that failed and has none.
+ */
 export type JournalLine =
   | { readonly type: "run" } & RunHeader
   | { readonly type: "judgement"; readonly key: string; readonly about: CallLabel; readonly text: string }
     & StoredJudgement
   | { readonly type: "score"; readonly key: string; readonly about: CallLabel; readonly score: number | null }
+  | { readonly type: "same"; readonly key: string; readonly about: CallLabel }
   | { readonly type: "failure"; readonly key: string; readonly about: CallLabel; readonly error: string };
 
 const LABEL: z.ZodType<CallLabel> = z.record(z.string(), z.union([z.string(), z.number()]));
@@ -59,6 +63,7 @@ const LINE: z.ZodType<JournalLine> = z.discriminatedUnion("type", [
     text: z.string(),
   }),
   z.object({ type: z.literal("score"), key: z.string(), about: LABEL, score: z.number().nullable() }),
+  z.object({ type: z.literal("same"), key: z.string(), about: LABEL }),
   z.object({ type: z.literal("failure"), key: z.string(), about: LABEL, error: z.string() }),
 ]);
 
@@ -94,6 +99,10 @@ function parseLine(text: string): JournalLine | null {
   }
 }
 
+function nameOf(key: string, about: CallLabel): string {
+  return `${key} ${JSON.stringify(about)}`;
+}
+
 /** The directory of a run holds the judgements of another one. */
 export class RunMismatchError extends Error {
   override readonly name = "RunMismatchError";
@@ -111,6 +120,8 @@ export class Journal implements Disposable {
   readonly scores: ReadonlyMap<string, number | null>;
   readonly #judgements: Map<string, StoredJudgement>;
   readonly #scores: Map<string, number | null>;
+  /** Calls that an answer names, as texts. */
+  readonly #named = new Set<string>();
   readonly #file: number;
 
   private constructor(
@@ -168,7 +179,15 @@ export class Journal implements Disposable {
     this.#remember(line);
   }
 
+  /** Whether the journal says that the answer of this key is this call's. */
+  names(key: string, about: CallLabel): boolean {
+    return this.#named.has(nameOf(key, about));
+  }
+
   #remember(line: JournalLine): void {
+    if (line.type === "judgement" || line.type === "score" || line.type === "same") {
+      this.#named.add(nameOf(line.key, line.about));
+    }
     if (line.type === "judgement") {
       const { outcome, tokens, promptTokens, finish } = line;
       this.#judgements.set(line.key, { outcome, tokens, promptTokens, finish });
