@@ -88,8 +88,10 @@ export interface Figures {
   readonly overall: number;
   /** In the benchmark's order; of sections that have rows. */
   readonly sections: Readonly<Record<string, number>>;
-  /** Figures that are no sections, as RM-Bench's levels. */
-  readonly others?: Readonly<Record<string, number>>;
+  /** Means of all sections by level, where the benchmark has levels, as RM-Bench's hard, normal and easy. */
+  readonly levels?: Readonly<Record<string, number>>;
+  /** Of each section its levels, where there are some. */
+  readonly sectionLevels?: Readonly<Record<string, Readonly<Record<string, number>>>>;
 }
 
 /** A benchmark. */
@@ -99,6 +101,11 @@ export interface Benchmark {
   readonly title: string;
   /** Items of the whole benchmark by subset, in its order; null for a set of the user's own. */
   readonly sizes: Readonly<Record<string, number>> | null;
+  /**
+   * How both orders of a pair make one outcome, where the benchmark has a rule of its own; by default each order is a
+   * judging, and figures are their mean. `sign`: right where more orders are right than wrong.
+   */
+  readonly orderRule?: "sign";
   /** Subsets of each section, in the benchmark's order. */
   sectionsOf(subsets: readonly string[]): Readonly<Record<string, readonly string[]>>;
   /**

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Benchmark, Figures, ItemOutcome, Row, SubsetSums } from "./benchmark.ts";
-import type { Estimate, Section } from "./result.ts";
+import type { BenchResult, Estimate, Section } from "./result.ts";
 import { bootstrapIntervals, type StratumSums, sumStrata } from "./statistics.ts";
 
 /** Figures of a set of rows, each with its interval. */
@@ -12,7 +12,8 @@ export interface Estimates {
   readonly overall: Estimate;
   readonly sections: Readonly<Record<string, Section>>;
   readonly subsets: Readonly<Record<string, Section>>;
-  readonly others: Readonly<Record<string, Estimate>>;
+  readonly levels: Readonly<Record<string, Estimate>>;
+  readonly domains?: NonNullable<BenchResult["domains"]>;
 }
 
 /** Options of {@link estimate}. */
@@ -55,7 +56,7 @@ function listed(figures: Figures, subsets: ReadonlyMap<string, SubsetSums>): num
   return [
     figures.overall,
     ...Object.values(figures.sections),
-    ...Object.values(figures.others ?? {}),
+    ...Object.values(figures.levels ?? {}),
     ...means,
   ];
 }
@@ -103,12 +104,18 @@ export function estimate(
     const of = sectionSubsets[name]!.filter((each) => subsets.has(each));
     return [name, { ...next(of), n: count(of) }];
   });
-  const others = Object.keys(figures.others ?? {}).map((name): [string, Estimate] => [name, next(names)]);
+  const levels = Object.keys(figures.levels ?? {}).map((name): [string, Estimate] => [name, next(names)]);
   const each = names.map((name): [string, Section] => [name, { ...next([name]), n: count([name]) }]);
+  const { sectionLevels } = figures;
   return {
     overall,
     sections: Object.fromEntries(sections),
-    others: Object.fromEntries(others),
+    ...(sectionLevels !== undefined && {
+      domains: Object.fromEntries(
+        sections.map(([name, section]) => [name, { ...section, levels: sectionLevels[name]! }]),
+      ),
+    }),
+    levels: Object.fromEntries(levels),
     subsets: Object.fromEntries(each),
   };
 }

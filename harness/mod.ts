@@ -4,6 +4,8 @@
  * @module
  */
 export { type Progress, UnansweredError } from "./answers.ts";
+export * from "./benchmark.ts";
+export * from "./benchmarks.ts";
 export {
   type CallLabel,
   JOURNAL_FILE,
@@ -13,5 +15,8 @@ export {
   type StoredJudgement,
 } from "./journal.ts";
 export { formatSeconds, progressLine, progressPrinter, type ProgressStream } from "./progress.ts";
-export * from "./rm_bench/mod.ts";
+export { formatResult } from "./report.ts";
+export * from "./result.ts";
+export { RM_BENCH_RULES, rmBench, type RmBenchRule } from "./rm_bench/benchmark.ts";
+export { missingParts, runBenchmark, type RunOptions } from "./run.ts";
 export { type Interval, wilsonInterval } from "./statistics.ts";

@@ -4,12 +4,14 @@
  * @module
  */
 import { type Benchmark, describeMalformed } from "./benchmark.ts";
-import type { BenchResult, Estimate, Floor, Section } from "./result.ts";
+import type { BenchResult, Estimate, Floor } from "./result.ts";
 
 /** Widest line, in characters. */
 const WIDTH = 100;
 /** Most malformed records, and keys of identical pairs, that are listed. */
 const LISTED = 5;
+/** Most sections that are columns of a table. */
+const MOST_COLUMNS = 6;
 
 /** A share as per cent with one decimal; a dash for none. */
 export function percent(share: number | null | undefined): string {
@@ -52,29 +54,22 @@ function headline({ title, sizes }: Benchmark, { scope, items, sections }: Bench
   return `${what}, not the benchmark's score: ${count}, in ${Object.keys(sections).join(", ")}`;
 }
 
-function sectionRows(sections: BenchResult["sections"]): string[][] {
-  return Object.entries(sections).map(([name, section]) => [
-    name,
-    String(section.n),
-    percent(section.score),
-    interval(section),
-  ]);
-}
-
 function mainTable(result: BenchResult): string[] {
-  const others = Object.entries(result.others).map(([name, each]) => [
-    name,
-    "",
-    percent(each.score),
-    interval(each),
-  ]);
+  const { sections, domains = {}, levels } = result;
+  const names = Object.keys(levels);
   return textTable([
-    ["per cent", "items", "score", "95 % interval"],
-    ...sectionRows(result.sections),
-    ...others,
+    ["per cent", "items", ...names, "score", "95 % interval"],
+    ...Object.entries(sections).map(([name, section]) => [
+      name,
+      String(section.n),
+      ...names.map((level) => percent(domains[name]?.levels[level])),
+      percent(section.score),
+      interval(section),
+    ]),
     [
-      result.scope === "full" ? "overall" : "mean of what is there",
+      result.scope === "full" ? "overall" : "of what is there",
       String(result.items),
+      ...names.map((level) => percent(levels[level]!.score)),
       percent(result.overall),
       interval(result),
     ],
@@ -85,11 +80,17 @@ function mainTable(result: BenchResult): string[] {
 function subsetTable({ sections, subsets }: BenchResult): string[] {
   const names = Object.keys(subsets);
   if (names.every((name) => name in sections)) return [];
-  const rows = sectionRows(subsets as Readonly<Record<string, Section>>);
+  const rows = Object.entries(subsets).map(([name, subset]) => [
+    name,
+    String(subset.n),
+    percent(subset.score),
+    interval(subset),
+  ]);
   return [...textTable([["subsets", "items", "score", "95 % interval"], ...rows]), ""];
 }
 
-function floorTable(floors: readonly Floor[], sections: readonly string[]): string[] {
+function floorTable(floors: readonly Floor[], all: readonly string[]): string[] {
+  const sections = all.length > MOST_COLUMNS ? [] : all;
   return textTable([
     ["floors on the same items", ...sections, "overall", "95 % interval"],
     ...floors.map(({ judge, overall, sections: scores }) => [

@@ -93,8 +93,12 @@ export interface BenchResult {
   readonly high: number | null;
   readonly sections: Readonly<Record<string, Section>>;
   readonly subsets: Readonly<Record<string, Section>>;
-  /** Figures that are no sections, as RM-Bench's levels. */
-  readonly others: Readonly<Record<string, Estimate>>;
+  /** Of a benchmark that has levels, as RM-Bench's hard, normal and easy; else empty. */
+  readonly levels: Readonly<Record<string, Estimate>>;
+  /** Of RM-Bench: its domains with their levels. */
+  readonly domains?: Readonly<
+    Record<string, Section & { readonly levels: Readonly<Record<string, number>> }>
+  >;
   readonly treatments: Treatments;
   /** Share of the judgements that could be read, by Wilson with the items as trials: those of one item fail together. */
   readonly parsed: { readonly rate: number; readonly interval: Interval };

@@ -170,7 +170,10 @@ async function measureJudge(
   for (const { judgement: { outcome } } of all) {
     if ("reason" in outcome) failures[outcome.reason] = (failures[outcome.reason] ?? 0) + 1;
   }
-  const judgings = (treatment: Treatment): ItemOutcome[][] => outcomesByOrder(judged, treatment);
+  const judgings = (treatment: Treatment): ItemOutcome[][] =>
+    benchmark.orderRule === undefined
+      ? outcomesByOrder(judged, treatment)
+      : [outcomesByRule(judged, benchmark.orderRule)];
   return {
     ...treatmentsOf(benchmark, judgings, options),
     rate: read / all.length,

@@ -6,13 +6,17 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Baseline } from "rm-r1/judge";
-import { figuresOf, LEVELS, type ScoredItem } from "./figures.ts";
-import { DOMAINS, loadRmBench, SUBSETS } from "./items.ts";
-import { runRmBench } from "./run.ts";
+import type { ItemOutcome } from "../benchmark.ts";
+import { averageRows, estimate } from "../figures.ts";
+import { runBenchmark } from "../run.ts";
+import { rmBench } from "./benchmark.ts";
 
 const data = process.env["RMR1_DATA"] ?? fileURLToPath(new URL("../../../shared/data", import.meta.url));
-const benchmark = join(data, "rm-bench");
+const files = join(data, "rm-bench");
 const published = join(data, "rm-r1-results");
+const RM_BENCH = rmBench();
+const DOMAINS = RM_BENCH.sectionsOf([]);
+const LEVELS = ["hard", "normal", "easy"];
 
 /** Names why a test does not run, where it can be seen. */
 function needs(path: string): { ignore: boolean } {
@@ -23,50 +27,46 @@ function needs(path: string): { ignore: boolean } {
   return { ignore };
 }
 
-Deno.test("RM-Bench's own files load without a malformed record", needs(benchmark), async () => {
-  const { items, malformed, files } = await loadRmBench(benchmark);
-  expect(malformed).toEqual([]);
+Deno.test("RM-Bench's own files load without a malformed record", needs(files), async () => {
+  const set = await RM_BENCH.load(files);
+  expect(set.malformed).toEqual([]);
   let records = 0;
-  for (const file of Object.keys(files)) {
-    records += JSON.parse(await readFile(join(benchmark, file), "utf8")).length;
+  for (const file of Object.keys(set.files)) {
+    records += JSON.parse(await readFile(join(files, file), "utf8")).length;
   }
-  expect(items.length).toBe(records);
-  expect(new Set(items.map(({ key }) => key)).size).toBe(records);
+  expect(set.items.length).toBe(records);
 });
 
 Deno.test(
   "the length baselines' figures on RM-Bench's own files agree with a count",
-  needs(benchmark),
+  needs(files),
   async () => {
-    const { items } = await loadRmBench(benchmark);
-    const result = await runRmBench({
-      data: benchmark,
-      judge: Baseline.longest(),
-      directory: await mkdtemp(join(tmpdir(), "run-")),
-    });
+    const { items } = await RM_BENCH.load(files);
+    const directory = await mkdtemp(join(tmpdir(), "run-"));
+    const result = await runBenchmark(RM_BENCH, { data: files, judge: Baseline.longest(), directory });
     const length = (text: string): number => Array.from(text).length;
-    for (const domain of DOMAINS) {
-      const of = items.filter((item) => item.domain === domain);
+    for (const [domain, subsets] of Object.entries(DOMAINS)) {
+      const of = items.filter(({ subset }) => subsets.includes(subset));
       if (of.length === 0) continue;
       let [hard, all] = [0, 0];
-      for (const { chosen, rejected } of of) {
+      for (const { answers } of of) {
         for (let i = 0; i < 3; i++) {
           for (let j = 0; j < 3; j++) {
-            const won = length(chosen[i]!) > length(rejected[j]!) ? 1 : 0;
+            const won = length(answers[i]!.text) > length(answers[3 + j]!.text) ? 1 : 0;
             all += won;
             if (i < j) hard += won;
           }
         }
       }
-      expect(result.domains[domain]!.hard).toBeCloseTo(hard / (3 * of.length), 12);
-      expect(result.domains[domain]!.mean).toBeCloseTo(all / (9 * of.length), 12);
+      expect(result.domains![domain]!.levels["hard"]).toBeCloseTo(hard / (3 * of.length), 12);
+      expect(result.sections[domain]!.score).toBeCloseTo(all / (9 * of.length), 12);
     }
-    const longest = result.overall;
-    const shortest = result.floors.find(({ judge }) => judge === "baseline:shortest")!.overall;
-    const random = result.floors.find(({ judge }) => judge.startsWith("baseline:random"))!;
-    expect(longest + shortest).toBeLessThanOrEqual(1);
+    const floor = (name: string): { score: number; low: number | null; high: number | null } =>
+      result.floors.find(({ judge }) => judge.startsWith(name))!.overall;
+    expect(result.overall + floor("baseline:shortest").score).toBeLessThanOrEqual(1);
     // Chance, within twice its own interval.
-    expect(Math.abs(random.overall - 0.5)).toBeLessThan(random.high! - random.low!);
+    const { score, low, high } = floor("baseline:random");
+    expect(Math.abs(score - 0.5)).toBeLessThan(high! - low!);
   },
 );
 
@@ -75,41 +75,33 @@ Deno.test(
   needs(published),
   async () => {
     const size = (domain: string): number =>
-      Object.values(SUBSETS).filter((subset) => subset.domain === domain).reduce(
-        (sum, { items }) => sum + items,
-        0,
-      );
+      DOMAINS[domain]!.reduce((sum, subset) => sum + RM_BENCH.sizes![subset]!, 0);
     const judges = await readdir(published);
     expect(judges.length).toBeGreaterThan(0);
     for (const judge of judges) {
       const golden = JSON.parse(
         await readFile(join(published, judge, "RM-Bench", "final_result.json"), "utf8"),
       );
-      for (const domain of DOMAINS) {
+      const outcomes = Object.entries(DOMAINS).flatMap(([domain, subsets]) => {
         // Each item gave nine judgements of 0 or 1; with the safety subsets apart this would be no whole number.
         const right = golden[domain] * 9 * size(domain);
         expect(Math.abs(right - Math.round(right))).toBeLessThan(1e-9 * right);
-      }
-      // Items that have the published domain means and levels: the levels' departures from the mean are put on each domain.
-      const items = DOMAINS.flatMap((domain) => {
+        // Items that have the published domain means and levels: the levels' departures from the mean are put on each domain.
         const [hard, normal, easy] = LEVELS.map((level) =>
           golden[`${level}_acc`] + golden[domain] - golden.total_avg_acc
         ) as [number, number, number];
-        const cells = [normal, hard, hard, easy, normal, hard, easy, easy, normal];
-        return Array.from(
-          { length: size(domain) },
-          (): ScoredItem => ({ domain, cells, judged: 9, parsed: 9, right: 0 }),
-        );
+        const pairs = [normal, hard, hard, easy, normal, hard, easy, easy, normal];
+        const item = { key: "", subset: subsets[0]!, conversation: [], answers: [], pairs: [] };
+        return Array.from({ length: size(domain) }, (): ItemOutcome => ({ item, pairs, scores: null }));
       });
-      const { domains, levels, overall } = figuresOf(items, { replicates: 0 });
+      const rows = averageRows(RM_BENCH, [outcomes]);
+      const { sections, levels, overall } = estimate(RM_BENCH, rows, { seed: 0, replicates: 0 })!;
       expect(Math.abs(overall.score - golden.total_avg_acc)).toBeLessThan(1e-12);
-      for (const domain of DOMAINS) {
-        expect(Math.abs(domains[domain]!.mean - golden[domain])).toBeLessThan(
-          1e-12,
-        );
+      for (const domain of Object.keys(DOMAINS)) {
+        expect(Math.abs(sections[domain]!.score - golden[domain])).toBeLessThan(1e-12);
       }
       for (const level of LEVELS) {
-        expect(Math.abs(levels[level].score - golden[`${level}_acc`])).toBeLessThan(1e-12);
+        expect(Math.abs(levels[level]!.score - golden[`${level}_acc`])).toBeLessThan(1e-12);
       }
     }
   },

@@ -5,6 +5,7 @@
  */
 import process from "node:process";
 import { VERSION } from "../train/version.ts";
+import { benchmarks } from "./bench.ts";
 import { configCheck, configSchema } from "./config.ts";
 import { dataGsm8k } from "./data.ts";
 import { distill } from "./distill.ts";
@@ -16,13 +17,13 @@ import { logprobs } from "./logprobs.ts";
 import { goOffline } from "./offline.ts";
 import { type Command, type Invocation, type JsonObject, parseCommandLine, ParserExit } from "./parser.ts";
 import { report } from "./report.ts";
-import { benchRmBench } from "./rm_bench.ts";
+
 import { runs } from "./runs.ts";
 import { train } from "./train.ts";
 
 const COMMANDS: readonly Command[] = [
   train,
-  benchRmBench,
+  ...benchmarks,
   judge,
   distill,
   runs,

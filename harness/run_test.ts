@@ -3,10 +3,21 @@ import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Baseline, RmR1Judge } from "rm-r1/judge";
-import { ScriptedEngine } from "../../ts/judge/scripted_engine.ts";
-import { formatRmBench } from "./report.ts";
-import { runRmBench } from "./run.ts";
-import { SUBSETS } from "./items.ts";
+import { ScriptedEngine } from "../ts/judge/scripted_engine.ts";
+import { formatResult } from "./report.ts";
+import type { BenchResult } from "./result.ts";
+import { rmBench } from "./rm_bench/benchmark.ts";
+import { runBenchmark, type RunOptions } from "./run.ts";
+
+const RM_BENCH = rmBench();
+
+function runRmBench(options: RunOptions): Promise<BenchResult> {
+  return runBenchmark(RM_BENCH, options);
+}
+
+function formatRmBench(result: BenchResult): string {
+  return formatResult(RM_BENCH, result);
+}
 
 /** Answers carry their own quality, `q7 …`, longer for later styles. */
 function answers(id: number, better: boolean): string[] {
@@ -68,7 +79,7 @@ function reference(sizes: Readonly<Record<string, number>>): number {
 
 const sizes = { "chat": 5, "code": 8, "safety-refuse": 4, "safety-response": 3 };
 
-Deno.test("runRmBench scores a judge of pairs in both orders", async () => {
+Deno.test("runBenchmark scores a judge of pairs in both orders", async () => {
   const result = await runRmBench({
     data: await writeData(sizes),
     judge: judgeOf(),
@@ -86,10 +97,11 @@ Deno.test("runRmBench scores a judge of pairs in both orders", async () => {
   expect(result.failures).toEqual({ "no-answer": none });
   expect(none).toBeGreaterThan(0);
   expect(result.parsed.rate).toBeCloseTo(1 - none / 360, 12);
-  expect(result.parsed.accuracy!).toBeGreaterThan(result.overall);
+  expect(result.treatments.excluded!.score).toBeGreaterThan(result.overall);
+  expect(result.treatments.tie.score).toBeGreaterThan(result.overall);
   expect(result.pairwise!.flips).toBeGreaterThan(0);
   expect(result.pairwise!.allOrders).toBeLessThan(result.overall);
-  expect(result.domains.safety!.n).toBe(7);
+  expect(result.sections["safety"]!.n).toBe(7);
   expect(result.floors.map(({ judge }) => judge)).toEqual([
     "baseline:longest",
     "baseline:shortest",
@@ -97,7 +109,7 @@ Deno.test("runRmBench scores a judge of pairs in both orders", async () => {
   ]);
 });
 
-Deno.test("runRmBench's first order is what the seeded order alone gives", async () => {
+Deno.test("runBenchmark's first order is what the seeded order alone gives", async () => {
   const data = await writeData(sizes);
   const both = await runRmBench({ data, judge: judgeOf(), directory: await directory(), seed: 3 });
   const once = await runRmBench({
@@ -114,9 +126,8 @@ Deno.test("runRmBench's first order is what the seeded order alone gives", async
   expect(other.overall).toBe(both.overall);
 });
 
-Deno.test("runRmBench is the benchmark's score only where all of it is there", async () => {
-  const all = Object.fromEntries(Object.entries(SUBSETS).map(([name, { items }]) => [name, items]));
-  const data = await writeData(all);
+Deno.test("runBenchmark is the benchmark's score only where all of it is there", async () => {
+  const data = await writeData(RM_BENCH.sizes!);
   const longest = Baseline.longest();
   const full = await runRmBench({ data, judge: longest, directory: await directory() });
   expect(full).toMatchObject({ scope: "full", missing: [], items: 1327, orders: null, pairwise: null });
@@ -126,23 +137,22 @@ Deno.test("runRmBench is the benchmark's score only where all of it is there", a
   expect(formatRmBench(sample)).toMatch(
     /^A stratified sample of RM-Bench, not the benchmark's score: 40 of 1327 items/,
   );
-  expect(Object.values(sample.domains).map(({ n }) => n)).toEqual([4, 16, 7, 13]);
+  expect(Object.values(sample.sections).map(({ n }) => n)).toEqual([4, 16, 7, 13]);
 });
 
-Deno.test("runRmBench scores longest and shortest by their rule, ties wrong, with the other floors beside", async () => {
+Deno.test("runBenchmark scores longest and shortest by their rule, ties wrong, with the other floors beside", async () => {
   const data = await writeData(sizes);
   // Lengths depend on the style alone: the longer style wins, equal styles tie.
   const longest = await runRmBench({ data, judge: Baseline.longest(), directory: await directory() });
   const levels = Object.values(longest.levels).map(({ score }) => score);
   expect(levels).toEqual([0, 0, 1]);
   expect(longest.ties).toBe(20 * 3);
-  expect(longest.floors.map(({ judge, levels }) => [judge, levels.hard.score, levels.normal.score])).toEqual([
-    ["baseline:shortest", 1, 0],
-    ["baseline:random:0", expect.any(Number), expect.any(Number)],
-  ]);
+  const [shortest, random] = longest.floors;
+  expect(shortest).toMatchObject({ judge: "baseline:shortest", sections: { chat: 1 / 3 } });
+  expect(random!.judge).toBe("baseline:random:0");
 });
 
-Deno.test("runRmBench goes on in its directory and gives the same table as an unbroken run", async () => {
+Deno.test("runBenchmark goes on in its directory and gives the same table as an unbroken run", async () => {
   const data = await writeData(sizes);
   const [whole, broken] = [await directory(), await directory()];
   const unbroken = await runRmBench({ data, judge: judgeOf(), directory: whole });
@@ -165,7 +175,7 @@ Deno.test("runRmBench goes on in its directory and gives the same table as an un
   expect(stored).toEqual(JSON.parse(JSON.stringify(resumed)));
 });
 
-Deno.test("runRmBench takes from a smaller sample's journal what a larger one needs", async () => {
+Deno.test("runBenchmark takes from a smaller sample's journal what a larger one needs", async () => {
   const data = await writeData(sizes);
   const path = await directory();
   await runRmBench({ data, judge: judgeOf(), directory: path, limit: 8 });
@@ -174,7 +184,7 @@ Deno.test("runRmBench takes from a smaller sample's journal what a larger one ne
   expect(engine.calls.flat().length).toBe(4 * 18);
 });
 
-Deno.test("runRmBench gives no figure when the engine failed, and keeps what was answered", async () => {
+Deno.test("runBenchmark gives no figure when the engine failed, and keeps what was answered", async () => {
   const data = await writeData(sizes);
   const path = await directory();
   const engine = new ScriptedEngine((prompt) => {
@@ -188,7 +198,7 @@ Deno.test("runRmBench gives no figure when the engine failed, and keeps what was
   expect(await readdir(path)).toEqual(["judgements.jsonl"]);
 });
 
-Deno.test("runRmBench names malformed records in its result and its table", async () => {
+Deno.test("runBenchmark names malformed records in its result and its table", async () => {
   const data = await writeData(sizes, [{ id: 99 }]);
   const result = await runRmBench({ data, judge: Baseline.longest(), directory: await directory() });
   expect(result.malformed.length).toBe(4);
@@ -198,16 +208,18 @@ Deno.test("runRmBench names malformed records in its result and its table", asyn
   expect(text).toContain('file "chat_filtered.json", record 5, field "prompt": found nothing');
 });
 
-Deno.test("formatRmBench keeps to 100 characters and shows the floors, reasons and what is missing", async () => {
+Deno.test("formatResult keeps to 100 characters and shows the floors, reasons and what is missing", async () => {
   const long = `/${"folder/".repeat(30)}`;
   const judge = new RmR1Judge(new ScriptedEngine(answer), { protocol: "compact", name: long });
   const result = await runRmBench({ data: await writeData(sizes), judge, directory: await directory() });
   const text = formatRmBench(result);
   for (const line of text.split("\n")) expect(line.length).toBeLessThanOrEqual(100);
-  expect(text).toMatch(/^A part of RM-Bench, not the benchmark's score: 20 of 1327 items, 3 of 4 domains\n/);
+  expect(text).toMatch(
+    /^A part of RM-Bench, not the benchmark's score: 20 of 1327 items, in chat, code,?\s+safety\n/,
+  );
   for (const { judge: floor, overall } of result.floors) {
     const row = text.split("\n").find((line) => line.startsWith(floor));
-    expect(row!.split(/ {2,}/).at(-2)).toBe((100 * overall).toFixed(1));
+    expect(row!.split(/ {2,}/).at(-2)).toBe((100 * overall.score).toFixed(1));
   }
   expect(text).toContain(`No verdict: no-answer ${result.failures["no-answer"]}, of 360 judgements`);
   expect(text).toContain("math: 0 of 529 items");

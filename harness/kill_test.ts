@@ -8,7 +8,7 @@ import { setTimeout } from "node:timers/promises";
 const PROGRAM = `
   import { appendFileSync } from "node:fs";
   const [harness, scripted, judges, data, directory, log] = Deno.args;
-  const { runRmBench } = await import(harness);
+  const { rmBench, runBenchmark } = await import(harness);
   const { ScriptedEngine } = await import(scripted);
   const { RmR1Judge } = await import(judges);
   const engine = new ScriptedEngine((prompt) => {
@@ -17,7 +17,7 @@ const PROGRAM = `
     return prompt.length % 3 === 0 ? "nothing" : prompt.length % 3 === 1 ? "<answer>[[A]]</answer>" : "<answer>[[B]]</answer>";
   });
   const judge = new RmR1Judge(engine, { protocol: "compact", maxConcurrent: 4 });
-  await runRmBench({ data, judge, directory });
+  await runBenchmark(rmBench(), { data, judge, directory });
 `;
 
 async function journalSize(directory: string): Promise<number> {
@@ -28,9 +28,9 @@ async function journalSize(directory: string): Promise<number> {
 async function run(data: string, directory: string, killAfter = Infinity): Promise<boolean> {
   const program = await Deno.makeTempFile({ suffix: ".ts" });
   await writeFile(program, PROGRAM);
-  const modules = ["../mod.ts", "../../ts/judge/scripted_engine.ts", "../../ts/judge/mod.ts"];
+  const modules = ["./mod.ts", "../ts/judge/scripted_engine.ts", "../ts/judge/mod.ts"];
   const urls = modules.map((path) => new URL(path, import.meta.url).href);
-  const config = new URL("../../deno.json", import.meta.url).pathname;
+  const config = new URL("../deno.json", import.meta.url).pathname;
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       "run",
