@@ -1,33 +1,21 @@
 import { expect } from "expect";
-import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { Baseline } from "rm-r1/judge";
 import type { ItemOutcome } from "../benchmark.ts";
 import { averageRows, estimate } from "../figures.ts";
 import { runBenchmark } from "../run.ts";
+import { DATA, needs } from "../testing/needs.ts";
 import { rmBench } from "./benchmark.ts";
 
-const data = process.env["RMR1_DATA"] ?? fileURLToPath(new URL("../../../shared/data", import.meta.url));
-const files = join(data, "rm-bench");
-const published = join(data, "rm-r1-results");
+const files = join(DATA, "rm-bench");
+const published = join(DATA, "rm-r1-results");
 const RM_BENCH = rmBench();
 const DOMAINS = RM_BENCH.sectionsOf([]);
 const LEVELS = ["hard", "normal", "easy"];
 
-/** Names why a test does not run, where it can be seen. */
-function needs(path: string): { ignore: boolean } {
-  const ignore = !existsSync(path);
-  if (ignore) {
-    process.stderr.write(`SKIPPED: no data at "${path}"; set RMR1_DATA to the folder that holds it\n`);
-  }
-  return { ignore };
-}
-
-Deno.test("RM-Bench's own files load without a malformed record", needs(files), async () => {
+Deno.test("RM-Bench's own files load without a malformed record", needs("rm-bench"), async () => {
   const set = await RM_BENCH.load(files);
   expect(set.malformed).toEqual([]);
   let records = 0;
@@ -39,7 +27,7 @@ Deno.test("RM-Bench's own files load without a malformed record", needs(files), 
 
 Deno.test(
   "the length baselines' figures on RM-Bench's own files agree with a count",
-  needs(files),
+  needs("rm-bench"),
   async () => {
     const { items } = await RM_BENCH.load(files);
     const directory = await mkdtemp(join(tmpdir(), "run-"));
@@ -72,7 +60,7 @@ Deno.test(
 
 Deno.test(
   "published RM-Bench results keep the identities and come from the pooled items",
-  needs(published),
+  needs("rm-r1-results"),
   async () => {
     const size = (domain: string): number =>
       DOMAINS[domain]!.reduce((sum, subset) => sum + RM_BENCH.sizes![subset]!, 0);
