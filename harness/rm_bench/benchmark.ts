@@ -5,7 +5,7 @@
  */
 import { basename } from "node:path";
 import { z } from "zod";
-import { type BenchItem, type Benchmark, type Figures, type Row, type SubsetSums } from "../benchmark.ts";
+import type { BenchItem, Benchmark, Figures, Row, SubsetSums } from "../benchmark.ts";
 import { filledText, loadSet, recordId } from "../records.ts";
 
 /**
