@@ -123,9 +123,9 @@ function continuedTable(runs: readonly TrainedRun[]): string | null {
   ]);
   return `### Stage 2, or more of stage 1
 
-At the end, with the seconds of all training steps. Stage 1 went on until it had taken at least the time of both
-stages: on the traces it had, which is all that there are where an oracle wrote them, or on traces of the pairs that
-stage 2 trains on with their labels alone.
+At the end, with the seconds of all training steps. Stage 1 went on for as many steps as fill the time of both stages
+at the rate that it had in them: on the traces it had, which is all that there are where an oracle wrote them, or on
+traces of the pairs that stage 2 trains on with their labels alone.
 
 ${table}`;
 }

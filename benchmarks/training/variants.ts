@@ -65,7 +65,7 @@ export interface Stage1Size {
 }
 
 /**
- * Stage 1 made so long that it takes at least the time of both stages.
+ * Stage 1 made so long that it takes at least the time of both stages, at the rate that it had in them.
  *
  * @param seconds of training steps, without evaluations
  * @throws {RangeError} One of the stages took no time.
