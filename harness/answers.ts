@@ -130,7 +130,9 @@ export async function judgePairs(
 ): Promise<StoredJudgement[]> {
   const keyed = calls.map(({ input, gold, about }) => {
     const messages = judge.render(input);
-    return { key: keyOf(judge.identity, messages.length > 0 ? messages : input, gold), input, about };
+    const { sample = 0, ...pair } = input;
+    const asked = messages.length > 0 ? messages : pair;
+    return { key: keyOf(judge.identity, asked, gold, ...(sample > 0 ? [sample] : [])), input, about };
   });
   const { judgements } = options.journal;
   await answerAll(keyed, {

@@ -14,7 +14,10 @@ import type { Orders } from "./result.ts";
 export interface JudgedOrder {
   /** The place of the better answer. */
   readonly gold: Side;
+  /** The judgement, or what the majority of its samples comes to. */
   readonly judgement: StoredJudgement;
+  /** Each sample, in their order. */
+  readonly samples: readonly StoredJudgement[];
 }
 
 /** An item with the judgements of its pairs: by pair, the seeded order first. */
@@ -41,6 +44,8 @@ export interface JudgeItemsOptions extends AnswerOptions {
   readonly orders: Orders;
   /** Of the order in which a pair is judged first. */
   readonly seed: number;
+  /** Samples of each judgement, of which the majority counts. Default 1. */
+  readonly votes?: number;
 }
 
 /** An item's pairs as records, whose ids decide their order. */
@@ -63,23 +68,53 @@ export async function judgeItems(
   items: readonly BenchItem[],
   options: JudgeItemsOptions,
 ): Promise<JudgedItem[]> {
-  const { orders, seed } = options;
-  const calls = items.map((item): PairCall[][] =>
+  const { orders, seed, votes = 1 } = options;
+  const calls = items.map((item) =>
     placeAll(recordsOf(item), { kind: "seeded", seed }).map((first, pair) => {
       const flipped = first.gold === "A" ? "B" : "A";
       const placed = orders === "both" ? [first, place(first.record, flipped)] : [first];
-      return placed.map(({ record, a, b, gold }, order) => ({
-        input: { conversation: record.conversation, a, b },
-        gold,
-        about: { item: item.key, pair, order: order + 1, gold },
-      }));
+      return placed.map(({ record, a, b, gold }, order) =>
+        Array.from({ length: votes }, (_, sample): PairCall => ({
+          input: { conversation: record.conversation, a, b, sample },
+          gold,
+          about: { item: item.key, pair, order: order + 1, gold, sample },
+        }))
+      );
     })
   );
-  const judgements = (await judgePairs(judge, calls.flat(2), options)).values();
+  const judgements = (await judgePairs(judge, calls.flat(3), options)).values();
   return calls.map((pairs, at) => ({
     item: items[at]!,
-    pairs: pairs.map((placed) => placed.map(({ gold }) => ({ gold, judgement: judgements.next().value! }))),
+    pairs: pairs.map((placed) =>
+      placed.map((samples): JudgedOrder => {
+        const each = samples.map(() => judgements.next().value!);
+        return { gold: samples[0]!.gold, judgement: majority(each), samples: each };
+      })
+    ),
   }));
+}
+
+/**
+ * What the majority of samples says. Those that could not be read have no vote; where none could, the first one's reason
+ * stands, and as many votes for A as for B are no verdict. Tokens are those of all samples.
+ *
+ * @throws {RangeError} There is no sample.
+ */
+export function majority(samples: readonly StoredJudgement[]): StoredJudgement {
+  const [first] = samples;
+  if (first === undefined) throw new RangeError("There are no samples, expected at least one");
+  if (samples.length === 1) return first;
+  const count = (side: Side): number => samples.filter(({ outcome }) => outcome.kind === side).length;
+  const lead = count("A") - count("B");
+  const total = (field: "tokens" | "promptTokens"): number =>
+    samples.reduce((sum, sample) => sum + sample[field], 0);
+  const tied: Outcome = count("A") > 0 ? { kind: "none", reason: "votes-tied" } : first.outcome;
+  return {
+    outcome: lead === 0 ? tied : { kind: lead > 0 ? "A" : "B" },
+    tokens: total("tokens"),
+    promptTokens: total("promptTokens"),
+    finish: samples.find(({ finish }) => finish === "length" || finish === "context")?.finish ?? first.finish,
+  };
 }
 
 /**

@@ -2,8 +2,10 @@ import { expect } from "expect";
 import fc from "fast-check";
 import type { Side } from "rm-r1/data";
 import type { Outcome } from "rm-r1/judge";
+import type { StoredJudgement } from "./journal.ts";
 import {
   type JudgedItem,
+  majority,
   outcomesByOrder,
   outcomesByRule,
   outcomesOfScores,
@@ -14,13 +16,17 @@ import { smallItems } from "./testing/small_benchmark.ts";
 const [item] = smallItems();
 const UNREAD: Outcome = { kind: "unparsable", reason: "empty" };
 
+function sample(outcome: Outcome, tokens = 0): StoredJudgement {
+  return { outcome, tokens, promptTokens: 1, finish: null };
+}
+
 type Placed = readonly (readonly [gold: Side, outcome: Outcome])[];
 
 function judged(...placed: Placed): JudgedItem[] {
-  const pair = placed.map(([gold, outcome]) => ({
-    gold,
-    judgement: { outcome, tokens: 0, promptTokens: 0, finish: null },
-  }));
+  const pair = placed.map(([gold, outcome]) => {
+    const judgement = sample(outcome);
+    return { gold, judgement, samples: [judgement] };
+  });
   return [{ item: item!, pairs: [pair] }];
 }
 
@@ -61,4 +67,16 @@ Deno.test("a scorer's pair is right where the better answer's score is higher, w
     expect(of("tie")).toBe(right ?? 0.5);
     expect(of("excluded")).toBe(right ?? NaN);
   }));
+});
+
+Deno.test("the majority of samples counts, those that could not be read have no vote", () => {
+  const of = (...outcomes: readonly Outcome[]): Outcome =>
+    majority(outcomes.map((each) => sample(each))).outcome;
+  expect(of(B)).toEqual(B);
+  expect(of(A, B, A)).toEqual(A);
+  expect(of(UNREAD, B, UNREAD)).toEqual(B);
+  expect(of(A, B)).toEqual({ kind: "none", reason: "votes-tied" });
+  expect(of(UNREAD, UNREAD)).toEqual(UNREAD);
+  expect(majority([sample(A, 3), sample(B, 4), sample(B, 5)])).toMatchObject({ tokens: 12, promptTokens: 3 });
+  expect(() => majority([])).toThrow("There are no samples");
 });

@@ -153,7 +153,11 @@ function notes(result: BenchResult): string[] {
 /** The result as lines of at most 100 characters where tables allow it. Figures are per cent. */
 export function formatResult(benchmark: Benchmark, result: BenchResult): string {
   const { judge, orders, seed, sections } = result;
-  const how = [...(orders === null ? [] : [`orders ${orders}`]), `seed ${seed}`].join(", ");
+  const how = [
+    ...(orders === null ? [] : [`orders ${orders}`]),
+    ...(result.votes > 1 ? [`majority of ${result.votes}`] : []),
+    `seed ${seed}`,
+  ].join(", ");
   return [
     ...wrap(headline(benchmark, result)),
     ...wrap(`Judge: ${judge.name} (${how})`),

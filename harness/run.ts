@@ -16,6 +16,7 @@ import {
   isRead,
   type JudgedItem,
   judgeItems,
+  type JudgeItemsOptions,
   outcomesByOrder,
   outcomesByRule,
   outcomesOfScores,
@@ -47,6 +48,8 @@ export interface RunOptions {
   readonly seed?: number;
   /** Default `both`. */
   readonly orders?: Orders;
+  /** Samples of each judgement, of which the majority counts, of a judge that draws. Default 1. */
+  readonly votes?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -67,7 +70,7 @@ type Measured = Pick<BenchResult, "judgements" | "pairwise" | "ties" | "failures
  * @throws {UnansweredError} The judge failed on some calls: a figure would count them as its answers, so there is none.
  */
 export async function runBenchmark(benchmark: Benchmark, options: RunOptions): Promise<BenchResult> {
-  const { data, judge, directory, limit, seed = 0, orders = "both" } = options;
+  const { data, judge, directory, limit, seed = 0, orders = "both", votes = 1 } = options;
   const started = performance.now();
   const set = await benchmark.load(data);
   const items = limit === undefined ? set.items : stratifiedSample(set.items, {
@@ -80,7 +83,7 @@ export async function runBenchmark(benchmark: Benchmark, options: RunOptions): P
     benchmark: benchmark.name,
     judge: judge.identity,
     data: set.files,
-    options: { limit: limit ?? null, seed, orders },
+    options: { limit: limit ?? null, seed, orders, votes },
   };
   using journal = await Journal.open(directory, header);
   const { signal, onProgress } = options;
@@ -88,7 +91,7 @@ export async function runBenchmark(benchmark: Benchmark, options: RunOptions): P
   const scorer = isScorer(judge);
   const measured = scorer
     ? await measureScorer(benchmark, judge, items, { ...answering, seed })
-    : await measureJudge(benchmark, judge, items, { ...answering, seed, orders });
+    : await measureJudge(benchmark, judge, items, { ...answering, seed, orders, votes });
   const { estimates: { overall, ...figures }, rate, ...kind } = measured;
   const missing = missingParts(benchmark, items);
   const result: BenchResult = {
@@ -102,7 +105,7 @@ export async function runBenchmark(benchmark: Benchmark, options: RunOptions): P
     seed,
     limit: limit ?? null,
     orders: scorer ? null : orders,
-    votes: 1,
+    votes: scorer ? 1 : votes,
     items: items.length,
     overall: overall.score,
     low: overall.low,
@@ -161,7 +164,7 @@ async function measureJudge(
   benchmark: Benchmark,
   judge: Judge,
   items: readonly BenchItem[],
-  options: AnswerOptions & { readonly orders: Orders; readonly seed: number },
+  options: JudgeItemsOptions,
 ): Promise<Measured> {
   const judged = await judgeItems(judge, items, options);
   const all = judged.flatMap(({ pairs }) => pairs.flat());

@@ -225,3 +225,20 @@ Deno.test("formatResult keeps to 100 characters and shows the floors, reasons an
   expect(text).toContain("math: 0 of 529 items");
   expect(text).toContain(`Flips: ${result.pairwise!.flips} of ${result.pairwise!.readable} pairs`);
 });
+
+Deno.test("each sample of a judgement is drawn anew, kept, and asked for once", async () => {
+  const data = await writeData({ chat: 3 });
+  const path = await directory();
+  const rollouts: number[] = [];
+  const engine = new ScriptedEngine(answer);
+  const judge = new RmR1Judge(engine, { protocol: "compact", temperature: 1 });
+  const result = await runRmBench({ data, judge, directory: path, votes: 3 });
+  for (const { key } of engine.calls.flat()) rollouts.push(key!.rollout);
+  expect(result).toMatchObject({ votes: 3, judgements: 54 });
+  expect(rollouts.length).toBe(3 * 54);
+  expect(new Set(rollouts)).toEqual(new Set([0, 1, 2]));
+  const again = new ScriptedEngine(answer);
+  const more = new RmR1Judge(again, { protocol: "compact", temperature: 1 });
+  await runRmBench({ data, judge: more, directory: path, votes: 5 });
+  expect(again.calls.flat().length).toBe(2 * 54);
+});

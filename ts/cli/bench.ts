@@ -16,6 +16,7 @@ import {
   rmBench,
   runBenchmark,
 } from "rm-r1-harness";
+import { UsageError } from "./errors.ts";
 import { JUDGE_OPTIONS, openNamedJudge } from "./judges.ts";
 import { KeyValueMemory } from "./memory.ts";
 import {
@@ -47,6 +48,12 @@ const OPTIONS = {
     "both",
     "Judge each pair in both orders, or once in a seeded one",
   ),
+  votes: defaulted(
+    "--votes",
+    wholeNumber({ min: 1 }),
+    1,
+    "Sample each judgement so often and take the majority; needs a temperature",
+  ),
   batch: defaulted("--batch", wholeNumber({ min: 1 }), 32, "Most judgements generated at once"),
   directory: optional(
     "--out",
@@ -58,14 +65,17 @@ const OPTIONS = {
 /** @param settings of the benchmark itself, which the run's folder is named by, too */
 async function score(
   benchmark: Benchmark,
-  { data, limit, orders, batch, directory, ...choice }: Values<typeof OPTIONS>,
+  { data, limit, orders, votes, batch, directory, ...choice }: Values<typeof OPTIONS>,
   settings: JsonObject,
   { out, log, signal }: Context,
 ): Promise<JsonObject> {
+  if (votes > 1 && choice.temperature === 0) {
+    throw new UsageError("At a temperature of 0 all samples are alike: give --temperature with --votes");
+  }
   using memory = new KeyValueMemory(log);
   await using opened = await openNamedJudge({ ...choice, maxConcurrent: batch, onSummary: memory.see });
   const { seed } = choice;
-  const asked = { data, judge: opened.identity, limit: limit ?? null, seed, orders, ...settings };
+  const asked = { data, judge: opened.identity, limit: limit ?? null, seed, orders, votes, ...settings };
   const folder = directory ?? join(RUNS, benchRunName(benchmark.name, choice.judge, asked));
   log(`run ${folder}\n`);
   const result = await runBenchmark(benchmark, {
@@ -75,6 +85,7 @@ async function score(
     ...(limit !== undefined && { limit }),
     seed,
     orders,
+    votes,
     signal,
     onProgress: progressPrinter({ isTTY: process.stderr.isTTY ?? false, write: log }),
   });

@@ -7,7 +7,10 @@ import type { PromptPair, Verdict } from "../cor/mod.ts";
 import type { FinishReason, Message } from "../engine/engine.ts";
 
 /** A question with two answers in places. A judge is not told which is the better one. */
-export type JudgeInput = PromptPair;
+export interface JudgeInput extends PromptPair {
+  /** Which of several samples of one judgement this is, from 0; a judge that draws then draws anew. Default 0. */
+  readonly sample?: number;
+}
 
 /** A question with one answer. */
 export interface ScoreInput {
@@ -17,12 +20,12 @@ export interface ScoreInput {
 
 /**
  * Why a judge gave no verdict to read: the prompt leaves no room in the model's context (nothing is ever cut from
- * it), or a scorer rated both answers the same.
+ * it), a scorer rated both answers the same, or as many samples are for one answer as for the other.
  */
-export type NoVerdictReason = "prompt-too-long" | "tie";
+export type NoVerdictReason = "prompt-too-long" | "tie" | "votes-tied";
 
 /** All reasons for there being no verdict to read. */
-export const NO_VERDICT_REASONS: readonly NoVerdictReason[] = ["prompt-too-long", "tie"];
+export const NO_VERDICT_REASONS: readonly NoVerdictReason[] = ["prompt-too-long", "tie", "votes-tied"];
 
 /** What a judge decided: a side, text that holds no verdict, or nothing to read a verdict from. */
 export type Outcome = Verdict | { readonly kind: "none"; readonly reason: NoVerdictReason };

@@ -46,6 +46,8 @@ const WINDOW_BATCHES = 8;
 interface Prompt extends TokenizedPrompt {
   /** First word of the hash of the rendered prompt: which stream of draws it uses. */
   readonly stream: number;
+  /** Which of that stream's samples. */
+  readonly sample: number;
   /** The chat template opened the thinking, so the text holds its end alone. */
   readonly opensThinking: boolean;
 }
@@ -197,6 +199,7 @@ export class RmR1Judge implements Judge {
       index: start + at,
       tokens: encoded[at]!,
       stream: createHash("sha256").update(text).digest().readUInt32BE(0),
+      sample: inputs[at]!.sample ?? 0,
       opensThinking: text.trimEnd().endsWith("<think>"),
     }));
   }
@@ -206,11 +209,11 @@ export class RmR1Judge implements Judge {
     { signal, logprobs = false, probability = this.#options.kind === "genrm" }: JudgeOptions,
   ): AsyncGenerator<Answered<Judgement>> {
     const { temperature, maxNewTokens, seed, tokenBudget } = this.#options;
-    const requests = batch.map(({ tokens, stream }) => ({
+    const requests = batch.map(({ tokens, stream, sample }) => ({
       prompt: tokens,
       maxTokens: maxNewTokens,
       temperature,
-      key: { seed, step: 0, prompt: stream, rollout: 0 },
+      key: { seed, step: 0, prompt: stream, rollout: sample },
     }));
     const open = new Set(batch.keys());
     const verdicts: Written[] = [];
