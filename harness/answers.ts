@@ -138,8 +138,8 @@ export async function judgePairs(
   await answerAll(keyed, {
     known: judgements,
     ask: (inputs, judgeOptions) => judge.judge(inputs, judgeOptions),
-    line: ({ key, about }, { outcome, tokens, promptTokens, finish, text }) => (
-      { type: "judgement", key, about, outcome, tokens, promptTokens, finish, text }
+    line: ({ key, about }, { logprobs: _, scores: __, ...judgement }) => (
+      { type: "judgement", key, about, ...judgement }
     ),
     tokensOf: ({ tokens }) => tokens,
   }, options);

@@ -99,6 +99,8 @@ export interface Benchmark {
   readonly name: BenchmarkName;
   /** As its authors write it. */
   readonly title: string;
+  /** How its figures follow from the comparisons, where several ways have names. */
+  readonly rule?: string;
   /** Items of the whole benchmark by subset, in its order; null for a set of the user's own. */
   readonly sizes: Readonly<Record<string, number>> | null;
   /**

@@ -10,7 +10,7 @@ import { UNPARSABLE_REASONS } from "rm-r1/cor";
 import { type Judgement, NO_VERDICT_REASONS } from "rm-r1/judge";
 
 /** A judgement as a run needs it; its text is in the journal's file. */
-export type StoredJudgement = Omit<Judgement, "text" | "logprobs">;
+export type StoredJudgement = Omit<Judgement, "text" | "logprobs" | "scores">;
 
 /** What a call was about, for people who read the journal. */
 export type CallLabel = Readonly<Record<string, string | number>>;
@@ -60,6 +60,8 @@ const LINE: z.ZodType<JournalLine> = z.discriminatedUnion("type", [
     tokens: COUNT,
     promptTokens: COUNT,
     finish: z.enum(["eos", "stop", "length", "context"]).nullable(),
+    thinking: z.literal("required").exactOptional(),
+    probabilityA: z.number().min(0).max(1).exactOptional(),
     text: z.string(),
   }),
   z.object({ type: z.literal("score"), key: z.string(), about: LABEL, score: z.number().nullable() }),
@@ -89,6 +91,11 @@ async function* linesOf(path: string): AsyncGenerator<{ text: string; ended: boo
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
   }
   if (rest.length > 0) yield { text: rest.toString("utf8"), ended: false };
+}
+
+/** Lines of a run's journal, in their order; null for one that is not of this form, as one that a crash has cut. */
+export async function* readJournal(path: string): AsyncGenerator<JournalLine | null> {
+  for await (const { text } of linesOf(path)) if (text.trim() !== "") yield parseLine(text);
 }
 
 function parseLine(text: string): JournalLine | null {
@@ -189,8 +196,8 @@ export class Journal implements Disposable {
       this.#named.add(nameOf(line.key, line.about));
     }
     if (line.type === "judgement") {
-      const { outcome, tokens, promptTokens, finish } = line;
-      this.#judgements.set(line.key, { outcome, tokens, promptTokens, finish });
+      const { type: _, key, about: __, text: ___, ...judgement } = line;
+      this.#judgements.set(key, judgement);
     } else if (line.type === "score") {
       this.#scores.set(line.key, line.score);
     }

@@ -16,7 +16,17 @@ export {
 } from "./journal.ts";
 export { formatSeconds, progressLine, progressPrinter, type ProgressStream } from "./progress.ts";
 export { formatResult } from "./report.ts";
+export { rescore, type RescoreOptions } from "./rescore.ts";
 export * from "./result.ts";
 export { RM_BENCH_RULES, rmBench, type RmBenchRule } from "./rm_bench/benchmark.ts";
-export { missingParts, runBenchmark, type RunOptions } from "./run.ts";
+export { type Answers, missingParts } from "./measure.ts";
+export { runBenchmark, type RunOptions } from "./run.ts";
+export {
+  labelKey,
+  readResult,
+  readStoredRun,
+  type StoredRun,
+  StoredRunError,
+  type StoredRunOptions,
+} from "./stored_run.ts";
 export { type Interval, wilsonInterval } from "./statistics.ts";

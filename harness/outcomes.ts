@@ -58,18 +58,12 @@ function recordsOf({ key, conversation, answers, pairs }: BenchItem): Preference
   }));
 }
 
-/**
- * Judges each pair of each item in one order or in both.
- *
- * @throws {UnansweredError} The judge failed on some calls.
- */
-export async function judgeItems(
-  judge: Judge,
+/** Every call of a run: by item, pair, order (the seeded one first) and sample. */
+export function callsOf(
   items: readonly BenchItem[],
-  options: JudgeItemsOptions,
-): Promise<JudgedItem[]> {
-  const { orders, seed, votes = 1 } = options;
-  const calls = items.map((item) =>
+  { orders, seed, votes = 1 }: Pick<JudgeItemsOptions, "orders" | "seed" | "votes">,
+): PairCall[][][][] {
+  return items.map((item) =>
     placeAll(recordsOf(item), { kind: "seeded", seed }).map((first, pair) => {
       const flipped = first.gold === "A" ? "B" : "A";
       const placed = orders === "both" ? [first, place(first.record, flipped)] : [first];
@@ -82,7 +76,15 @@ export async function judgeItems(
       );
     })
   );
-  const judgements = (await judgePairs(judge, calls.flat(3), options)).values();
+}
+
+/** The items with what their calls were answered, in the order of the calls. */
+export function judgedItems(
+  items: readonly BenchItem[],
+  calls: readonly (readonly (readonly (readonly PairCall[])[])[])[],
+  answers: readonly StoredJudgement[],
+): JudgedItem[] {
+  const judgements = answers.values();
   return calls.map((pairs, at) => ({
     item: items[at]!,
     pairs: pairs.map((placed) =>
@@ -92,6 +94,20 @@ export async function judgeItems(
       })
     ),
   }));
+}
+
+/**
+ * Judges each pair of each item in one order or in both.
+ *
+ * @throws {UnansweredError} The judge failed on some calls.
+ */
+export async function judgeItems(
+  judge: Judge,
+  items: readonly BenchItem[],
+  options: JudgeItemsOptions,
+): Promise<JudgedItem[]> {
+  const calls = callsOf(items, options);
+  return judgedItems(items, calls, await judgePairs(judge, calls.flat(3), options));
 }
 
 /**

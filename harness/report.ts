@@ -155,6 +155,7 @@ export function formatResult(benchmark: Benchmark, result: BenchResult): string 
   const { judge, orders, seed, sections } = result;
   const how = [
     ...(orders === null ? [] : [`orders ${orders}`]),
+    ...(result.verdictRule === undefined ? [] : [`read by the rule "${result.verdictRule}"`]),
     ...(result.votes > 1 ? [`majority of ${result.votes}`] : []),
     `seed ${seed}`,
   ].join(", ");

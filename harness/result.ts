@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { VerdictRule } from "rm-r1/cor";
 import type { BenchmarkName, MalformedRecord } from "./benchmark.ts";
 import type { Interval } from "./statistics.ts";
 
@@ -64,9 +65,21 @@ export interface Floor {
   readonly sections: Readonly<Record<string, number>>;
 }
 
+/** What decides the calls of a run, beside its judge and its data. */
+export interface RunSettings {
+  /** Size of the stratified sample; null for all items. */
+  readonly limit: number | null;
+  /** Of the sample, the orders, the random floor and the bootstrap. */
+  readonly seed: number;
+  readonly orders: Orders;
+  readonly votes: number;
+}
+
 /** The result of a run. Shares are 0 to 1; intervals are 95 %. */
 export interface BenchResult {
   readonly benchmark: BenchmarkName;
+  /** How the figures follow from the comparisons, where the benchmark knows several ways. */
+  readonly rule?: string;
   /**
    * `full`: every item of the benchmark. `partial`: some are missing from the data, so the figures are not the
    * benchmark's score. `sample`: a limit was set; nor are they. `own`: the data are no published benchmark.
@@ -109,6 +122,8 @@ export interface BenchResult {
   /** Judgements without a verdict, by reason. */
   readonly failures: Readonly<Record<string, number>>;
   readonly floors: readonly Floor[];
+  /** The rule by which verdicts were read anew, of a run that was scored again. */
+  readonly verdictRule?: VerdictRule;
   /** Journal lines of earlier sessions that could not be read; their calls were made again. */
   readonly unreadableLines: number;
   /** Of this session. */

@@ -8,6 +8,7 @@ import { formatResult } from "./report.ts";
 import type { BenchResult } from "./result.ts";
 import { rmBench } from "./rm_bench/benchmark.ts";
 import { runBenchmark, type RunOptions } from "./run.ts";
+import { answer, answers, judgeOf, pick, writeData } from "./testing/scripted_rm_bench.ts";
 
 const RM_BENCH = rmBench();
 
@@ -17,40 +18,6 @@ function runRmBench(options: RunOptions): Promise<BenchResult> {
 
 function formatRmBench(result: BenchResult): string {
   return formatResult(RM_BENCH, result);
-}
-
-/** Answers carry their own quality, `q7 …`, longer for later styles. */
-function answers(id: number, better: boolean): string[] {
-  return [0, 1, 2].map((style) =>
-    `q${(id * 7 + style * 3 + (better ? 4 : 0)) % 10}${" word".repeat(style + 1)}`
-  );
-}
-
-async function writeData(sizes: Readonly<Record<string, number>>, change: object[] = []): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), "rm-bench-"));
-  for (const [name, size] of Object.entries(sizes)) {
-    const records = Array.from({ length: size }, (_, id) => (
-      { id, prompt: `${name} ${id}`, chosen: answers(id, true), rejected: answers(id, false) }
-    ));
-    await writeFile(join(path, `${name}_filtered.json`), JSON.stringify([...records, ...change]));
-  }
-  return path;
-}
-
-/** The verdict of the scripted model: the higher quality, the first place when equal, nothing for a pair with q5. */
-function pick(a: string, b: string): "A" | "B" | null {
-  if (a.startsWith("q5") || b.startsWith("q5")) return null;
-  return a[1]! >= b[1]! ? "A" : "B";
-}
-
-function answer(prompt: string): string {
-  const [a, b] = [...prompt.matchAll(/Response\]\n(q\d[^[]*)\n/g)].map(([, text]) => text!);
-  const side = pick(a!, b!);
-  return side === null ? "I cannot say" : `Weighed.\n<answer>[[${side}]]</answer>`;
-}
-
-function judgeOf(engine = new ScriptedEngine(answer)): RmR1Judge {
-  return new RmR1Judge(engine, { protocol: "compact", name: "scripted" });
 }
 
 function directory(): Promise<string> {

@@ -131,6 +131,7 @@ export function rmBench(rule: RmBenchRule = "standard"): Benchmark {
   return {
     name: "rm-bench",
     title: rule === "standard" ? "RM-Bench" : `RM-Bench by the rule "${rule}"`,
+    rule,
     sizes: SIZES,
     sectionsOf: () => DOMAINS,
     load: (path) =>

@@ -40,6 +40,8 @@ export interface Judgement {
   readonly promptTokens: number;
   /** How the text ended; null where none was generated. */
   readonly finish: FinishReason | null;
+  /** Where the prompt itself opened the thinking, so that the text can hold its end alone. */
+  readonly thinking?: "required";
   /** Of each generated token, where {@link JudgeOptions.logprobs} asks for them. */
   readonly logprobs?: Float32Array;
   /** Of each answer, by a judge that scores. */

@@ -229,6 +229,7 @@ export class RmR1Judge implements Judge {
           tokens: event.tokens.length,
           promptTokens: event.promptTokens,
           finish: event.finish,
+          ...(opensThinking ? { thinking: "required" } : {}),
           ...(logprobs ? { logprobs: event.logprobs } : {}),
         };
         if (!probability) yield { index, answer };
