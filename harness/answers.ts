@@ -41,6 +41,8 @@ export interface AnswerOptions {
   readonly journal: Journal;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
+  /** Takes a pair without an answer for one without a verdict, instead of giving no answers at all. Default false. */
+  readonly countUnanswered?: boolean;
 }
 
 /** Some calls got no answer; those that did are in the journal. */
@@ -58,6 +60,14 @@ interface Keyed<Input> {
   readonly about: CallLabel;
 }
 
+/** What stands for a judgement that was never given, where such calls are counted. */
+export const UNANSWERED: StoredJudgement = {
+  outcome: { kind: "none", reason: "unanswered" },
+  tokens: 0,
+  promptTokens: 0,
+  finish: null,
+};
+
 interface Asked<Input, Answer> {
   readonly known: ReadonlyMap<string, unknown>;
   readonly ask: (inputs: readonly Input[], options: JudgeOptions) => AsyncIterable<Answered<Answer>>;
@@ -73,7 +83,7 @@ function keyOf(...parts: readonly unknown[]): string {
 async function answerAll<Input, Answer>(
   calls: readonly Keyed<Input>[],
   { known, ask, line, tokensOf }: Asked<Input, Answer>,
-  { journal, signal, onProgress }: AnswerOptions,
+  { journal, signal, onProgress, countUnanswered = false }: AnswerOptions,
 ): Promise<void> {
   const unique = new Map(calls.map((call) => [call.key, call]));
   const open = [...unique.values()].filter(({ key }) => !known.has(key));
@@ -105,7 +115,7 @@ async function answerAll<Input, Answer>(
   for (const { key, about } of calls) {
     if (known.has(key) && !journal.names(key, about)) journal.append({ type: "same", key, about });
   }
-  if (done < unique.size) {
+  if (done < unique.size && !countUnanswered) {
     const why = first === undefined ? "the judge left them out" : `the first with "${first.message}"`;
     throw new UnansweredError(
       `${
@@ -121,7 +131,7 @@ async function answerAll<Input, Answer>(
  * Judges pairs, one answer a call in the order of the calls. A call is known by the judge's identity (weights,
  * protocol, sampling, seed), the rendered prompt and the order.
  *
- * @throws {UnansweredError} The judge failed on some calls, even if only on one.
+ * @throws {UnansweredError} The judge failed on some calls, even if only on one, and these are not to be counted.
  */
 export async function judgePairs(
   judge: Judge,
@@ -143,7 +153,7 @@ export async function judgePairs(
     ),
     tokensOf: ({ tokens }) => tokens,
   }, options);
-  return keyed.map(({ key }) => judgements.get(key)!);
+  return keyed.map(({ key }) => judgements.get(key) ?? UNANSWERED);
 }
 
 /**
@@ -164,6 +174,6 @@ export async function scoreAnswers(
     ask: (inputs, judgeOptions) => judge.score(inputs, judgeOptions),
     line: ({ key, about }, score) => ({ type: "score", key, about, score }),
     tokensOf: () => 0,
-  }, options);
+  }, { ...options, countUnanswered: false });
   return keyed.map(({ key }) => scores.get(key) ?? null);
 }

@@ -30,6 +30,8 @@ export interface BenchItem {
   /** The conversation so far; its last message is the user's. */
   readonly conversation: readonly Message[];
   readonly answers: readonly BenchAnswer[];
+  /** Several answers may be equally right, as in RewardBench 2's Ties. */
+  readonly manyRight?: true;
   /** What is compared: indices of the better and the worse answer. */
   readonly pairs: readonly (readonly [better: number, worse: number])[];
 }

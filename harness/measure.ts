@@ -51,6 +51,8 @@ export interface RunAbout {
   /** Path of the data. */
   readonly data: string;
   readonly settings: RunSettings;
+  /** What a null score means. Default `prompt-too-long`. */
+  readonly unscored?: string;
   readonly unreadableLines: number;
   readonly seconds: number;
 }
@@ -60,13 +62,13 @@ export function resultOf(
   benchmark: Benchmark,
   set: BenchSet,
   answers: Answers,
-  { judge, data, settings, unreadableLines, seconds }: RunAbout,
+  { judge, data, settings, unscored = "prompt-too-long", unreadableLines, seconds }: RunAbout,
 ): BenchResult {
   const items = (answers.kind === "pairs" ? answers.judged : answers.scored).map(({ item }) => item);
   const { seed, limit, orders, votes } = settings;
   const { estimates: { overall, ...figures }, rate, ...kind } = answers.kind === "pairs"
     ? measureJudged(benchmark, answers.judged, { seed })
-    : measureScored(benchmark, answers.scored, { seed });
+    : measureScored(benchmark, answers.scored, unscored, { seed });
   const missing = missingParts(benchmark, items);
   return {
     benchmark: benchmark.name,
@@ -189,6 +191,7 @@ function pairwiseFigures(benchmark: Benchmark, judged: readonly JudgedItem[]): P
 function measureScored(
   benchmark: Benchmark,
   scored: readonly ScoredItem[],
+  unscored: string,
   options: EstimateOptions,
 ): Measured {
   const comparisons = scored.flatMap(({ item, scores }) =>
@@ -201,9 +204,7 @@ function measureScored(
     judgements: comparisons.length,
     pairwise: null,
     ties: read.filter(([better, worse]) => better === worse).length,
-    failures: read.length === comparisons.length
-      ? {}
-      : { "prompt-too-long": comparisons.length - read.length },
+    failures: read.length === comparisons.length ? {} : { [unscored]: comparisons.length - read.length },
   };
 }
 

@@ -25,6 +25,7 @@ export {
   labelKey,
   readResult,
   readStoredRun,
+  storedBenchmark,
   type StoredRun,
   StoredRunError,
   type StoredRunOptions,

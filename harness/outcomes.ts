@@ -143,9 +143,9 @@ export async function scoreItems(
   items: readonly BenchItem[],
   options: AnswerOptions,
 ): Promise<ScoredItem[]> {
-  const calls = items.flatMap(({ key, conversation, answers }) =>
+  const calls = items.flatMap(({ key, conversation, answers, manyRight }) =>
     answers.map(({ text }, answer) => ({
-      input: { conversation, response: text },
+      input: { conversation, response: text, ...(manyRight && { manyRight }) },
       about: { item: key, answer },
     }))
   );

@@ -6,7 +6,7 @@ import { parquetWriteFile } from "hyparquet-writer";
 import { type BenchSet, describeMalformed } from "./benchmark.ts";
 import { PREFERENCES } from "./preferences/benchmark.ts";
 import { rmBench } from "./rm_bench/benchmark.ts";
-import { missingParts } from "./run.ts";
+import { missingParts } from "./measure.ts";
 
 const RM_BENCH = rmBench();
 

@@ -29,6 +29,11 @@ export interface RunOptions {
   readonly orders?: Orders;
   /** Samples of each judgement, of which the majority counts, of a judge that draws. Default 1. */
   readonly votes?: number;
+  /**
+   * Counts calls of a judge of pairs that got no answer as no verdict, instead of giving no figure; they are asked again
+   * when the run is begun again. Default false.
+   */
+  readonly countUnanswered?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
 }
@@ -39,7 +44,8 @@ export interface RunOptions {
  *
  * @throws {BenchmarkDataError} The data cannot be read.
  * @throws {RunMismatchError} The directory is another judge's.
- * @throws {UnansweredError} The judge failed on some calls: a figure would count them as its answers, so there is none.
+ * @throws {UnansweredError} The judge failed on some calls: a figure would count them as its answers, so there is none
+ * unless they are to be counted.
  */
 export async function runBenchmark(benchmark: Benchmark, options: RunOptions): Promise<BenchResult> {
   const { data, judge, directory, limit = null, seed = 0, orders = "both", votes = 1 } = options;
@@ -54,8 +60,14 @@ export async function runBenchmark(benchmark: Benchmark, options: RunOptions): P
     options: { ...settings },
   };
   using journal = await Journal.open(directory, header);
-  const { signal, onProgress } = options;
-  const answering = { journal, ...(signal && { signal }), ...(onProgress && { onProgress }) };
+  await judge.begin?.(directory);
+  const { signal, onProgress, countUnanswered = false } = options;
+  const answering = {
+    journal,
+    countUnanswered,
+    ...(signal && { signal }),
+    ...(onProgress && { onProgress }),
+  };
   const answers: Answers = isScorer(judge)
     ? { kind: "scores", scored: await scoreItems(judge, items, answering) }
     : { kind: "pairs", judged: await judgeItems(judge, items, { ...answering, seed, orders, votes }) };
@@ -63,6 +75,7 @@ export async function runBenchmark(benchmark: Benchmark, options: RunOptions): P
     judge: { name: judge.name, identity: judge.identity },
     data: resolve(data),
     settings,
+    ...(isScorer(judge) && judge.unscored !== undefined && { unscored: judge.unscored }),
     unreadableLines: journal.unreadable,
     seconds: (performance.now() - started) / 1000,
   });

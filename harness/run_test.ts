@@ -1,5 +1,5 @@
 import { expect } from "expect";
-import { mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Baseline, RmR1Judge } from "rm-r1/judge";

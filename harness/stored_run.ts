@@ -6,6 +6,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { Verdict } from "rm-r1/cor";
+import { UNANSWERED } from "./answers.ts";
 import type { BenchItem, Benchmark, BenchSet } from "./benchmark.ts";
 import { BenchmarkDataError } from "./benchmark.ts";
 import { BENCHMARKS } from "./benchmarks.ts";
@@ -63,7 +64,7 @@ export function labelKey({ item, pair, gold, sample }: CallLabel): string {
  */
 export async function readStoredRun(directory: string, options: StoredRunOptions = {}): Promise<StoredRun> {
   const result = await readResult(directory);
-  const benchmark = benchmarkOf(result);
+  const benchmark = storedBenchmark(result);
   const data = options.data ?? result.data.path;
   const set = await benchmark.load(data);
   refuseOtherData(set, result, data);
@@ -82,9 +83,11 @@ export async function readStoredRun(directory: string, options: StoredRunOptions
   }
   const calls = callsOf(items, { ...result, orders: result.orders });
   const { judgements, texts } = await readJudgements(path, options);
-  const answers = calls.flat(3).map(({ about: label }) =>
-    known(judgements, labelKey(label), path, `${JSON.stringify(label)}`)
-  );
+  const counted = (result.failures["unanswered"] ?? 0) > 0;
+  const answers = calls.flat(3).map(({ about: label }) => {
+    const key = labelKey(label);
+    return counted && !judgements.has(key) ? UNANSWERED : known(judgements, key, path, JSON.stringify(label));
+  });
   return { ...about, answers: { kind: "pairs", judged: judgedItems(items, calls, answers) }, texts };
 }
 
@@ -118,7 +121,8 @@ export async function readResult(directory: string): Promise<BenchResult> {
   return content as BenchResult;
 }
 
-function benchmarkOf({ benchmark, rule }: BenchResult): Benchmark {
+/** The benchmark of a result, by its rule. */
+export function storedBenchmark({ benchmark, rule }: BenchResult): Benchmark {
   if (benchmark !== "rm-bench") return BENCHMARKS[benchmark];
   return rmBench(RM_BENCH_RULES.find((name) => name === rule));
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { generateTasks, readTraces, writeJsonl } from "../ts/data/mod.ts";
-import { KEY, OracleServer } from "../ts/distill/testing/oracle_server.ts";
+import { KEY, OracleServer } from "../ts/endpoint/testing/oracle_server.ts";
 import { withPairs } from "../ts/distill/testing/small_distillation.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

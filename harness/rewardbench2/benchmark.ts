@@ -41,6 +41,7 @@ function itemOf({ id, prompt, chosen, rejected, subset }: Read): BenchItem | Fau
     subset,
     conversation: [{ role: "user", content: prompt }],
     answers: [...chosen, ...rejected].map((text) => ({ text })),
+    ...(subset === TIES && { manyRight: true }),
     pairs: chosen.flatMap((_, better) => rejected.map((_, at) => [better, chosen.length + at] as const)),
   };
 }

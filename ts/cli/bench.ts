@@ -9,6 +9,7 @@ import {
   type Benchmark,
   BENCHMARKS,
   formatResult,
+  formatSeconds,
   ORDERS,
   progressPrinter,
   RESULT_FILE,
@@ -16,6 +17,9 @@ import {
   rmBench,
   runBenchmark,
 } from "rm-r1-harness";
+import type { CallEstimate, CallState } from "../judge/mod.ts";
+import { describeAmount } from "./amounts.ts";
+import { isUrl } from "./endpoint.ts";
 import { UsageError } from "./errors.ts";
 import { JUDGE_OPTIONS, openNamedJudge } from "./judges.ts";
 import { KeyValueMemory } from "./memory.ts";
@@ -25,6 +29,7 @@ import {
   type Context,
   defaulted,
   defineCommand,
+  flag,
   type JsonObject,
   oneOf,
   optional,
@@ -60,25 +65,64 @@ const OPTIONS = {
     anyText("DIR"),
     "Folder of the run; what it holds already is not asked again",
   ),
+  countUnanswered: flag(
+    "--count-unanswered",
+    "Count calls that failed as no verdict, instead of giving no figure",
+  ),
+  dryRun: flag("--dry-run", "Of a server: only say what the calls will take"),
 };
+
+/** Ends a run that is only to be estimated. */
+const DRY_RUN = new Error("A dry run ends before the first call");
+
+/** Seconds between two lines on how the calls go. */
+const CALLS_EVERY = 15;
+
+function callPrinter(log: Context["log"]): (state: CallState) => void {
+  let last = performance.now();
+  return ({ underWay, limit, pause, spent }) => {
+    if (performance.now() - last < CALLS_EVERY * 1000) return;
+    last = performance.now();
+    const paused = pause > 0 ? `, paused for ${formatSeconds(pause / 1000)}` : "";
+    log(`${underWay} of ${limit} calls under way${paused}, ${describeAmount(spent)}\n`);
+  };
+}
+
+function describeCallEstimate({ expected, most }: CallEstimate): string {
+  return `About ${describeAmount(expected)}; at most ${describeAmount(most)}, failed calls not counted\n`;
+}
 
 /** @param settings of the benchmark itself, which the run's folder is named by, too */
 async function score(
   benchmark: Benchmark,
-  { data, limit, orders, votes, batch, directory, ...choice }: Values<typeof OPTIONS>,
+  { data, limit, orders, votes, batch, directory, countUnanswered, dryRun, ...choice }: Values<
+    typeof OPTIONS
+  >,
   settings: JsonObject,
   { out, log, signal }: Context,
 ): Promise<JsonObject> {
-  if (votes > 1 && choice.temperature === 0) {
+  if (dryRun && !isUrl(choice.judge)) {
+    throw new UsageError(`Option --dry-run is for a server's URL, not for "${choice.judge}"`);
+  }
+  if (votes > 1 && choice.temperature === 0 && !choice.serverTemperature) {
     throw new UsageError("At a temperature of 0 all samples are alike: give --temperature with --votes");
   }
   using memory = new KeyValueMemory(log);
-  await using opened = await openNamedJudge({ ...choice, maxConcurrent: batch, onSummary: memory.see });
+  const ending = new AbortController();
+  await using opened = await openNamedJudge(choice, {
+    maxConcurrent: batch,
+    onSummary: memory.see,
+    onEstimate: (estimate) => {
+      log(describeCallEstimate(estimate));
+      if (dryRun) ending.abort(DRY_RUN);
+    },
+    onCalls: callPrinter(log),
+  }, log);
   const { seed } = choice;
   const asked = { data, judge: opened.identity, limit: limit ?? null, seed, orders, votes, ...settings };
   const folder = directory ?? join(RUNS, benchRunName(benchmark.name, choice.judge, asked));
   log(`run ${folder}\n`);
-  const result = await runBenchmark(benchmark, {
+  const running = runBenchmark(benchmark, {
     data,
     judge: opened,
     directory: folder,
@@ -86,9 +130,18 @@ async function score(
     seed,
     orders,
     votes,
-    signal,
+    countUnanswered,
+    signal: AbortSignal.any([signal, ending.signal]),
     onProgress: progressPrinter({ isTTY: process.stderr.isTTY ?? false, write: log }),
   });
+  const result = await running.catch((error: unknown) => {
+    if (error !== DRY_RUN) throw error;
+    return null;
+  });
+  if (result === null) {
+    out("Nothing was sent: a dry run\n");
+    return { dryRun: true };
+  }
   out(`${formatResult(benchmark, result)}\n\nStored in ${join(folder, RESULT_FILE)}\n`);
   return result as unknown as JsonObject;
 }

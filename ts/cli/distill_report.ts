@@ -4,7 +4,6 @@
  * @module
  */
 import type {
-  Amount,
   ChosenPairs,
   DistillProgress,
   DistillResult,
@@ -12,6 +11,7 @@ import type {
   EstimatedAmount,
 } from "../distill/mod.ts";
 import { formatDuration } from "../train/mod.ts";
+import { count, describeAmount, money } from "./amounts.ts";
 
 /** The pairs, and what was left out. */
 export function describeChosen(
@@ -51,19 +51,6 @@ function amount({ calls, inputTokens, outputTokens, cost }: EstimatedAmount): st
   return `${calls} calls, ${tokens}${cost === null ? "" : `, costing ${money(cost)}`}`;
 }
 
-function count(tokens: number): string {
-  if (tokens < 10_000) return String(tokens);
-  return tokens < 1e6 ? `${(tokens / 1e3).toFixed(0)} k` : `${(tokens / 1e6).toFixed(1)} M`;
-}
-
-function money(cost: number): string {
-  return cost >= 1 || cost === 0 ? cost.toFixed(2) : cost.toPrecision(2);
-}
-
-function spentOf({ calls, tokens, cost }: Amount): string {
-  return `${calls} calls, ${count(tokens)} tokens, ${cost === null ? "cost unknown" : `cost ${money(cost)}`}`;
-}
-
 /** One line: how much is done, how fast, the time left at that rate, and what was spent. */
 export function progressLine({ pairs, of, kept, answers, seconds, calls }: DistillProgress): string {
   const parts = [`${pairs}/${of} pairs`, `${kept} kept`];
@@ -75,7 +62,7 @@ export function progressLine({ pairs, of, kept, answers, seconds, calls }: Disti
   if (pairs > 0 && pairs < of && answers > 0) {
     parts.push(`${formatDuration(seconds / pairs * (of - pairs))} left`);
   }
-  if (calls !== null) parts.push(spentOf(calls.spent));
+  if (calls !== null) parts.push(describeAmount(calls.spent));
   return parts.join(", ");
 }
 
@@ -112,7 +99,7 @@ export function describeResult({ complete, statistics, spent, out }: DistillResu
   }
   const form = Object.entries(problems).sort(([, x], [, y]) => y - x).map(([kind, n]) => `${n} ${kind}`);
   if (form.length > 0) lines.push(`  form: ${form.join(", ")}`);
-  if (spent !== null) lines.push(`  spent: ${spentOf(spent)}`);
+  if (spent !== null) lines.push(`  spent: ${describeAmount(spent)}`);
   if (!complete) lines.push("  not complete; the same command goes on where there is room in the budget");
   return `${lines.join("\n")}\n`;
 }

@@ -42,8 +42,9 @@ export const judge: Command = defineCommand({
     const input = await readInput({ prompt, a, b, file });
     using memory = new KeyValueMemory(log);
     await using opened = await openNamedJudge(
-      { ...choice, maxConcurrent: 1, onSummary: memory.see },
-      (engine) => showing(engine, out),
+      choice,
+      { maxConcurrent: 1, onSummary: memory.see, wrap: (engine) => showing(engine, out) },
+      log,
     );
     const started = performance.now();
     let answer: Judgement | undefined;

@@ -6,6 +6,7 @@
 import process from "node:process";
 import { VERSION } from "../train/version.ts";
 import { benchmarks } from "./bench.ts";
+import { benchRescore } from "./bench_rescore.ts";
 import { configCheck, configSchema } from "./config.ts";
 import { dataGsm8k } from "./data.ts";
 import { distill } from "./distill.ts";
@@ -24,6 +25,7 @@ import { train } from "./train.ts";
 const COMMANDS: readonly Command[] = [
   train,
   ...benchmarks,
+  benchRescore,
   judge,
   distill,
   runs,
@@ -35,6 +37,9 @@ const COMMANDS: readonly Command[] = [
   configCheck,
   dataGsm8k,
 ];
+
+/** Commands that may use the network; all but the first one give it up themselves where they name no server. */
+const NETWORKED: ReadonlySet<Command> = new Set([fetch, distill, judge, ...benchmarks]);
 
 const INTERRUPTED = 130;
 
@@ -65,8 +70,7 @@ function interruptSignal(): AbortSignal {
 
 async function runCommand(invocation: Invocation): Promise<number> {
   const signal = interruptSignal();
-  // These two use the network, "distill" where its oracle is a server; it gives up itself what it has no use for.
-  if (invocation.command !== fetch && invocation.command !== distill) await goOffline();
+  if (!NETWORKED.has(invocation.command)) await goOffline();
   try {
     const result = await invocation.run({
       signal,

@@ -1,6 +1,6 @@
 /**
- * Reads a judge's verdict from its output. One rule serves training and evaluation; the rules of the released RM-R1
- * code are here by name, for comparison.
+ * Reads a judge's verdict from its output. One rule serves training and evaluation; the rules of the released
+ * code of RM-R1 and of RewardBench are here by name, for comparison.
  *
  * @module
  */
@@ -136,13 +136,30 @@ export function parseUpstreamEvalVerdict(text: string): Verdict {
   return exactlyOne(text.includes("[[A]]"), text.includes("[[B]]"));
 }
 
+/**
+ * The rule of RewardBench's released scripts (github.com/allenai/reward-bench, commit 05a9005): `[[A]]` anywhere is A,
+ * whatever else there is; else `[[B]]` anywhere is B; else it is an error, and so unparsable.
+ */
+export function parseRewardBenchVerdict(text: string): Verdict {
+  if (text.includes("[[A]]")) return { kind: "A" };
+  return text.includes("[[B]]") ? { kind: "B" } : unparsable("no-answer");
+}
+
 function exactlyOne(a: boolean, b: boolean): Verdict {
   if (a && b) return unparsable("both");
   return a ? { kind: "A" } : b ? { kind: "B" } : unparsable("no-answer");
 }
 
 /** Names of the rules by which a verdict can be read. `strict` is {@link parseVerdict}, the rule of this project. */
-export type VerdictRule = "strict" | "upstream-train" | "upstream-eval";
+export type VerdictRule = "strict" | "upstream-train" | "upstream-eval" | "rewardbench";
+
+/** All rules. */
+export const VERDICT_RULE_NAMES: readonly VerdictRule[] = [
+  "strict",
+  "upstream-train",
+  "upstream-eval",
+  "rewardbench",
+];
 
 /** The rules by name. The upstream rules know no options. */
 export const VERDICT_RULES: {
@@ -151,6 +168,7 @@ export const VERDICT_RULES: {
   "strict": parseVerdict,
   "upstream-train": parseUpstreamTrainVerdict,
   "upstream-eval": parseUpstreamEvalVerdict,
+  "rewardbench": parseRewardBenchVerdict,
 };
 
 /** The training reward: +1 for the gold side, −1 for the other and for what cannot be read. */

@@ -6,10 +6,8 @@
 import { checkQuotes, parseTrace, parseVerdict, splitThinking, UNPARSABLE_REASONS } from "../cor/mod.ts";
 import type { ProblemKind, QuoteOutcome, UnparsableReason } from "../cor/mod.ts";
 import type { PlacedPair } from "../data/mod.ts";
+import type { AnswerEnd } from "../endpoint/mod.ts";
 import { findHintLeak } from "./hint_leak.ts";
-
-/** How an oracle's text ended: by itself, at the limit of tokens, or because the oracle declined to go on. */
-export type AnswerEnd = "stop" | "length" | "refusal";
 
 /**
  * Why a text is not kept.

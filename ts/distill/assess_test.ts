@@ -1,7 +1,8 @@
 import { expect } from "expect";
 import fc from "fast-check";
 import { parseVerdict } from "../cor/mod.ts";
-import { type AnswerEnd, assess, qualityOf, type Rejection, REJECTIONS } from "./assess.ts";
+import type { AnswerEnd } from "../endpoint/mod.ts";
+import { assess, qualityOf, type Rejection, REJECTIONS } from "./assess.ts";
 
 const A = "<eval>A is better.</eval>\n<answer>[[A]]</answer>";
 

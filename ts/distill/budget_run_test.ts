@@ -1,8 +1,8 @@
 import { join } from "node:path";
 import { expect } from "expect";
 import fc from "fast-check";
-import type { BudgetLimits } from "./budget.ts";
-import { OracleServer } from "./testing/oracle_server.ts";
+import { OracleServer } from "../endpoint/testing/oracle_server.ts";
+import type { BudgetLimits } from "../endpoint/mod.ts";
 import { runSmall, withPairs } from "./testing/small_distillation.ts";
 
 const PRICES = { input: 2, output: 8 };
@@ -81,7 +81,7 @@ Deno.test("a server that counts more than a call can have is left where there is
     };
     try {
       await expect(runSmall({ url: server.url, data, out, budget: { calls: 100 } })).rejects.toThrow(
-        'The oracle counts "5000" output tokens of a call that can have 400 at most',
+        'The server counts "5000" output tokens of a call that can have 400 at most',
       );
     } finally {
       globalThis.fetch = fetch;

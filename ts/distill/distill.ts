@@ -11,14 +11,23 @@ import { mkdir, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { type PlacedPair, traceFromData, writeJsonl } from "../data/mod.ts";
 import type { Message } from "../engine/engine.ts";
+import {
+  type Amount,
+  Budget,
+  type BudgetLimits,
+  type Call,
+  Caller,
+  EMPTY_JOURNAL,
+  type Endpoint,
+  Journal,
+  keyOf,
+  type Prices,
+  type RetryOptions,
+  type Sampling,
+} from "../endpoint/mod.ts";
 import { assess } from "./assess.ts";
-import type { OracleSampling } from "./apis.ts";
-import { type Amount, Budget, type BudgetLimits, type Prices } from "./budget.ts";
-import { Caller, type RetryOptions } from "./caller.ts";
 import { DistillError } from "./distill_error.ts";
 import { type Estimate, estimate } from "./estimate.ts";
-import type { HttpOracle } from "./http_oracle.ts";
-import { type Call, EMPTY_JOURNAL, Journal, keyOf } from "./journal.ts";
 import { choosePairs, type ChosenPairs, type PairOptions } from "./pairs.ts";
 import { renderFirstPass, renderSecondPass, type TraceProtocol } from "./prompts.ts";
 import { sampleTraces, type SamplingEngine } from "./rejection_sampling.ts";
@@ -34,11 +43,11 @@ export interface OracleModel {
 /** An oracle behind HTTP, with how it is asked. */
 export interface HttpSource {
   readonly kind: "http";
-  readonly oracle: HttpOracle;
+  readonly oracle: Endpoint;
   /** The model of each pass. */
   readonly models: { readonly 1: OracleModel; readonly 2: OracleModel };
   readonly protocol: TraceProtocol;
-  readonly sampling: OracleSampling;
+  readonly sampling: Sampling;
   readonly budget: BudgetLimits;
   /** Most calls at once. */
   readonly concurrency: number;
@@ -161,7 +170,7 @@ async function distilByCalls(
   const { answers, spent } = journal?.content ?? EMPTY_JOURNAL;
   const budget = new Budget(source.budget, prices, spent);
   const callOf = (pass: 1 | 2, messages: readonly Message[]): Call => ({
-    oracle: oracle.api,
+    writer: oracle.api,
     model: models[pass].name,
     messages,
     sampling: { ...sampling },
@@ -188,7 +197,16 @@ async function distilByCalls(
   });
 
   const hasLimit = Object.values(source.budget).some((limit) => limit !== undefined);
-  const caller = new Caller({ oracle, journal, budget, hasLimit, sampling, concurrency, retry, signal });
+  const caller = new Caller({
+    endpoint: oracle,
+    journal,
+    budget,
+    hasLimit,
+    sampling,
+    concurrency,
+    retry,
+    signal,
+  });
   const results: PairResult[] = [];
   const began = performance.now();
   let done = 0;

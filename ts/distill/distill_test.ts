@@ -2,8 +2,8 @@ import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect } from "expect";
 import { readTraces } from "../data/mod.ts";
-import { readJournal } from "./journal.ts";
-import { BETTER, KEY, OracleServer } from "./testing/oracle_server.ts";
+import { BETTER, KEY, OracleServer } from "../endpoint/testing/oracle_server.ts";
+import { readJournal } from "../endpoint/mod.ts";
 import { runSmall, withPairs } from "./testing/small_distillation.ts";
 
 for (const api of ["openai", "anthropic"] as const) {

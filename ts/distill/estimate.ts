@@ -4,10 +4,8 @@
  * @module
  */
 import type { PlacedPair } from "../data/mod.ts";
+import { type Answer, costOf, mostTokens, type Prices } from "../endpoint/mod.ts";
 import { assess } from "./assess.ts";
-import { costOf, type Prices } from "./budget.ts";
-import { mostTokens } from "./http_oracle.ts";
-import type { Answer } from "./journal.ts";
 import type { Message } from "../engine/engine.ts";
 
 /** A number of calls, their tokens, and their cost, null where prices are not known. */

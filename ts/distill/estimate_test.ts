@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { expect } from "expect";
 import type { Estimate } from "./estimate.ts";
-import { OracleServer } from "./testing/oracle_server.ts";
+import { OracleServer } from "../endpoint/testing/oracle_server.ts";
 import { runSmall, withPairs } from "./testing/small_distillation.ts";
 
 const prices = { input: 2, output: 8 };

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect } from "expect";
 import { hashFraction } from "../data/mod.ts";
-import { type JournalContent, readJournal } from "./journal.ts";
-import { OracleServer } from "./testing/oracle_server.ts";
+import { OracleServer } from "../endpoint/testing/oracle_server.ts";
+import { type JournalContent, readJournal } from "../endpoint/mod.ts";
 import { runSmall, type SmallDistillation, withPairs } from "./testing/small_distillation.ts";
 
 const CHILD = fileURLToPath(new URL("./testing/distill_child.ts", import.meta.url));

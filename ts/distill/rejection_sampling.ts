@@ -8,8 +8,8 @@ import { createHash } from "node:crypto";
 import type { PlacedPair } from "../data/mod.ts";
 import type { DoneEvent, Engine } from "../engine/engine.ts";
 import { batchesOf, type TokenizedPrompt } from "../judge/batches.ts";
-import { type AnswerEnd, assess } from "./assess.ts";
-import { type Answer, type Journal, keyOf } from "./journal.ts";
+import { type Answer, type AnswerEnd, type Journal, keyOf } from "../endpoint/mod.ts";
+import { assess } from "./assess.ts";
 import { renderFirstPass, type TraceProtocol } from "./prompts.ts";
 import { type PairResult, recordOf } from "./statistics.ts";
 
@@ -140,7 +140,7 @@ function keyOfSample(
   { engine, weights, name, protocol, temperature, maxTokens, seed }: SamplingEngine,
 ): string {
   return keyOf({
-    oracle: `${weights} ${engine.info.precision ?? ""}`,
+    writer: `${weights} ${engine.info.precision ?? ""}`,
     model: name,
     messages: renderFirstPass(protocol, pair),
     sampling: { temperature, maxTokens, seed },

@@ -3,7 +3,7 @@ import { expect } from "expect";
 import { readTraces } from "../data/mod.ts";
 import { ScriptedEngine } from "../judge/scripted_engine.ts";
 import { distill, type DistillResult } from "./distill.ts";
-import { BETTER } from "./testing/oracle_server.ts";
+import { BETTER } from "../endpoint/testing/oracle_server.ts";
 import { withPairs } from "./testing/small_distillation.ts";
 
 /** Says the right verdict at the attempt that the pair's number gives, counted from 0. */

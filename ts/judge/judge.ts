@@ -16,16 +16,37 @@ export interface JudgeInput extends PromptPair {
 export interface ScoreInput {
   readonly conversation: readonly Message[];
   readonly response: string;
+  /** Several answers to this question may be equally right. A judge may then be asked in other words. */
+  readonly manyRight?: true;
 }
 
 /**
- * Why a judge gave no verdict to read: the prompt leaves no room in the model's context (nothing is ever cut from
- * it), a scorer rated both answers the same, or as many samples are for one answer as for the other.
+ * Why there is no verdict to read.
+ *
+ * - `prompt-too-long`: the prompt leaves no room in the model's context; nothing is ever cut from it.
+ * - `tie`: a scorer rated both answers the same.
+ * - `votes-tied`: as many samples are for one answer as for the other.
+ * - `no-rating`: a judge that writes ratings wrote none for one of the answers, or had no room for it.
+ * - `refused`: the model, or the server before it, declined to write.
+ * - `unanswered`: the call failed, and the user chose to count such calls.
  */
-export type NoVerdictReason = "prompt-too-long" | "tie" | "votes-tied";
+export type NoVerdictReason =
+  | "prompt-too-long"
+  | "tie"
+  | "votes-tied"
+  | "no-rating"
+  | "refused"
+  | "unanswered";
 
 /** All reasons for there being no verdict to read. */
-export const NO_VERDICT_REASONS: readonly NoVerdictReason[] = ["prompt-too-long", "tie", "votes-tied"];
+export const NO_VERDICT_REASONS: readonly NoVerdictReason[] = [
+  "prompt-too-long",
+  "tie",
+  "votes-tied",
+  "no-rating",
+  "refused",
+  "unanswered",
+];
 
 /** What a judge decided: a side, text that holds no verdict, or nothing to read a verdict from. */
 export type Outcome = Verdict | { readonly kind: "none"; readonly reason: NoVerdictReason };
@@ -79,15 +100,19 @@ export interface Judge extends AsyncDisposable {
   readonly identity: string;
   /** The messages that the judge is asked with; empty for a judge that reads the answers as they are. */
   render(input: JudgeInput): readonly Message[];
+  /** Told of the directory of a run before its first call, by a judge that keeps an account of its own there. */
+  begin?(directory: string): Promise<void>;
   /** Judges all inputs, in whatever order is fastest; each index comes exactly once. */
   judge(inputs: readonly JudgeInput[], options?: JudgeOptions): AsyncIterable<Answered<Judgement>>;
 }
 
 /** A judge that rates each answer alone; a pair's verdict is the higher score, and equal scores are none. */
 export interface Scorer extends Judge {
+  /** What a null score means. Default `prompt-too-long`. */
+  readonly unscored?: "prompt-too-long" | "no-rating";
   /**
    * Scores all inputs, in whatever order is fastest; each index comes exactly once. Higher is better; null is of an
-   * answer that does not fit into the model's context, of which nothing is ever cut.
+   * answer that could not be scored, see {@link unscored}.
    */
   score(inputs: readonly ScoreInput[], options?: JudgeOptions): AsyncIterable<Answered<number | null>>;
 }

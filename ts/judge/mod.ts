@@ -4,8 +4,14 @@
  * @module
  */
 export * from "./baseline.ts";
+export * from "./endpoint_judge.ts";
+export * from "./endpoint_writer.ts";
+export * from "./engine_writer.ts";
 export * from "./judge.ts";
 export * from "./open_judge.ts";
+export * from "./pair_protocol.ts";
+export * from "./rating_judge.ts";
+export * from "./rewardbench_prompt.ts";
 export * from "./rm_r1_judge.ts";
 export * from "./scalar_judge.ts";
 export * from "./weights_hash.ts";

@@ -9,6 +9,9 @@ import { type Chain, FULL_CHAIN, JUDGE_KINDS, type JudgeKind, type Protocol, PRO
 import type { Engine } from "../engine/engine.ts";
 import { Baseline } from "./baseline.ts";
 import type { Judge } from "./judge.ts";
+import { EngineWriter } from "./engine_writer.ts";
+import { PAIR_PROTOCOLS, type PairProtocolName } from "./pair_protocol.ts";
+import { RatingJudge } from "./rating_judge.ts";
 import { RmR1Judge, type RmR1JudgeOptions } from "./rm_r1_judge.ts";
 import { ScalarJudge } from "./scalar_judge.ts";
 import { hashModel } from "./weights_hash.ts";
@@ -24,8 +27,15 @@ export const JUDGE_SPECS: readonly string[] = [
   "baseline:random:SEED",
 ];
 
+/** How a model is asked: for a verdict on a pair, or for a rating of each answer in the words of RewardBench 2. */
+export type JudgeProtocolName = PairProtocolName | "rewardbench-2-ratings";
+
+/** All protocols of judges. */
+export const JUDGE_PROTOCOLS: readonly JudgeProtocolName[] = [...PAIR_PROTOCOLS, "rewardbench-2-ratings"];
+
 /** Options of {@link openJudge}. */
-export interface OpenJudgeOptions extends Partial<Omit<RmR1JudgeOptions, "name" | "weights">> {
+export interface OpenJudgeOptions extends Partial<Omit<RmR1JudgeOptions, "name" | "weights" | "protocol">> {
+  readonly protocol?: JudgeProtocolName;
   /** Loads a model; called only where the judge is one. */
   readonly openEngine: (path: string) => Promise<Engine>;
 }
@@ -57,6 +67,10 @@ export async function openJudge(spec: string, options: OpenJudgeOptions): Promis
       : card.judge === "scalarrm";
     if (isScalar) return new ScalarJudge(engine, about);
     if (asked === undefined) throw noProtocol(spec);
+    if (asked === "rewardbench-2-ratings") {
+      const { name, weights, kind: _, chain: __, verdicts: ___, ...writing } = about;
+      return new RatingJudge(new EngineWriter(engine, writing), { name, weights });
+    }
     return new RmR1Judge(engine, { ...about, ...formIn(card), protocol: asked });
   } catch (error) {
     await engine[Symbol.asyncDispose]();
@@ -83,7 +97,7 @@ function unknown(spec: string): JudgeSpecError {
   return new JudgeSpecError(`Unknown judge "${spec}", expected ${JUDGE_SPECS.join(", ")}`);
 }
 
-const LISTED = PROTOCOLS.map((protocol) => `"${protocol}"`).join(", ");
+const LISTED = JUDGE_PROTOCOLS.map((protocol) => `"${protocol}"`).join(", ");
 
 function noProtocol(path: string): JudgeSpecError {
   return new JudgeSpecError(

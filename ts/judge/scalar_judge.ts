@@ -6,6 +6,7 @@
 import type { Engine, Message } from "../engine/engine.ts";
 import { forestOf, type SequenceForest } from "../engine/forest.ts";
 import { batchesOf } from "./batches.ts";
+import { judgeByScores } from "./judge_by_scores.ts";
 import type { Answered, JudgeInput, Judgement, JudgeOptions, ScoreInput, Scorer } from "./judge.ts";
 
 /** Options of {@link ScalarJudge}. */
@@ -110,40 +111,11 @@ export class ScalarJudge implements Scorer {
     }
   }
 
-  async *judge(
-    inputs: readonly JudgeInput[],
-    options: JudgeOptions = {},
-  ): AsyncGenerator<Answered<Judgement>> {
-    const answers = inputs.flatMap(({ conversation, a, b }) => [
-      { conversation, response: a },
-      { conversation, response: b },
-    ]);
-    const waiting = new Map<number, Answered<number | null>>();
-    for await (const scored of this.score(answers, options)) {
-      const other = waiting.get(scored.index ^ 1);
-      if (other === undefined) {
-        waiting.set(scored.index, scored);
-        continue;
-      }
-      waiting.delete(other.index);
-      const [a, b] = scored.index % 2 === 0 ? [scored, other] : [other, scored];
-      const index = scored.index >> 1;
-      const error = a.error ?? b.error;
-      if (error !== undefined) yield { index, error };
-      else yield { index, answer: judgementOf(a.answer!, b.answer!) };
-    }
+  judge(inputs: readonly JudgeInput[], options: JudgeOptions = {}): AsyncGenerator<Answered<Judgement>> {
+    return judgeByScores(this, inputs, options);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#engine[Symbol.asyncDispose]();
   }
-}
-
-/** What a judge that only scores writes. */
-const NOTHING = { text: "", tokens: 0, promptTokens: 0, finish: null };
-
-function judgementOf(a: number | null, b: number | null): Judgement {
-  if (a === null || b === null) return { ...NOTHING, outcome: { kind: "none", reason: "prompt-too-long" } };
-  const outcome = a === b ? { kind: "none", reason: "tie" } as const : { kind: a > b ? "A" : "B" } as const;
-  return { ...NOTHING, outcome, scores: { A: a, B: b } };
 }

@@ -6,11 +6,9 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { ApiName } from "../apis.ts";
-import type { BudgetLimits, Prices } from "../budget.ts";
 import { distill, type DistillOptions, type DistillResult, type HttpSource } from "../distill.ts";
-import { HttpOracle } from "../http_oracle.ts";
-import { BETTER, KEY, MODELS } from "./oracle_server.ts";
+import { type ApiName, type BudgetLimits, Endpoint, type Prices } from "../../endpoint/mod.ts";
+import { BETTER, KEY, MODELS } from "../../endpoint/testing/oracle_server.ts";
 
 /** What decides a small distillation; plain data, so that it can be handed to a process. */
 export interface SmallDistillation {
@@ -32,7 +30,7 @@ export function smallSource(small: Omit<SmallDistillation, "data" | "out">): Htt
   const { url, api = "openai", key = KEY, prices = null, concurrency = 6, retries = 12 } = small;
   return {
     kind: "http",
-    oracle: new HttpOracle({ url, api, key, stallSeconds: 2, callSeconds: 10 }),
+    oracle: new Endpoint({ url, api, key, stallSeconds: 2, callSeconds: 10 }),
     models: { 1: { name: small.model ?? MODELS[0]!, prices }, 2: { name: MODELS[1]!, prices } },
     protocol: "instruct",
     sampling: { maxTokens: 400, temperature: 0.5 },

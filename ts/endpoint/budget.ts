@@ -11,7 +11,7 @@ export interface Prices {
   readonly output: number;
 }
 
-/** Most that a distillation may take, over all sessions of its journal. */
+/** Most that calls may take, over all sessions of their journal. */
 export interface BudgetLimits {
   /** In the currency of the prices. */
   readonly cost?: number;

@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect } from "expect";
-import { OracleServer } from "./testing/oracle_server.ts";
+import { OracleServer } from "../endpoint/testing/oracle_server.ts";
 import { runSmall, withPairs } from "./testing/small_distillation.ts";
 
 /** When calls came to a server that refuses the first ones with a header, and afterwards all for a reason of their own. */

@@ -1,5 +1,5 @@
 /**
- * Why an oracle gave no answer.
+ * Why a server gave no answer.
  *
  * @module
  */
@@ -8,19 +8,24 @@
  * What to do about it: `retry`: it may pass; `limited`: it may pass, and calls are too many at once; `refused`: this
  * call will not be answered, others may be; `stop`: no call will be.
  */
-export type OracleErrorKind = "retry" | "limited" | "refused" | "stop";
+export type EndpointErrorKind = "retry" | "limited" | "refused" | "stop";
+
+/** No further call has a chance. */
+export class EndpointLostError extends Error {
+  override readonly name = "EndpointLostError";
+}
 
 /** A call without an answer. The message never holds the API key. */
-export class OracleError extends Error {
-  override readonly name = "OracleError";
-  readonly kind: OracleErrorKind;
+export class EndpointError extends Error {
+  override readonly name = "EndpointError";
+  readonly kind: EndpointErrorKind;
   /** Milliseconds for which the server wants no calls; null where it does not say. */
   readonly retryAfter: number | null;
   /** Whether tokens may have been written and charged for. */
   readonly charged: boolean;
 
   constructor(
-    kind: OracleErrorKind,
+    kind: EndpointErrorKind,
     message: string,
     { retryAfter = null, charged, ...options }: ErrorOptions & {
       readonly retryAfter?: number | null;

@@ -1,17 +1,16 @@
 /**
- * Makes calls to an oracle: each answered once, within the rate and the budget, and written down.
+ * Makes calls to a server: each answered once, within the rate and the budget, and written down.
  *
  * @module
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { hashFraction } from "../data/mod.ts";
 import { AdaptiveLimit, type CallEnd } from "./adaptive_limit.ts";
-import type { OracleSampling } from "./apis.ts";
+import type { Sampling } from "./apis.ts";
 import type { Budget } from "./budget.ts";
-import { DistillError } from "./distill_error.ts";
-import { type HttpOracle, mostTokens } from "./http_oracle.ts";
+import { type Endpoint, mostTokens } from "./endpoint.ts";
 import { type Answer, type Call, type CallLabel, type CallTokens, type Journal, keyOf } from "./journal.ts";
-import { OracleError } from "./oracle_error.ts";
+import { EndpointError, EndpointLostError } from "./endpoint_error.ts";
 
 /** How calls are made again. */
 export interface RetryOptions {
@@ -27,12 +26,12 @@ export interface RetryOptions {
 
 /** Options of {@link Caller}. */
 export interface CallerOptions {
-  readonly oracle: HttpOracle;
-  readonly journal: Journal;
+  readonly endpoint: Endpoint;
+  readonly journal: Pick<Journal, "append" | "content">;
   readonly budget: Budget;
   /** Whether the budget has a limit, so that a server that counts more than a call can have must be left. */
   readonly hasLimit: boolean;
-  readonly sampling: OracleSampling;
+  readonly sampling: Sampling;
   /** Most calls at once. */
   readonly concurrency: number;
   readonly retry: RetryOptions;
@@ -40,7 +39,7 @@ export interface CallerOptions {
   readonly signal: AbortSignal;
 }
 
-/** An answer, or why there is none: no room in the budget, or the oracle failed or refused each time. */
+/** An answer, or why there is none: no room in the budget, or the server failed or refused each time. */
 export type Asked =
   | Answer
   | { readonly unanswered: "budget" }
@@ -48,7 +47,7 @@ export type Asked =
 
 /** Calls at once to begin with. */
 const START = 4;
-/** Calls in a row that are given up, after which the oracle is taken to be out of order. */
+/** Calls in a row that are given up, after which the server is taken to be out of order. */
 const MOST_GIVEN_UP = 10;
 const NOTHING: CallTokens = { input: 0, output: 0 };
 
@@ -77,10 +76,10 @@ export class Caller {
   }
 
   /**
-   * Has a call answered: by the journal, or by the oracle, again where that may help. The same call is never under way
+   * Has a call answered: by the journal, or by the server, again where that may help. The same call is never under way
    * twice.
    *
-   * @throws The reason of the signal, or {@link DistillError} when no further call has a chance; calls of others that
+   * @throws The reason of the signal, or {@link EndpointLostError} when no further call has a chance; calls of others that
    * are under way then still end and are written down.
    */
   async ask(call: Call, about: CallLabel): Promise<Asked> {
@@ -101,7 +100,7 @@ export class Caller {
       const before = this.#answers;
       const result = await this.#attempt(key, call, about);
       if (result === null) return { unanswered: "budget" };
-      if (!(result instanceof OracleError)) {
+      if (!(result instanceof EndpointError)) {
         this.#answers++;
         this.#givenUp = 0;
         return result;
@@ -112,7 +111,7 @@ export class Caller {
       if (result.kind === "refused" || attempt >= retries) {
         if (++this.#givenUp >= MOST_GIVEN_UP) {
           const words =
-            `The oracle has answered none of the last ${MOST_GIVEN_UP} questions: ${result.message}`;
+            `The server has answered none of the last ${MOST_GIVEN_UP} questions: ${result.message}`;
           throw this.#stop(words, result);
         }
         return { unanswered: result.kind === "refused" ? "refused" : "failed", reason: result.message };
@@ -126,8 +125,8 @@ export class Caller {
     key: string,
     { model, messages }: Call,
     { id, pass }: CallLabel,
-  ): Promise<Answer | OracleError | null> {
-    const { oracle, journal, budget, sampling } = this.#options;
+  ): Promise<Answer | EndpointError | null> {
+    const { endpoint, journal, budget, sampling } = this.#options;
     if (this.#budgetSpent) return null;
     const place = await this.limit.enter(this.#signal);
     let end: CallEnd = "failed";
@@ -145,11 +144,11 @@ export class Caller {
         const number = ++this.#number;
         await this.#written(journal.append({ type: "call", number, key, id, pass, worst }));
         taken = worst;
-        const result = await oracle.send({ model, messages, sampling }).catch((error: unknown) => {
-          if (error instanceof OracleError) return error;
+        const result = await endpoint.send({ model, messages, sampling }).catch((error: unknown) => {
+          if (error instanceof EndpointError) return error;
           throw error;
         });
-        if (result instanceof OracleError) {
+        if (result instanceof EndpointError) {
           const { message: error, charged } = result;
           if (!charged) taken = NOTHING;
           if (result.kind === "limited") {
@@ -184,7 +183,7 @@ export class Caller {
     for (const kind of ["input", "output"] as const) {
       if (!this.#options.hasLimit || taken[kind] <= worst[kind]) continue;
       throw this.#stop(
-        `The oracle counts "${taken[kind]}" ${kind} tokens of a call that can have ${worst[kind]} at most, ` +
+        `The server counts "${taken[kind]}" ${kind} tokens of a call that can have ${worst[kind]} at most, ` +
           "so no budget can be kept",
       );
     }
@@ -195,13 +194,13 @@ export class Caller {
     this.#halt.abort(error);
   }
 
-  #stop(message: string, cause?: unknown): DistillError {
-    const error = new DistillError(message, { cause });
+  #stop(message: string, cause?: unknown): EndpointLostError {
+    const error = new EndpointLostError(message, { cause });
     this.end(error);
     return error;
   }
 
-  async #wait(key: string, attempt: number, { retryAfter }: OracleError): Promise<void> {
+  async #wait(key: string, attempt: number, { retryAfter }: EndpointError): Promise<void> {
     const { baseSeconds = 1, mostSeconds = 60, seed } = this.#options.retry;
     const longest = Math.min(mostSeconds, baseSeconds * 2 ** Math.max(0, attempt)) * 1000;
     const wait = Math.max(retryAfter ?? 0, longest * hashFraction(seed, `wait\0${key}\0${attempt}`));

@@ -1,13 +1,12 @@
 /**
- * The two HTTP APIs of oracles: OpenAI's chat completions, which most servers speak, and Anthropic's messages.
+ * The two HTTP APIs of model servers: OpenAI's chat completions, which most servers speak, and Anthropic's messages.
  *
  * @module
  */
 import { z } from "zod";
 import type { Message } from "../engine/engine.ts";
-import type { AnswerEnd } from "./assess.ts";
-import type { Answer } from "./journal.ts";
-import { OracleError } from "./oracle_error.ts";
+import type { Answer, AnswerEnd } from "./journal.ts";
+import { EndpointError } from "./endpoint_error.ts";
 
 /** The APIs by name. */
 export type ApiName = "openai" | "anthropic";
@@ -15,8 +14,8 @@ export type ApiName = "openai" | "anthropic";
 /** All APIs. */
 export const API_NAMES: readonly ApiName[] = ["openai", "anthropic"];
 
-/** How an oracle samples. What is left out is left to the server. */
-export interface OracleSampling {
+/** How a server samples. What is left out is left to the server. */
+export interface Sampling {
   /** Most tokens of an answer. */
   readonly maxTokens: number;
   readonly temperature?: number;
@@ -24,10 +23,10 @@ export interface OracleSampling {
 }
 
 /** A call as an API takes it. */
-export interface OracleRequest {
+export interface EndpointRequest {
   readonly model: string;
   readonly messages: readonly Message[];
-  readonly sampling: OracleSampling;
+  readonly sampling: Sampling;
 }
 
 /** An event of a stream: its name, where it has one, and its data. */
@@ -38,7 +37,7 @@ export interface StreamEvent {
 
 /** Puts an answer together from the events of its stream. */
 export interface AnswerReader {
-  /** @throws {OracleError} The event is malformed, or tells of an error. */
+  /** @throws {EndpointError} The event is malformed, or tells of an error. */
   push(event: StreamEvent): void;
   /** The answer; null where the stream ended before the answer did. */
   finish(): Answer | null;
@@ -52,8 +51,8 @@ export interface Api {
   readonly keyVariable: string;
   headers(key: string | null): Record<string, string>;
   /** `stream`: whether the answer is to come piece by piece. */
-  body(request: OracleRequest, server: { readonly host: string; readonly stream: boolean }): object;
-  /** Reads an answer that came whole. @throws {OracleError} It is malformed. */
+  body(request: EndpointRequest, server: { readonly host: string; readonly stream: boolean }): object;
+  /** Reads an answer that came whole. @throws {EndpointError} It is malformed. */
   read(json: unknown): Answer;
   reader(): AnswerReader;
 }
@@ -61,11 +60,11 @@ export interface Api {
 const count = z.int().nonnegative();
 
 /** The error of an answer that is not as its API has it. */
-export function malformed(what: string, found: unknown): OracleError {
+export function malformed(what: string, found: unknown): EndpointError {
   const text = typeof found === "string" ? found : JSON.stringify(found) ?? "nothing";
-  return new OracleError(
+  return new EndpointError(
     "retry",
-    `The oracle's answer is malformed: expected ${what}, found "${cut(text)}"`,
+    `The server's answer is malformed: expected ${what}, found "${cut(text)}"`,
     {
       charged: true,
     },
@@ -82,7 +81,7 @@ function parsed<S extends z.ZodType>(schema: S, value: unknown, what: string): z
   return result.data;
 }
 
-/** Reads JSON that an oracle sent. @throws {OracleError} It is none. */
+/** Reads JSON that a server sent. @throws {EndpointError} It is none. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
@@ -123,7 +122,7 @@ function refuseError(value: unknown): void {
   const { error } = result.data;
   const [type, message] = typeof error === "string" ? ["", error] : [error.type ?? "", error.message ?? ""];
   const kind = /overloaded|rate_limit/.test(type) ? "limited" : "retry";
-  throw new OracleError(kind, `The oracle broke off with "${cut(`${type} ${message}`.trim())}"`, {
+  throw new EndpointError(kind, `The server broke off with "${cut(`${type} ${message}`.trim())}"`, {
     charged: true,
   });
 }

@@ -1,17 +1,17 @@
 /**
- * An oracle behind HTTP: one call, one answer or one error that says what to do about it.
+ * A server behind HTTP: one call, one answer or one error that says what to do about it.
  *
  * @module
  */
 import { createParser } from "eventsource-parser";
 import type { Message } from "../engine/engine.ts";
 import { retryAfter } from "./adaptive_limit.ts";
-import { API_NAMES, type ApiName, APIS, malformed, type OracleRequest, parseJson } from "./apis.ts";
+import { API_NAMES, type ApiName, APIS, type EndpointRequest, malformed, parseJson } from "./apis.ts";
 import type { Answer, CallTokens } from "./journal.ts";
-import { OracleError } from "./oracle_error.ts";
+import { EndpointError } from "./endpoint_error.ts";
 
-/** Options of {@link HttpOracle}. */
-export interface HttpOracleOptions {
+/** Options of {@link Endpoint}. */
+export interface EndpointOptions {
   /** A server's address, with or without the API's path. */
   readonly url: string;
   /** Default: what the address says, else "openai". */
@@ -42,8 +42,8 @@ const NOT_BEGUN: ReadonlySet<number> = new Set([429, 503, 529]);
 const PASSING: ReadonlySet<number> = new Set([408, 409, 425, 429]);
 const NO_CONNECTION = /connection refused|econnrefused|enotfound|dns error|network is unreachable/i;
 
-/** Speaks to an oracle. */
-export class HttpOracle {
+/** Speaks to a server. */
+export class Endpoint {
   readonly api: ApiName;
   /** Where calls go. */
   readonly endpoint: URL;
@@ -53,11 +53,11 @@ export class HttpOracle {
   readonly #call: number;
 
   /** @throws {RangeError} The address is none of HTTP. */
-  constructor({ url, api, key, stream = true, stallSeconds = 300, callSeconds = 1800 }: HttpOracleOptions) {
+  constructor({ url, api, key, stream = true, stallSeconds = 300, callSeconds = 1800 }: EndpointOptions) {
     const endpoint = URL.canParse(url) ? new URL(url) : null;
     if (endpoint === null || !/^https?:$/.test(endpoint.protocol)) {
       throw new RangeError(
-        `The oracle's address is "${url}", expected one that begins with http:// or https://`,
+        `The server's address is "${url}", expected one that begins with http:// or https://`,
       );
     }
     const path = endpoint.pathname.replace(/\/+$/, "");
@@ -76,9 +76,9 @@ export class HttpOracle {
   /**
    * Makes one call, once.
    *
-   * @throws {OracleError} There is no answer.
+   * @throws {EndpointError} There is no answer.
    */
-  async send(request: OracleRequest): Promise<Answer> {
+  async send(request: EndpointRequest): Promise<Answer> {
     const { headers, body } = APIS[this.api];
     using limits = new Timeouts(this.#stall, this.#call);
     let response: Response;
@@ -99,8 +99,8 @@ export class HttpOracle {
       if (response.status !== 200) throw await this.#refusal(response);
       return await this.#read(response, limits);
     } catch (error) {
-      if (!(error instanceof OracleError)) throw this.#lost(error, limits);
-      throw new OracleError(error.kind, this.#redact(error.message), error);
+      if (!(error instanceof EndpointError)) throw this.#lost(error, limits);
+      throw new EndpointError(error.kind, this.#redact(error.message), error);
     } finally {
       await response.body?.cancel().catch(() => {});
     }
@@ -123,45 +123,45 @@ export class HttpOracle {
     parser.feed("\n\n");
     const answer = streamed ? reader.finish() : api.read(parseJson(whole));
     if (answer === null) {
-      throw new OracleError("retry", "The oracle's answer ended in the middle", { charged: true });
+      throw new EndpointError("retry", "The server's answer ended in the middle", { charged: true });
     }
     if (!answer.text.isWellFormed()) throw malformed("well-formed Unicode", answer.text);
     return answer;
   }
 
-  async #refusal(response: Response): Promise<OracleError> {
+  async #refusal(response: Response): Promise<EndpointError> {
     const { status } = response;
     const text = await response.text().catch(() => "");
     const said = sayingOf(text).trim().slice(0, 300);
     const why = `status ${status}${said === "" ? "" : `: ${said}`}`;
     if (status >= 300 && status < 400) {
       const to = response.headers.get("location") ?? "nowhere";
-      return new OracleError("stop", `The oracle redirects to "${to}"; name that address if it is right`, {
+      return new EndpointError("stop", `The server redirects to "${to}"; name that address if it is right`, {
         charged: false,
       });
     }
     const stop = status === 429 && /insufficient_quota/.test(text) ? STOPS.get(402) : STOPS.get(status);
     if (stop !== undefined) {
-      return new OracleError("stop", `The oracle at ${this.endpoint} refuses all calls, ${stop} (${why})`, {
+      return new EndpointError("stop", `The server at ${this.endpoint} refuses all calls, ${stop} (${why})`, {
         charged: false,
       });
     }
     const wait = retryAfter(response.headers.get("retry-after"));
-    const message = `The oracle answers with ${why}`;
+    const message = `The server answers with ${why}`;
     if (NOT_BEGUN.has(status)) {
-      return new OracleError("limited", message, { retryAfter: wait, charged: false });
+      return new EndpointError("limited", message, { retryAfter: wait, charged: false });
     }
     if (PASSING.has(status) || status >= 500) {
-      return new OracleError("retry", message, { retryAfter: wait, charged: true });
+      return new EndpointError("retry", message, { retryAfter: wait, charged: true });
     }
-    return new OracleError("refused", message, { charged: status < 400 });
+    return new EndpointError("refused", message, { charged: status < 400 });
   }
 
-  #lost(cause: unknown, limits: Timeouts): OracleError {
+  #lost(cause: unknown, limits: Timeouts): EndpointError {
     const reasons = [cause, (cause as Error).cause].filter((each) => each instanceof Error)
       .map(({ message }) => message).join(": ");
     const reason = limits.passed ?? this.#redact(reasons);
-    return new OracleError("retry", `The connection to the oracle was lost: ${reason}`, {
+    return new EndpointError("retry", `The connection to the server was lost: ${reason}`, {
       charged: limits.passed !== null || !NO_CONNECTION.test(reasons),
       cause,
     });
@@ -228,7 +228,7 @@ const TEMPLATE_TOKENS = { chat: 256, message: 32 };
  */
 export function mostTokens(
   messages: readonly Message[],
-  { maxTokens }: OracleRequest["sampling"],
+  { maxTokens }: EndpointRequest["sampling"],
 ): CallTokens {
   const bytes = messages.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
   return {

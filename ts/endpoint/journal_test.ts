@@ -105,14 +105,14 @@ Deno.test("a line that is not a journal's is refused by file and line", async ()
 
 Deno.test("all that decides a call decides its key, and the order of sampling options does not", () => {
   const base: Call = {
-    oracle: "openai",
+    writer: "openai",
     model: "m",
     messages: [{ role: "user", content: "Q" }],
     sampling: { maxTokens: 5, temperature: 1 },
     sample: 0,
   };
   const others: Call[] = [
-    { ...base, oracle: "anthropic" },
+    { ...base, writer: "anthropic" },
     { ...base, model: "n" },
     { ...base, messages: [{ role: "system", content: "Q" }] },
     { ...base, messages: [{ role: "user", content: "Q " }] },

@@ -3,9 +3,9 @@ import type { AddressInfo } from "node:net";
 import { expect } from "expect";
 import fc from "fast-check";
 import type { ApiName } from "./apis.ts";
-import { HttpOracle, mostTokens } from "./http_oracle.ts";
+import { Endpoint, mostTokens } from "./endpoint.ts";
 import type { Answer } from "./journal.ts";
-import { OracleError } from "./oracle_error.ts";
+import { EndpointError } from "./endpoint_error.ts";
 
 const REQUEST = {
   model: "m",
@@ -41,11 +41,11 @@ async function withServer<T>(
 async function errorOf(
   answer: (response: ServerResponse) => void,
   more: { readonly stallSeconds?: number; readonly callSeconds?: number } = {},
-): Promise<OracleError> {
+): Promise<EndpointError> {
   return await withServer(answer, async ({ url }) => {
-    const oracle = new HttpOracle({ url, key: "sk-secret", stallSeconds: 5, ...more });
+    const oracle = new Endpoint({ url, key: "sk-secret", stallSeconds: 5, ...more });
     const error = await oracle.send(REQUEST).then(() => null, (reason) => reason);
-    expect(error).toBeInstanceOf(OracleError);
+    expect(error).toBeInstanceOf(EndpointError);
     expect(error.message).not.toContain("sk-secret");
     return error;
   });
@@ -98,7 +98,7 @@ for (const [api, stream] of SERVED) {
             await new Promise((resolve) => setImmediate(resolve));
           }
           response.end();
-        }, ({ url }) => new HttpOracle({ url, api, key: null }).send(REQUEST));
+        }, ({ url }) => new Endpoint({ url, api, key: null }).send(REQUEST));
         expect(answer).toEqual(ANSWER);
       }),
       { numRuns: 15 },
@@ -121,7 +121,7 @@ Deno.test("what is sent is as each API has it, and the key goes in its header", 
     await withServer(
       (response) => response.writeHead(200, { "content-type": "text/event-stream" }).end(stream),
       async ({ url, requests }) => {
-        await new HttpOracle({ url, api, key: "sk-secret" }).send(REQUEST);
+        await new Endpoint({ url, api, key: "sk-secret" }).send(REQUEST);
         const [{ headers, body }] = requests as [Given["requests"][0]];
         const sent = JSON.parse(body);
         const common = { model: "m", max_tokens: 10, temperature: 0.5, top_p: 0.9, stream: true };
@@ -132,7 +132,7 @@ Deno.test("what is sent is as each API has it, and the key goes in its header", 
             messages: REQUEST.messages,
             stream_options: { include_usage: true },
           });
-          await new HttpOracle({ url, api, key: null, stream: false }).send(REQUEST);
+          await new Endpoint({ url, api, key: null, stream: false }).send(REQUEST);
           expect(requests[1]!.headers.authorization).toBe(undefined);
           const { stream_options: _, ...whole } = sent;
           expect(JSON.parse(requests[1]!.body)).toEqual({ ...whole, stream: false });
@@ -175,7 +175,7 @@ Deno.test("a redirect is not followed: another address would get the key", async
     await withServer(
       (response) => response.writeHead(307, { location: `${other.url}/v1/chat/completions` }).end(),
       async ({ url }) => {
-        await expect(new HttpOracle({ url, key: "sk-secret" }).send(REQUEST)).rejects.toThrow("redirects to");
+        await expect(new Endpoint({ url, key: "sk-secret" }).send(REQUEST)).rejects.toThrow("redirects to");
       },
     );
     expect(other.requests).toEqual([]);
@@ -224,7 +224,7 @@ Deno.test("malformed answers, errors within a stream, silence and slowness are t
 
 Deno.test("a server that is not there has charged for nothing", async () => {
   const url = await withServer(() => {}, ({ url }) => Promise.resolve(url));
-  const error = await new HttpOracle({ url, key: null }).send(REQUEST).catch((reason) => reason);
+  const error = await new Endpoint({ url, key: null }).send(REQUEST).catch((reason) => reason);
   expect([error.kind, error.charged]).toEqual(["retry", false]);
 });
 
@@ -238,11 +238,11 @@ Deno.test("an address may hold the API's path, a version, or neither", () => {
     ["https://api.anthropic.com", "https://api.anthropic.com/v1/messages", "anthropic"],
   ];
   for (const [url, endpoint, api] of cases) {
-    const oracle = new HttpOracle({ url, key: null });
+    const oracle = new Endpoint({ url, key: null });
     expect([String(oracle.endpoint), oracle.api]).toEqual([endpoint, api]);
   }
   for (const url of ["", "h:8000", "ftp://h", "localhost/v1"]) {
-    expect(() => new HttpOracle({ url, key: null })).toThrow(`The oracle's address is "${url}"`);
+    expect(() => new Endpoint({ url, key: null })).toThrow(`The server's address is "${url}"`);
   }
 });
 

@@ -1,5 +1,5 @@
 /**
- * The journal of a distillation: what was sent and what came back, one JSON object a line, only ever appended to.
+ * The journal of calls: what was sent and what came back, one JSON object a line, only ever appended to.
  *
  * A call is written down before it is sent and its answer before it counts, each flushed to the disk. So a process
  * that is killed anywhere has lost no answer that counted, and what it may have had under way is known: a call without
@@ -12,7 +12,6 @@ import { type FileHandle, open } from "node:fs/promises";
 import { z } from "zod";
 import { DataError, readJsonLines } from "../data/mod.ts";
 import type { Message } from "../engine/engine.ts";
-import type { AnswerEnd } from "./assess.ts";
 
 /** Tokens of a call. */
 export interface CallTokens {
@@ -20,10 +19,10 @@ export interface CallTokens {
   readonly output: number;
 }
 
-/** All that decides what an oracle writes. */
+/** All that decides what a server writes. */
 export interface Call {
   /** The API that is spoken, or the hash of a local model. */
-  readonly oracle: string;
+  readonly writer: string;
   readonly model: string;
   readonly messages: readonly Message[];
   readonly sampling: Readonly<Record<string, number>>;
@@ -38,13 +37,16 @@ export interface CallLabel {
   readonly pass: 1 | 2;
 }
 
-/** What an oracle wrote. */
+/** How an answer ended: by itself, at the limit of tokens, or because the server would not write it. */
+export type AnswerEnd = "stop" | "length" | "refusal";
+
+/** What a server wrote. */
 export interface Answer {
   readonly text: string;
   readonly end: AnswerEnd;
-  /** As the oracle counts them; null where it does not say. */
+  /** As the server counts them; null where it does not say. */
   readonly tokens: CallTokens | null;
-  /** The model that the oracle says it took. */
+  /** The model that the server says it took. */
   readonly servedBy: string | null;
 }
 
@@ -59,7 +61,7 @@ export type JournalLine =
     readonly number: number;
     readonly key: string;
     readonly error: string;
-    /** Whether the oracle may have written anything that it charges for. */
+    /** Whether the server may have written anything that it charges for. */
     readonly charged: boolean;
   };
 
@@ -88,9 +90,9 @@ const LINE: z.ZodType<JournalLine> = z.discriminatedUnion("type", [
 ]);
 
 /** SHA-256 of a call: the same call has the same key in every run. */
-export function keyOf({ oracle, model, messages, sampling, sample }: Call): string {
+export function keyOf({ writer, model, messages, sampling, sample }: Call): string {
   const content = [
-    oracle,
+    writer,
     model,
     messages.map(({ role, content }) => [role, content]),
     Object.entries(sampling).sort(([x], [y]) => x < y ? -1 : 1),

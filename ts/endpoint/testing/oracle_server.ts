@@ -164,7 +164,7 @@ export class OracleServer implements AsyncDisposable {
       maxTokens: body.max_tokens,
       ...(body.temperature !== undefined && { temperature: body.temperature }),
     };
-    const key = keyOf({ oracle: api, model: body.model, messages, sampling, sample: 0 });
+    const key = keyOf({ writer: api, model: body.model, messages, sampling, sample: 0 });
     const fault = this.#underWay > capacity ? "rate-seconds" : this.#fault(key);
     const said = say(messages, this.#options.seed);
     const worked = !["rate-seconds", "rate-date", "overloaded"].includes(fault);
