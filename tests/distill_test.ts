@@ -99,7 +99,7 @@ Deno.test("each bad input gets its error, and nothing is sent or written", async
       ]],
       [2, /Environment variable "NOT_SET" is not set/, [...url, ...model, ...given, "--key-env", "NOT_SET"]],
       [2, /The oracle is "hm", expected a URL/, ["--oracle", "hm", ...given]],
-      [2, /Option --budget is for an oracle's URL, not for "data"/, [
+      [2, /Option --budget is for a server's URL, not for "data"/, [
         "--oracle",
         "data",
         ...given,

@@ -62,6 +62,8 @@ export interface OracleServerOptions {
   readonly bytesPerToken?: number;
   /** Milliseconds that an answer takes. Default 0. */
   readonly latency?: number;
+  /** What is said. Default: traces for the two passes of a distillation. */
+  readonly say?: (messages: readonly Message[], seed: number) => Said;
   /** Told of each call as it comes. */
   readonly onCall?: (call: SeenCall) => void;
 }
@@ -106,6 +108,7 @@ export class OracleServer implements AsyncDisposable {
       capacity: Infinity,
       bytesPerToken: 3,
       latency: 0,
+      say,
       ...options,
     };
     this.#server = createServer((request, response) => {
@@ -166,7 +169,7 @@ export class OracleServer implements AsyncDisposable {
     };
     const key = keyOf({ writer: api, model: body.model, messages, sampling, sample: 0 });
     const fault = this.#underWay > capacity ? "rate-seconds" : this.#fault(key);
-    const said = say(messages, this.#options.seed);
+    const said = this.#options.say(messages, this.#options.seed);
     const worked = !["rate-seconds", "rate-date", "overloaded"].includes(fault);
     const bytes = messages.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
     const call: SeenCall = {
@@ -238,7 +241,8 @@ function refuse(
     .end(JSON.stringify({ error: { type: "error", message } }));
 }
 
-interface Said {
+/** A text, and whether the limit of tokens ended it. */
+export interface Said {
   readonly text: string;
   readonly cut: boolean;
 }
