@@ -120,7 +120,8 @@ async function score(
   }, log);
   const { seed } = choice;
   const asked = { data, judge: opened.identity, limit: limit ?? null, seed, orders, votes, ...settings };
-  const folder = directory ?? join(RUNS, benchRunName(benchmark.name, choice.judge, asked));
+  const folder = directory ??
+    join(RUNS, benchRunName(benchmark.name, isUrl(choice.judge) ? choice.model! : choice.judge, asked));
   log(`run ${folder}\n`);
   const running = runBenchmark(benchmark, {
     data,

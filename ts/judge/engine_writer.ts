@@ -130,7 +130,7 @@ export class EngineWriter implements Writer {
     const window = this.#options.maxConcurrent * WINDOW_BATCHES;
     for (let start = 0; start < askings.length; start += window) {
       signal?.throwIfAborted();
-      const prompts = await this.#tokenize(askings.slice(start, start + window), start);
+      const prompts = await this.tokenize(askings.slice(start, start + window), start);
       const fitting = prompts.filter(({ tokens }) => tokens.length < contextLength);
       for (const prompt of prompts) {
         if (prompt.tokens.length >= contextLength) {
@@ -144,7 +144,8 @@ export class EngineWriter implements Writer {
     }
   }
 
-  async #tokenize(askings: readonly Asking[], start: number): Promise<Prompt[]> {
+  /** Prompts as the engine reads them, their indices from `start` on. */
+  async tokenize(askings: readonly Asking[], start = 0): Promise<Prompt[]> {
     const texts = askings.map(({ messages }) =>
       this.engine.renderChat(messages, { addGenerationPrompt: true })
     );

@@ -49,3 +49,25 @@ Deno.test("probabilities are given where the verdict is all that is written, and
     }
   }
 });
+
+Deno.test("a verdict behind a given rationale is as likely as behind the same one where it was written", async () => {
+  await using engine = await NativeEngine.open(BASE);
+  const judge = new RmR1Judge(engine, { ...publishedForm("compact"), maxNewTokens: 192 });
+  const given: { input: (typeof inputs)[number]; rationale: string; probabilityA: number }[] = [];
+  for await (const { index, answer } of judge.judge(inputs, { probability: true })) {
+    const { text, probabilityA } = answer!;
+    if (probabilityA === undefined) continue;
+    given.push({
+      input: inputs[index]!,
+      rationale: text.slice(0, text.lastIndexOf("<answer>")),
+      probabilityA,
+    });
+  }
+  expect(given.length).toBeGreaterThan(1);
+  let compared = 0;
+  for await (const { index, answer } of judge.verdictsGiven(given)) {
+    expect(answer).toBeCloseTo(given[index]!.probabilityA, 6);
+    compared++;
+  }
+  expect(compared).toBe(given.length);
+});

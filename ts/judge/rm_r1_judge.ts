@@ -4,10 +4,15 @@
  * @module
  */
 import type { DoneEvent, Engine, Message } from "../engine/engine.ts";
-import { forestOf, gather, scatterMask } from "../engine/forest.ts";
 import { EngineWriter, type EngineWriterOptions, type Prompt } from "./engine_writer.ts";
 import type { Answered, Judge, JudgeInput, Judgement, JudgeOptions } from "./judge.ts";
 import { type PairProtocol, pairProtocol, type PairProtocolOptions } from "./pair_protocol.ts";
+import {
+  type BeforeVerdict,
+  beforeVerdict,
+  probabilitiesOfA,
+  VERDICT_OPENING,
+} from "./verdict_probability.ts";
 
 /** Options of {@link RmR1Judge}. */
 export interface RmR1JudgeOptions extends PairProtocolOptions, EngineWriterOptions {
@@ -18,69 +23,9 @@ export interface RmR1JudgeOptions extends PairProtocolOptions, EngineWriterOptio
 }
 
 /** A judgement whose verdict's probability is still to be asked for. */
-interface WithVerdict {
+interface WithVerdict extends BeforeVerdict {
   readonly index: number;
   readonly answer: Judgement;
-  readonly prompt: Uint32Array;
-}
-
-/** The last verdict of a text, up to its letter. */
-const LAST_VERDICT = /^[\s\S]*<answer>\s*\[\[\s*(?=[AB])/i;
-
-/** Both verdicts behind what was written before the last one, tokenized with it: as the model itself would put them together. */
-async function encodeVerdicts(
-  engine: Engine,
-  { prompt, answer }: WithVerdict,
-): Promise<Uint32Array[] | null> {
-  const before = answer.outcome.kind === "unparsable" ? undefined : LAST_VERDICT.exec(answer.text)?.[0];
-  if (before === undefined) return null;
-  const written = await engine.encode(["A", "B"].map((side) => `${before}${side}]]</answer>`));
-  const sequences = written.map((tokens) => Uint32Array.of(...prompt, ...tokens));
-  return sequences.some(({ length }) => length > engine.info.contextLength) ? null : sequences;
-}
-
-/**
- * The probability of the verdict for A behind what was written before the letter of the last verdict, against that for
- * B, of each judgement; null where no verdict was written.
- *
- * @param budget most tokens of a pass, but for a judgement that has more alone
- */
-async function* probabilitiesOfA(
-  engine: Engine,
-  written: readonly WithVerdict[],
-  budget: number,
-): AsyncGenerator<readonly [WithVerdict, number | null]> {
-  let batch: { readonly of: WithVerdict; readonly sequences: readonly Uint32Array[] }[] = [];
-  let tokens = 0;
-  for (const of of written) {
-    const sequences = await encodeVerdicts(engine, of);
-    if (sequences === null) {
-      yield [of, null];
-      continue;
-    }
-    const size = sequences.reduce((sum, { length }) => sum + length, 0);
-    if (batch.length > 0 && tokens + size > budget) {
-      yield* await scoreVerdicts(engine, batch);
-      [batch, tokens] = [[], 0];
-    }
-    batch.push({ of, sequences });
-    tokens += size;
-  }
-  if (batch.length > 0) yield* await scoreVerdicts(engine, batch);
-}
-
-async function scoreVerdicts(
-  engine: Engine,
-  batch: readonly { readonly of: WithVerdict; readonly sequences: readonly Uint32Array[] }[],
-): Promise<(readonly [WithVerdict, number])[]> {
-  const { forest, maps } = forestOf(batch.flatMap(({ sequences }) => sequences));
-  const prompts = batch.flatMap(({ of, sequences }) => sequences.map(() => of.prompt.length));
-  const masks = maps.map((map, index) => new Uint8Array(map.length).fill(1, prompts[index]));
-  const logprobs = await engine.logprobs(forest, { select: scatterMask({ forest, maps }, masks) });
-  const totals = maps.map((map, index) =>
-    gather(map.subarray(prompts[index]), logprobs).reduce((sum, logprob) => sum + logprob, 0)
-  );
-  return batch.map(({ of }, index) => [of, 1 / (1 + Math.exp(totals[2 * index + 1]! - totals[2 * index]!))]);
 }
 
 /** Judges by a language model that follows a {@link PairProtocol}. */
@@ -140,9 +85,34 @@ export class RmR1Judge implements Judge {
       } else {
         const { index, answer: { prompt, done } } = event;
         const answer = done === null ? tooLong(prompt) : this.#judgementOf(prompt, done, logprobs);
-        if (probability && done !== null) written.push({ index, answer, prompt: prompt.tokens });
-        else yield { index, answer };
+        if (probability && done !== null) {
+          const before = answer.outcome.kind === "unparsable" ? null : beforeVerdict(done.text);
+          written.push({ index, answer, prompt: prompt.tokens, before });
+        } else yield { index, answer };
       }
+    }
+  }
+
+  /**
+   * The probability of the verdict for A, against that for B, behind a rationale that is given, whoever wrote it; null
+   * where it does not fit into the model's context. Nothing is generated.
+   *
+   * @param given `rationale`: all that stands before `<answer>`, of a chain with its whitespace
+   */
+  async *verdictsGiven(
+    given: readonly { readonly input: JudgeInput; readonly rationale: string }[],
+    { signal }: Pick<JudgeOptions, "signal"> = {},
+  ): AsyncGenerator<Answered<number | null>> {
+    const { engine, tokenBudget } = this.#writer;
+    const prompts = await this.#writer.tokenize(
+      given.map(({ input }) => ({ messages: this.render(input), sample: 0 })),
+    );
+    const written = prompts.map(({ index, tokens }) => (
+      { index, prompt: tokens, before: `${given[index]!.rationale}${VERDICT_OPENING}` }
+    ));
+    for await (const [{ index }, probabilityA] of probabilitiesOfA(engine, written, tokenBudget)) {
+      signal?.throwIfAborted();
+      yield { index, answer: probabilityA };
     }
   }
 
