@@ -15,6 +15,15 @@ export {
   type StoredJudgement,
 } from "./journal.ts";
 export { formatSeconds, progressLine, progressPrinter, type ProgressStream } from "./progress.ts";
+export { compareCosts, type RunCost } from "./faithfulness/cost.ts";
+export {
+  type Faithfulness,
+  type FaithfulnessOptions,
+  measureFaithfulness,
+  type RationaleJudge,
+  type Share,
+} from "./faithfulness/faithfulness.ts";
+export { formatFaithfulness } from "./faithfulness/report.ts";
 export { formatResult } from "./report.ts";
 export { rescore, type RescoreOptions } from "./rescore.ts";
 export * from "./result.ts";

@@ -6,6 +6,7 @@
 import process from "node:process";
 import { VERSION } from "../train/version.ts";
 import { benchmarks } from "./bench.ts";
+import { benchFaithfulness } from "./bench_faithfulness.ts";
 import { benchRescore } from "./bench_rescore.ts";
 import { configCheck, configSchema } from "./config.ts";
 import { dataGsm8k } from "./data.ts";
@@ -26,6 +27,7 @@ const COMMANDS: readonly Command[] = [
   train,
   ...benchmarks,
   benchRescore,
+  benchFaithfulness,
   judge,
   distill,
   runs,
