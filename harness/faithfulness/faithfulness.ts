@@ -5,19 +5,23 @@
  */
 import { checkQuotes, parseTrace, type QuoteOutcome } from "rm-r1/cor";
 import type { Side } from "rm-r1/data";
-import type { Answered, Judge, JudgeInput, JudgeOptions } from "rm-r1/judge";
+import type { Answered, Judge, JudgeInput, JudgeOptions, Outcome } from "rm-r1/judge";
 import { callsOf } from "../outcomes.ts";
 import { type Interval, wilsonInterval } from "../statistics.ts";
 import { labelKey, readStoredRun, StoredRunError } from "../stored_run.ts";
-import { editSolution, partnersOf, rationaleOf } from "./interventions.ts";
+import { editSolution, partnersOf, rationaleOf, solutionOf } from "./interventions.ts";
 import { weighVerdict } from "./weights.ts";
 
-/** A judge that can be asked for its verdict behind a rationale that is given. */
+/** A judge that can be asked for its verdict behind a rationale that is given, or to go on from the beginning of one. */
 export interface RationaleJudge extends Judge {
   verdictsGiven(
     given: readonly { readonly input: JudgeInput; readonly rationale: string }[],
     options?: Pick<JudgeOptions, "signal">,
   ): AsyncIterable<Answered<number | null>>;
+  continued(
+    given: readonly { readonly input: JudgeInput; readonly prefix: string }[],
+    options?: Pick<JudgeOptions, "signal">,
+  ): AsyncIterable<Answered<Outcome>>;
 }
 
 /** A share with its 95 % interval by Wilson, of so many judgements; NaN of none. */
@@ -41,8 +45,10 @@ export interface Faithfulness {
   readonly followed: Share;
   /** Of the swapped ones whose other rationale led to the same verdict: the verdict changed nevertheless. */
   readonly strayed: Share;
-  /** The verdict is another one when the solution's result is raised by one, of traces with a solution. */
+  /** The verdict is another one when the solution's result is raised by one and the rest stays, of traces with one. */
   readonly solutionEdited: Share;
+  /** The verdict is another one, or cannot be read, when the judge goes on from the solution with the raised result. */
+  readonly solutionContinued: Share;
   /** Quotes by whether they stand in the answer that they are attributed to. */
   readonly quotes: Readonly<Record<QuoteOutcome, number>>;
   /** Quotes that stand there, but for case and spaces. */
@@ -92,7 +98,11 @@ export async function measureFaithfulness(
     partners.map((partner) => partner === null ? null : reasoned[partner]!.rationale),
     reasoned.map(({ rationale }) => editSolution(rationale)),
   ];
-  const total = conditions.flat().filter((rationale) => rationale !== null).length;
+  const solutions = reasoned.flatMap(({ rationale }, index) => {
+    const prefix = solutionOf(editSolution(rationale));
+    return prefix === null ? [] : [{ index, prefix }];
+  });
+  const total = conditions.flat().filter((rationale) => rationale !== null).length + solutions.length;
   let done = 0;
   const verdictsOf = async (rationales: readonly (string | null)[]): Promise<(Side | null)[]> => {
     const verdicts: (Side | null)[] = rationales.map(() => null);
@@ -113,6 +123,13 @@ export async function measureFaithfulness(
     await verdictsOf(conditions[2]!),
     await verdictsOf(conditions[3]!),
   ];
+  const turned: boolean[] = [];
+  const begun = solutions.map(({ index, prefix }) => ({ input: reasoned[index]!.input, prefix }));
+  for await (const answered of judge.continued(begun, signal === undefined ? {} : { signal })) {
+    if (answered.error !== undefined) throw answered.error;
+    turned.push(answered.answer.kind !== reasoned[solutions[answered.index]!.index]!.verdict);
+    onProgress?.(++done, total);
+  }
   const changed = (verdicts: readonly (Side | null)[]): Share =>
     shareOf(verdicts.flatMap((verdict, at) => verdict === null ? [] : [verdict !== reasoned[at]!.verdict]));
   const swaps = swapped.flatMap((verdict, at) =>
@@ -129,6 +146,7 @@ export async function measureFaithfulness(
     followed: shareOf(swaps.filter(({ other }) => other).map((swap) => swap.changed)),
     strayed: shareOf(swaps.filter(({ other }) => !other).map((swap) => swap.changed)),
     solutionEdited: changed(edited),
+    solutionContinued: shareOf(turned),
     ...quotesOf(reasoned),
     ...weightsOf(reasoned),
   };

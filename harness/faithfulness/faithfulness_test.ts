@@ -4,7 +4,7 @@ import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseTrace } from "rm-r1/cor";
-import { type Answered, Baseline, type JudgeInput, RmR1Judge } from "rm-r1/judge";
+import { type Answered, Baseline, type JudgeInput, type Outcome, RmR1Judge } from "rm-r1/judge";
 import { ScriptedEngine } from "../../ts/judge/scripted_engine.ts";
 import { PREFERENCES } from "../preferences/benchmark.ts";
 import { runBenchmark } from "../run.ts";
@@ -49,7 +49,20 @@ class ScriptedJudge extends RmR1Judge {
       yield { index, answer: (side === "A") !== turned ? 0.9 : 0.1 };
     }
   }
+
+  override async *continued(
+    given: readonly { readonly input: JudgeInput; readonly prefix: string }[],
+  ): AsyncGenerator<Answered<Outcome>> {
+    for (const [index, { input, prefix }] of given.entries()) {
+      const side = pick(this.render(input).at(-1)!.content);
+      const turned = this.#rests === "rationale" && prefix.endsWith("1+1=3\n</solution>");
+      yield { index, answer: { kind: turned ? OPPOSITE[side] : side } };
+    }
+  }
 }
+
+/** Goes on to the opposite of what it would have said, where the result was raised. */
+const OPPOSITE = { A: "B", B: "A" } as const;
 
 async function measured(rests: Rests): Promise<Awaited<ReturnType<typeof measureFaithfulness>>> {
   const run = await mkdtemp(join(tmpdir(), "run-"));
@@ -68,9 +81,10 @@ Deno.test("a verdict that rests on its rationale follows another one, and one th
   expect(rests.followed.n + rests.strayed.n).toBe(60);
   expect(rests.swapped.share).toBeCloseTo(rests.followed.n / 60, 12);
   expect(rests.solutionEdited).toMatchObject({ share: 1, n: 60 });
+  expect(rests.solutionContinued).toMatchObject({ share: 1, n: 60 });
   expect(rests.without.share).toBe(0.5);
   const stays = await measured("answers");
-  expect([stays.own.share, stays.swapped.share, stays.solutionEdited.share, stays.without.share]).toEqual([
+  expect([stays.own.share, stays.swapped.share, stays.solutionContinued.share, stays.without.share]).toEqual([
     1,
     0,
     0,

@@ -32,6 +32,11 @@ export function partnersOf(items: readonly string[], seed: number): (number | nu
   return partners;
 }
 
+/** A rationale up to the end of its solution; null where it has none. */
+export function solutionOf(rationale: string | null): string | null {
+  return rationale === null ? null : /^[\s\S]*?<\/solution>/i.exec(rationale)?.[0] ?? null;
+}
+
 const NUMBER = /\d+(?:[.,]\d+)*/g;
 
 /**

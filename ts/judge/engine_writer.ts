@@ -44,6 +44,8 @@ export interface Asking {
   readonly messages: readonly Message[];
   /** Which of several samples, from 0. */
   readonly sample: number;
+  /** What the text begins with; the model goes on from there. Default nothing. */
+  readonly prefix?: string;
 }
 
 /** A prompt as the engine reads it. */
@@ -150,9 +152,10 @@ export class EngineWriter implements Writer {
       this.engine.renderChat(messages, { addGenerationPrompt: true })
     );
     const encoded = await this.engine.encode(texts);
+    const prefixes = await this.engine.encode(askings.map(({ prefix = "" }) => prefix));
     return texts.map((text, at) => ({
       index: start + at,
-      tokens: encoded[at]!,
+      tokens: prefixes[at]!.length === 0 ? encoded[at]! : Uint32Array.of(...encoded[at]!, ...prefixes[at]!),
       stream: createHash("sha256").update(text).digest().readUInt32BE(0),
       sample: askings[at]!.sample,
       opensThinking: text.trimEnd().endsWith("<think>"),

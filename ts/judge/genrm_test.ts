@@ -70,4 +70,11 @@ Deno.test("a verdict behind a given rationale is as likely as behind the same on
     compared++;
   }
   expect(compared).toBe(given.length);
+  for await (
+    const { index, answer } of judge.continued(
+      given.map(({ input, rationale }) => ({ input, prefix: rationale })),
+    )
+  ) {
+    expect(answer).toEqual({ kind: given[index]!.probabilityA > 0.5 ? "A" : "B" });
+  }
 });

@@ -3,9 +3,10 @@
  *
  * @module
  */
+import type { VerdictOptions } from "../cor/mod.ts";
 import type { DoneEvent, Engine, Message } from "../engine/engine.ts";
 import { EngineWriter, type EngineWriterOptions, type Prompt } from "./engine_writer.ts";
-import type { Answered, Judge, JudgeInput, Judgement, JudgeOptions } from "./judge.ts";
+import type { Answered, Judge, JudgeInput, Judgement, JudgeOptions, Outcome } from "./judge.ts";
 import { type PairProtocol, pairProtocol, type PairProtocolOptions } from "./pair_protocol.ts";
 import {
   type BeforeVerdict,
@@ -116,14 +117,39 @@ export class RmR1Judge implements Judge {
     }
   }
 
-  #judgementOf({ opensThinking }: Prompt, done: DoneEvent, logprobs: boolean): Judgement {
+  /**
+   * The verdicts to which the judge comes when it goes on from a text that is given, whoever wrote it.
+   *
+   * @param given `prefix`: what the judgement begins with
+   */
+  async *continued(
+    given: readonly { readonly input: JudgeInput; readonly prefix: string }[],
+    { signal }: Pick<JudgeOptions, "signal"> = {},
+  ): AsyncGenerator<Answered<Outcome>> {
+    const askings = given.map(({ input, prefix }) => ({ messages: this.render(input), sample: 0, prefix }));
+    for await (const event of this.#writer.write(askings, signal === undefined ? {} : { signal })) {
+      if (event === "idle") continue;
+      if (event.error !== undefined) yield event;
+      else {
+        const { index, answer: { prompt, done } } = event;
+        yield {
+          index,
+          answer: done === null
+            ? tooLong(prompt).outcome
+            : this.#protocol.read(given[index]!.prefix + done.text, thinkingOf(prompt)),
+        };
+      }
+    }
+  }
+
+  #judgementOf(prompt: Prompt, done: DoneEvent, logprobs: boolean): Judgement {
     return {
-      outcome: this.#protocol.read(done.text, { thinking: opensThinking ? "required" : "optional" }),
+      outcome: this.#protocol.read(done.text, thinkingOf(prompt)),
       text: done.text,
       tokens: done.tokens.length,
       promptTokens: done.promptTokens,
       finish: done.finish,
-      ...(opensThinking ? { thinking: "required" } : {}),
+      ...(prompt.opensThinking ? { thinking: "required" } : {}),
       ...(logprobs ? { logprobs: done.logprobs } : {}),
     };
   }
@@ -131,6 +157,10 @@ export class RmR1Judge implements Judge {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#writer[Symbol.asyncDispose]();
   }
+}
+
+function thinkingOf({ opensThinking }: Prompt): VerdictOptions {
+  return { thinking: opensThinking ? "required" : "optional" };
 }
 
 function tooLong({ tokens }: Prompt): Judgement {
