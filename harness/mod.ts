@@ -27,6 +27,7 @@ export { formatFaithfulness } from "./faithfulness/report.ts";
 export { formatResult } from "./report.ts";
 export { rescore, type RescoreOptions } from "./rescore.ts";
 export * from "./result.ts";
+export { rewardBench, REWARDBENCH_RULES, type RewardBenchRule } from "./rewardbench/benchmark.ts";
 export { RM_BENCH_RULES, rmBench, type RmBenchRule } from "./rm_bench/benchmark.ts";
 export { type Answers, missingParts } from "./measure.ts";
 export { runBenchmark, type RunOptions } from "./run.ts";

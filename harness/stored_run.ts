@@ -20,6 +20,7 @@ import {
 import { type Answers, scoredItems } from "./measure.ts";
 import { callsOf, judgedItems } from "./outcomes.ts";
 import { type BenchResult, RESULT_FILE } from "./result.ts";
+import { rewardBench, REWARDBENCH_RULES } from "./rewardbench/benchmark.ts";
 import { RM_BENCH_RULES, rmBench } from "./rm_bench/benchmark.ts";
 
 /** A run as it is stored. */
@@ -123,8 +124,9 @@ export async function readResult(directory: string): Promise<BenchResult> {
 
 /** The benchmark of a result, by its rule. */
 export function storedBenchmark({ benchmark, rule }: BenchResult): Benchmark {
-  if (benchmark !== "rm-bench") return BENCHMARKS[benchmark];
-  return rmBench(RM_BENCH_RULES.find((name) => name === rule));
+  if (benchmark === "rm-bench") return rmBench(RM_BENCH_RULES.find((name) => name === rule));
+  if (benchmark === "rewardbench") return rewardBench(REWARDBENCH_RULES.find((name) => name === rule));
+  return BENCHMARKS[benchmark];
 }
 
 function refuseOtherData({ files }: BenchSet, { data, benchmark }: BenchResult, path: string): void {

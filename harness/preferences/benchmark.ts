@@ -15,7 +15,8 @@ const ANSWER = z.union([
   z.array(z.object({ role: z.enum(["system", "user", "assistant"]), content: z.string() })).min(1),
 ], { error: "a non-empty text or an array of messages" });
 
-const RECORD = z.object({
+/** A pair: see {@link PREFERENCES}. */
+export const PAIR_RECORD: z.ZodType<PairRecord> = z.object({
   id: recordId.optional(),
   prompt: z.union([filledText, messages], { error: "a non-empty text or messages that end with the user's" })
     .optional(),
@@ -27,8 +28,19 @@ const RECORD = z.object({
   rejected_model: optionalName,
 });
 
-type Read = z.output<typeof RECORD>;
-type Answer = Read["chosen"];
+type Answer = PairRecord["chosen"];
+
+/** A pair as it is read. */
+export interface PairRecord {
+  readonly id?: string | undefined;
+  readonly prompt?: string | readonly Message[] | undefined;
+  readonly chosen: string | readonly Message[];
+  readonly rejected: string | readonly Message[];
+  readonly subset?: string | undefined;
+  readonly source?: string | undefined;
+  readonly chosen_model?: string | undefined;
+  readonly rejected_model?: string | undefined;
+}
 
 const ALL = "all";
 
@@ -41,7 +53,7 @@ function asMessages(prompt: string | readonly Message[]): readonly Message[] {
 }
 
 /** The turns before both answers: the prompt's, or what both conversations begin with. */
-function conversationOf({ prompt, chosen, rejected }: Read): readonly Message[] | Fault {
+function conversationOf({ prompt, chosen, rejected }: PairRecord): readonly Message[] | Fault {
   if (prompt !== undefined) return asMessages(prompt);
   if (typeof chosen === "string" || typeof rejected === "string") {
     return { field: "prompt", value: "nothing", expected: "a prompt, or answers that are conversations" };
@@ -62,7 +74,8 @@ function conversationOf({ prompt, chosen, rejected }: Read): readonly Message[] 
   };
 }
 
-function itemOf(record: Read, file: string, index: number): BenchItem | Fault {
+/** A pair as an item of the subset that it names, or of `all`; known by its id, or by its place in the file. */
+export function pairItem(record: PairRecord, file: string, index: number): BenchItem | Fault {
   const conversation = conversationOf(record);
   if ("field" in conversation) return conversation;
   const { id, chosen, rejected, subset, source, chosen_model, rejected_model } = record;
@@ -92,12 +105,12 @@ export const PREFERENCES: Benchmark = {
   sizes: null,
   sectionsOf: (subsets) => Object.fromEntries(subsets.map((name) => [name, [name]])),
   load: (path) =>
-    loadSet<Read>(path, {
+    loadSet<PairRecord>(path, {
       title: "a set of preferences",
       accepts: () => true,
       expected: "records as JSON Lines, JSON or Parquet",
-      schemaOf: () => RECORD,
-      itemOf,
+      schemaOf: () => PAIR_RECORD,
+      itemOf: pairItem,
     }),
   rows: (outcomes) => outcomes.map(({ item, pairs }) => ({ subset: item.subset, measures: [pairs[0]!] })),
   figures: microFigures,

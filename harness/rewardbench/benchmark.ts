@@ -6,7 +6,9 @@
 import { basename } from "node:path";
 import { z } from "zod";
 import { type BenchItem, type Benchmark, meanOf } from "../benchmark.ts";
+import { PAIR_RECORD, type PairRecord } from "../preferences/benchmark.ts";
 import { type Fault, filledText, loadSet, optionalName, recordId } from "../records.ts";
+import { PRIOR_SETS, PRIOR_SIZES, priorItem, priorSetOf } from "./prior_sets.ts";
 
 interface Subset {
   readonly section: string;
@@ -114,38 +116,84 @@ function subsetsOf(section: string): string[] {
 }
 
 /**
- * RewardBench: a section is the mean of its subsets by upstream's weights, overall the mean of the sections. Upstream's
- * own files (`filtered`, not `raw`), or LLMBar's, which are a part of Chat Hard.
+ * Which sections count.
+ *
+ * - `core`: the four, each as much as the others.
+ * - `prior-sets`: the test sets before RewardBench as a fifth section, half as much as each of the others, as on its
+ *   first leaderboard (upstream's `analysis/get_benchmark_results.py`).
  */
-export const REWARDBENCH: Benchmark = {
-  name: "rewardbench",
-  title: "RewardBench",
-  sizes: Object.fromEntries(Object.entries(SUBSETS).map(([name, { items }]) => [name, items])),
-  sectionsOf: () => Object.fromEntries(SECTIONS.map((section) => [section, subsetsOf(section)])),
-  load: (path) =>
-    loadSet<Read>(path, {
-      title: "RewardBench",
-      accepts: (file) =>
-        basename(file) in LLMBAR || !/^(raw|Processed_|Adversarial_|Natural)/.test(basename(file)),
-      expected: "its records as Parquet, JSON or JSON Lines, or LLMBar's files",
-      schemaOf: (file) => basename(file) in LLMBAR ? LLMBAR_RECORD : RECORD,
-      itemOf,
-    }),
-  rows: (outcomes) => outcomes.map(({ item, pairs }) => ({ subset: item.subset, measures: [pairs[0]!] })),
-  figures: (subsets) => {
-    const sections = SECTIONS.flatMap((section): [string, number][] => {
-      const present = subsetsOf(section).filter((name) => subsets.has(name));
-      if (present.length === 0) return [];
-      return [[section, weightedMean(present.map((name) => [meanOf(subsets.get(name)!), weightOf(name)]))]];
-    });
-    const overall = sections.reduce((sum, [, score]) => sum + score, 0) / sections.length;
-    return { overall, sections: Object.fromEntries(sections) };
-  },
-};
+export type RewardBenchRule = "core" | "prior-sets";
 
+/** All rules. */
+export const REWARDBENCH_RULES: readonly RewardBenchRule[] = ["core", "prior-sets"];
+
+/** Weight of the fifth section, the others' being 1. */
+const PRIOR_WEIGHT = 0.5;
+
+/** What a file holds. */
+type FileRecord = { readonly core: Read } | { readonly prior: PairRecord };
+
+const CORE_FILE: z.ZodType<FileRecord> = RECORD.transform((core) => ({ core }));
+const LLMBAR_FILE: z.ZodType<FileRecord> = LLMBAR_RECORD.transform((core) => ({ core }));
+const PRIOR_FILE: z.ZodType<FileRecord> = PAIR_RECORD.transform((prior) => ({ prior }));
+
+function schemaOf(file: string): z.ZodType<FileRecord> {
+  if (basename(file) in LLMBAR) return LLMBAR_FILE;
+  return priorSetOf(file) === undefined ? CORE_FILE : PRIOR_FILE;
+}
+
+/** Other files that lie beside upstream's own: its `raw` split, LLMBar's other files, sets that are not counted. */
+const OTHERS = /^(raw|Processed_|Adversarial_|Natural|summarize_prompted|mtbench_|pku_)/;
+
+/**
+ * RewardBench: a section is the mean of its subsets by upstream's weights, overall the mean of the sections. Upstream's
+ * own files (`filtered`, not `raw`), or LLMBar's, which are a part of Chat Hard; for `prior-sets` those of
+ * `preference-test-sets` beside them, named by their set.
+ */
+export function rewardBench(rule: RewardBenchRule = "core"): Benchmark {
+  const hasPrior = rule === "prior-sets";
+  const subsets = {
+    ...Object.fromEntries(SECTIONS.map((section) => [section, subsetsOf(section)])),
+    ...(hasPrior && { [PRIOR_SETS]: Object.keys(PRIOR_SIZES) }),
+  };
+  const core = Object.fromEntries(Object.entries(SUBSETS).map(([name, { items }]) => [name, items]));
+  return {
+    name: "rewardbench",
+    title: hasPrior ? "RewardBench with Prior Sets" : "RewardBench",
+    rule,
+    sizes: hasPrior ? { ...core, ...PRIOR_SIZES } : core,
+    sectionsOf: () => subsets,
+    load: (path) =>
+      loadSet<FileRecord>(path, {
+        title: "RewardBench",
+        accepts: (file) => {
+          if (basename(file) in LLMBAR) return true;
+          return !OTHERS.test(basename(file)) && (hasPrior || priorSetOf(file) === undefined);
+        },
+        expected: "its records as Parquet, JSON or JSON Lines, or LLMBar's files",
+        schemaOf,
+        itemOf: (record, file, index) =>
+          "core" in record ? itemOf(record.core, file, index) : priorItem(record.prior, file, index),
+      }),
+    rows: (outcomes) => outcomes.map(({ item, pairs }) => ({ subset: item.subset, measures: [pairs[0]!] })),
+    figures: (found) => {
+      const sections = Object.entries(subsets).flatMap(([section, names]): [string, number][] => {
+        const present = names.filter((name) => found.has(name));
+        if (present.length === 0) return [];
+        return [[section, weightedMean(present.map((name) => [meanOf(found.get(name)!), weightOf(name)]))]];
+      });
+      const overall = weightedMean(
+        sections.map(([section, score]) => [score, section === PRIOR_SETS ? PRIOR_WEIGHT : 1]),
+      );
+      return { overall, sections: Object.fromEntries(sections) };
+    },
+  };
+}
+
+/** In its section's mean; the prior sets count alike. */
 function weightOf(name: string): number {
-  const { weight, items } = SUBSETS[name]!;
-  return weight ?? items;
+  const subset = SUBSETS[name];
+  return subset === undefined ? 1 : subset.weight ?? subset.items;
 }
 
 function weightedMean(values: readonly (readonly [value: number, weight: number])[]): number {

@@ -5,7 +5,10 @@ import { join } from "node:path";
 import { describeMalformed } from "../benchmark.ts";
 import { figuresOf, repeated } from "../testing/estimates.ts";
 import { DATA, needs } from "../testing/needs.ts";
-import { REWARDBENCH } from "./benchmark.ts";
+import { rewardBench } from "./benchmark.ts";
+import { PRIOR_SIZES } from "./prior_sets.ts";
+
+const REWARDBENCH = rewardBench();
 
 const SIZES = Object.entries(REWARDBENCH.sizes!);
 
@@ -85,4 +88,45 @@ Deno.test("records keep their models, and LLMBar's label says which output is be
   expect(malformed.map(describeMalformed)).toEqual([
     'file "filtered.jsonl", record 1, field "subset": found "art", expected one of the 23 subsets',
   ]);
+});
+
+Deno.test("Prior Sets are a fifth section of half the weight, their sets alike", () => {
+  const perfect = SIZES.flatMap(([name, size]) => repeated(name, size, 1));
+  const prior = [
+    ...repeated("anthropic_helpful", 40, 0.5),
+    ...repeated("anthropic_hhh", 2, 0),
+    ...repeated("shp", 10, 1),
+    ...repeated("summarize", 30, 0.5),
+  ];
+  const { overall, sections } = figuresOf(rewardBench("prior-sets"), [...perfect, ...prior]);
+  expect(sections["Prior Sets"]!.score).toBe(0.5);
+  expect(overall.score).toBeCloseTo((4 + 0.5 * 0.5) / 4.5, 12);
+  expect(figuresOf(rewardBench("prior-sets"), perfect).overall.score).toBe(1);
+  expect(Object.values(PRIOR_SIZES).reduce((sum, size) => sum + size, 0)).toBe(17154);
+});
+
+Deno.test("the files of the prior sets are read by their names, and only where they are asked for", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "prior-"));
+  const lines = (records: readonly object[]): string =>
+    records.map((each) => `${JSON.stringify(each)}\n`).join("");
+  await writeFile(
+    join(folder, "filtered.jsonl"),
+    lines([{ id: 1, prompt: "p", chosen: "c", rejected: "r", subset: "donotanswer" }]),
+  );
+  await writeFile(
+    join(folder, "anthropic_hhh-00000-of-00001.jsonl"),
+    lines([
+      { prompt: "p", chosen: "c", rejected: "r", subset: "harmless" },
+      {
+        chosen: [{ role: "user", content: "q" }, { role: "assistant", content: "c" }],
+        rejected: [{ role: "user", content: "q" }, { role: "assistant", content: "r" }],
+      },
+      { prompt: "p", chosen: "c" },
+    ]),
+  );
+  await writeFile(join(folder, "pku_better-00000-of-00001.jsonl"), "not read");
+  const { items, malformed } = await rewardBench("prior-sets").load(folder);
+  expect(items.map(({ subset }) => subset).sort()).toEqual(["anthropic_hhh", "anthropic_hhh", "donotanswer"]);
+  expect(malformed).toHaveLength(1);
+  expect((await rewardBench().load(folder)).items.map(({ subset }) => subset)).toEqual(["donotanswer"]);
 });

@@ -13,6 +13,8 @@ import {
   ORDERS,
   progressPrinter,
   RESULT_FILE,
+  rewardBench,
+  REWARDBENCH_RULES,
   RM_BENCH_RULES,
   rmBench,
   runBenchmark,
@@ -147,6 +149,21 @@ async function score(
   return result as unknown as JsonObject;
 }
 
+const benchRewardBench = defineCommand({
+  name: "bench rewardbench",
+  brief: "Score a judge on RewardBench",
+  options: {
+    ...OPTIONS,
+    rule: defaulted(
+      "--rule",
+      oneOf(REWARDBENCH_RULES),
+      "core",
+      "Its four sections, or the older test sets as a fifth one",
+    ),
+  },
+  run: ({ rule, ...values }, context) => score(rewardBench(rule), values, { rule }, context),
+});
+
 const benchRmBench = defineCommand({
   name: "bench rm-bench",
   brief: "Score a judge on RM-Bench",
@@ -164,8 +181,9 @@ const benchRmBench = defineCommand({
 
 /** The commands, one a benchmark. */
 export const benchmarks: readonly Command[] = [
+  benchRewardBench,
   benchRmBench,
-  ...Object.values(BENCHMARKS).filter(({ name }) => name !== "rm-bench").map((benchmark) =>
+  ...Object.values(BENCHMARKS).filter(({ rule }) => rule === undefined).map((benchmark) =>
     defineCommand({
       name: `bench ${benchmark.name}`,
       brief: `Score a judge on ${
