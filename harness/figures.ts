@@ -38,14 +38,15 @@ export function averageRows(benchmark: Benchmark, judgings: readonly (readonly I
 }
 
 /** A row as what is summed: each measure, then for each whether it is there. */
-function summands({ measures }: Row): number[] {
+export function summands({ measures }: Pick<Row, "measures">): number[] {
   return [
     ...measures.map((value) => Number.isNaN(value) ? 0 : value),
     ...measures.map((value) => Number.isNaN(value) ? 0 : 1),
   ];
 }
 
-function subsetSums(sums: Float64Array): SubsetSums {
+/** Sums of {@link summands} as measures and counts. */
+export function subsetSums(sums: Float64Array): SubsetSums {
   const half = sums.length / 2;
   return { sums: sums.subarray(0, half), counts: sums.subarray(half) };
 }

@@ -15,6 +15,14 @@ export {
   type StoredJudgement,
 } from "./journal.ts";
 export { formatSeconds, progressLine, progressPrinter, type ProgressStream } from "./progress.ts";
+export {
+  type ChangedItems,
+  type CompareOptions,
+  compareRuns,
+  type Difference,
+  type RunComparison,
+} from "./compare/compare.ts";
+export { formatComparisons } from "./compare/report.ts";
 export { compareCosts, type RunCost } from "./faithfulness/cost.ts";
 export {
   type Faithfulness,

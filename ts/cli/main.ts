@@ -6,6 +6,7 @@
 import process from "node:process";
 import { VERSION } from "../train/version.ts";
 import { benchmarks } from "./bench.ts";
+import { benchCompare } from "./bench_compare.ts";
 import { benchFaithfulness } from "./bench_faithfulness.ts";
 import { benchRescore } from "./bench_rescore.ts";
 import { configCheck, configSchema } from "./config.ts";
@@ -27,6 +28,7 @@ const COMMANDS: readonly Command[] = [
   train,
   ...benchmarks,
   benchRescore,
+  benchCompare,
   benchFaithfulness,
   judge,
   distill,
