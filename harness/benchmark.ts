@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { VerdictRule } from "rm-r1/cor";
 import type { Message } from "rm-r1/engine";
 
 /** Names of the benchmarks, as the command line has them. */
@@ -110,6 +111,8 @@ export interface Benchmark {
    * judging, and figures are their mean. `sign`: right where more orders are right than wrong.
    */
   readonly orderRule?: "sign";
+  /** How the scripts that published figures for judges of pairs read verdicts, and what an error is worth there. */
+  readonly upstream?: { readonly rule: VerdictRule; readonly errors: "wrong" | "tie" };
   /** Subsets of each section, in the benchmark's order. */
   sectionsOf(subsets: readonly string[]): Readonly<Record<string, readonly string[]>>;
   /**

@@ -5,6 +5,8 @@
  */
 import { Baseline } from "rm-r1/judge";
 import type { BenchItem, Benchmark, BenchSet, ItemOutcome } from "./benchmark.ts";
+import { auditOf } from "./audit.ts";
+import { calibrationOf } from "./calibration.ts";
 import { averageRows, estimate, type EstimateOptions, type Estimates } from "./figures.ts";
 import {
   baselineScores,
@@ -18,6 +20,8 @@ import {
 } from "./outcomes.ts";
 import type { BenchResult, Floor, PairwiseFigures, RunSettings, Treatments } from "./result.ts";
 import { stratifiedSample } from "./sample.ts";
+import { bagOfWordsScores } from "./floors/bag_of_words.ts";
+import { sourceOnlyScores } from "./floors/source_only.ts";
 import { wilsonInterval } from "./statistics.ts";
 
 /** The answers to a run's calls: of a judge of pairs, or of one that rates each answer alone. */
@@ -53,6 +57,8 @@ export interface RunAbout {
   readonly settings: RunSettings;
   /** What a null score means. Default `prompt-too-long`. */
   readonly unscored?: string;
+  /** The judgements as the benchmark's own script reads them, where it has one for judges of pairs. */
+  readonly upstream?: readonly JudgedItem[];
   readonly unreadableLines: number;
   readonly seconds: number;
 }
@@ -62,7 +68,7 @@ export function resultOf(
   benchmark: Benchmark,
   set: BenchSet,
   answers: Answers,
-  { judge, data, settings, unscored = "prompt-too-long", unreadableLines, seconds }: RunAbout,
+  { judge, data, settings, unscored = "prompt-too-long", upstream, unreadableLines, seconds }: RunAbout,
 ): BenchResult {
   const items = (answers.kind === "pairs" ? answers.judged : answers.scored).map(({ item }) => item);
   const { seed, limit, orders, votes } = settings;
@@ -90,6 +96,13 @@ export function resultOf(
     ...figures,
     parsed: { rate, interval: wilsonInterval(rate * items.length, items.length) },
     ...kind,
+    upstream: upstream === undefined ? null : upstreamFigure(benchmark, upstream),
+    calibration: answers.kind === "pairs" ? calibrationOf(answers.judged) : null,
+    audit: auditOf(
+      answers.kind === "pairs"
+        ? outcomesByOrder(answers.judged, "wrong")
+        : [outcomesOfScores(answers.scored, "wrong")],
+    ),
     floors: measureFloors(benchmark, judge.name, items, seed),
     unreadableLines,
     seconds,
@@ -133,6 +146,17 @@ function treatmentsOf(
   if (wrong === null || tie === null) throw new RangeError("There are no items, expected one or more");
   const treatments = { wrong: wrong.overall, excluded: excluded?.overall ?? null, tie: tie.overall };
   return { estimates: wrong, treatments };
+}
+
+/** The figure of the benchmark's own script: one order, its rule for verdicts, and its worth of an error. */
+function upstreamFigure(benchmark: Benchmark, judged: readonly JudgedItem[]): BenchResult["upstream"] {
+  if (benchmark.upstream === undefined) return null;
+  const { rule, errors } = benchmark.upstream;
+  const outcomes = benchmark.orderRule === undefined
+    ? outcomesByOrder(judged, errors)[0]!
+    : outcomesByRule(judged, benchmark.orderRule);
+  const found = estimate(benchmark, averageRows(benchmark, [outcomes]), { seed: 0, replicates: 0 });
+  return { rule, errors, overall: found!.overall.score };
 }
 
 function measureJudged(
@@ -208,7 +232,10 @@ function measureScored(
   };
 }
 
-/** The baselines' figures, without the judge itself where it is one. */
+/** Items below which nothing is learnt from them. */
+const FEWEST_LEARNT_FROM = 20;
+
+/** The baselines' figures, without the judge itself where it is one; where there are items enough, the learnt ones'. */
 function measureFloors(
   benchmark: Benchmark,
   name: string,
@@ -216,9 +243,16 @@ function measureFloors(
   seed: number,
 ): Floor[] {
   const baselines = [Baseline.longest(), Baseline.shortest(), Baseline.random(seed)];
-  return baselines.filter((baseline) => baseline.name !== name).map((baseline) =>
+  const floors = baselines.filter((baseline) => baseline.name !== name).map((baseline) =>
     floorOf(benchmark, baseline.name, baselineScores(baseline, items), seed)
   );
+  if (items.length < FEWEST_LEARNT_FROM) return floors;
+  const sources = sourceOnlyScores(items, seed);
+  return [
+    ...floors,
+    floorOf(benchmark, "floor:bag-of-words", bagOfWordsScores(items, seed), seed),
+    ...(sources === null ? [] : [floorOf(benchmark, "floor:source", sources, seed)]),
+  ];
 }
 
 function floorOf(benchmark: Benchmark, judge: string, scored: readonly ScoredItem[], seed: number): Floor {

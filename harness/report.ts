@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { AuditCell } from "./audit.ts";
 import { type Benchmark, describeMalformed } from "./benchmark.ts";
 import type { BenchResult, Estimate, Floor } from "./result.ts";
 
@@ -125,8 +126,16 @@ function notes(result: BenchResult): string[] {
       }`,
       `Counted as wrong ${percent(treatments.wrong.score)}, left out ${
         percent(treatments.excluded?.score)
-      }, as half, as RewardBench's script does, ${percent(treatments.tie.score)}`,
+      }, as half ${percent(treatments.tie.score)}`,
     );
+    if (result.upstream !== null) {
+      const { rule, errors, overall } = result.upstream;
+      lines.push(
+        `As the published scripts count: ${
+          percent(overall)
+        } (one order, verdicts by the rule "${rule}", errors ${errors === "tie" ? "half" : "wrong"})`,
+      );
+    }
     if (cut > 0) lines.push(`Cut short by a limit of tokens: ${cut} judgements`);
   }
   if (ties !== null) lines.push(`Ties: ${ties} of ${judgements} comparisons, all counted as wrong`);
@@ -150,6 +159,27 @@ function notes(result: BenchResult): string[] {
   return lines;
 }
 
+function auditLines({ audit: { length, style }, calibration }: BenchResult): string[] {
+  const cell = ({ accuracy, pairs }: AuditCell): string =>
+    accuracy === null ? "– (no pair)" : `${percent(accuracy.score)} ${interval(accuracy)} of ${pairs}`;
+  const lines = [
+    `Right where the better answer is the shorter ${cell(length.shorter)}, the longer ${cell(length.longer)}`,
+    `Right where it is the plainer ${cell(style.plainer)}, the more marked up ${cell(style.richer)}`,
+  ];
+  if (calibration === null) return lines;
+  const { of, bins, ece, brier } = calibration;
+  const listed = bins.map(({ from, to, accuracy, n }) =>
+    `${percent(from)}–${percent(to)}: ${percent(accuracy)} of ${n}`
+  );
+  const what = of === "vote-share" ? "the share of votes" : "the verdict's probability";
+  return [
+    ...lines,
+    `Right by ${what}: ${listed.join(", ")}; calibration error ${percent(ece)}, Brier score ${
+      brier.toFixed(3)
+    }`,
+  ];
+}
+
 /** The result as lines of at most 100 characters where tables allow it. Figures are per cent. */
 export function formatResult(benchmark: Benchmark, result: BenchResult): string {
   const { judge, orders, seed, sections } = result;
@@ -169,5 +199,6 @@ export function formatResult(benchmark: Benchmark, result: BenchResult): string 
     ...floorTable(result.floors, Object.keys(sections)),
     "",
     ...notes(result).flatMap(wrap),
+    ...auditLines(result).flatMap(wrap),
   ].join("\n");
 }

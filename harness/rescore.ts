@@ -6,7 +6,7 @@
 import { VERDICT_RULES, type VerdictRule } from "rm-r1/cor";
 import { resultOf } from "./measure.ts";
 import type { BenchResult } from "./result.ts";
-import { readStoredRun, StoredRunError } from "./stored_run.ts";
+import { readStoredRun, rereadJudgements, StoredRunError } from "./stored_run.ts";
 
 /** Options of {@link rescore}. */
 export interface RescoreOptions {
@@ -29,17 +29,22 @@ export async function rescore(directory: string, options: RescoreOptions = {}): 
     ...(data !== undefined && { data }),
     reread: VERDICT_RULES[rule],
   });
-  const { benchmark, set, answers, result } = stored;
+  const { benchmark, set, items, answers, result } = stored;
   if (result.orders === null) {
     throw new StoredRunError(
       `Run "${directory}" has scores, expected judgements with texts to read verdicts from`,
     );
   }
+  const { orders, seed, votes, limit } = result;
+  const upstream = benchmark.upstream === undefined
+    ? undefined
+    : await rereadJudgements(directory, items, { orders, seed, votes }, benchmark.upstream.rule);
   return {
     ...resultOf(benchmark, set, answers, {
       judge: result.judge,
       data: data ?? result.data.path,
-      settings: { limit: result.limit, seed: result.seed, orders: result.orders, votes: result.votes },
+      settings: { limit, seed, orders, votes },
+      ...(upstream !== undefined && { upstream }),
       unreadableLines: result.unreadableLines,
       seconds: (performance.now() - started) / 1000,
     }),

@@ -4,7 +4,9 @@
  * @module
  */
 import type { VerdictRule } from "rm-r1/cor";
+import type { Audit } from "./audit.ts";
 import type { BenchmarkName, MalformedRecord } from "./benchmark.ts";
+import type { Calibration } from "./calibration.ts";
 import type { Interval } from "./statistics.ts";
 
 /**
@@ -121,6 +123,17 @@ export interface BenchResult {
   readonly ties: number | null;
   /** Judgements without a verdict, by reason. */
   readonly failures: Readonly<Record<string, number>>;
+  /**
+   * Overall as the scripts that published the benchmark's figures for judges of pairs come to it: one order, drawn here
+   * by the seed, verdicts by their rule and errors worth what they are there; null for a judge that scores, and where
+   * there is no such script.
+   */
+  readonly upstream:
+    | { readonly rule: VerdictRule; readonly errors: "wrong" | "tie"; readonly overall: number }
+    | null;
+  /** Of votes or of the verdict's probability; null of a judge that has neither. */
+  readonly calibration: Calibration | null;
+  readonly audit: Audit;
   readonly floors: readonly Floor[];
   /** The rule by which verdicts were read anew, of a run that was scored again. */
   readonly verdictRule?: VerdictRule;

@@ -13,6 +13,7 @@ import { Journal } from "./journal.ts";
 import { type Answers, resultOf, scoredItems } from "./measure.ts";
 import { judgeItems, scoreItems } from "./outcomes.ts";
 import { type BenchResult, type Orders, RESULT_FILE } from "./result.ts";
+import { rereadJudgements } from "./stored_run.ts";
 
 /** Options of {@link runBenchmark}. */
 export interface RunOptions {
@@ -71,11 +72,15 @@ export async function runBenchmark(benchmark: Benchmark, options: RunOptions): P
   const answers: Answers = isScorer(judge)
     ? { kind: "scores", scored: await scoreItems(judge, items, answering) }
     : { kind: "pairs", judged: await judgeItems(judge, items, { ...answering, seed, orders, votes }) };
+  const upstream = answers.kind === "pairs" && benchmark.upstream !== undefined
+    ? await rereadJudgements(directory, items, settings, benchmark.upstream.rule)
+    : undefined;
   const result = resultOf(benchmark, set, answers, {
     judge: { name: judge.name, identity: judge.identity },
     data: resolve(data),
     settings,
     ...(isScorer(judge) && judge.unscored !== undefined && { unscored: judge.unscored }),
+    ...(upstream !== undefined && { upstream }),
     unreadableLines: journal.unreadable,
     seconds: (performance.now() - started) / 1000,
   });

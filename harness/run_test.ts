@@ -73,6 +73,7 @@ Deno.test("runBenchmark scores a judge of pairs in both orders", async () => {
     "baseline:longest",
     "baseline:shortest",
     "baseline:random:0",
+    "floor:bag-of-words",
   ]);
 });
 
@@ -208,4 +209,32 @@ Deno.test("each sample of a judgement is drawn anew, kept, and asked for once", 
   const more = new RmR1Judge(again, { protocol: "compact", temperature: 1 });
   await runRmBench({ data, judge: more, directory: path, votes: 5 });
   expect(again.calls.flat().length).toBe(2 * 54);
+});
+
+Deno.test("the published scripts' figure is of one order, by their rule, with errors as they count", async () => {
+  const data = await writeData(sizes);
+  const bare = new ScriptedEngine((prompt) => answer(prompt).replaceAll(/<\/?answer>/g, ""));
+  const result = await runRmBench({ data, judge: judgeOf(bare), directory: await directory() });
+  expect(result.overall).toBe(0);
+  const proper = await runRmBench({ data, judge: judgeOf(), directory: await directory(), orders: "seeded" });
+  expect(result.upstream).toEqual({ rule: "upstream-eval", errors: "wrong", overall: proper.overall });
+  const scorer = await runRmBench({ data, judge: Baseline.longest(), directory: await directory() });
+  expect(scorer.upstream).toBeNull();
+});
+
+Deno.test("learnt floors stand beside the others where there are items enough", async () => {
+  const many = await runRmBench({
+    data: await writeData({ "chat": 12, "code": 12 }),
+    judge: judgeOf(),
+    directory: await directory(),
+  });
+  expect(many.floors.map(({ judge }) => judge)).toContain("floor:bag-of-words");
+  expect(many.calibration).toBeNull();
+  expect(many.audit.length.shorter.pairs).toBe(24 * 3);
+  const few = await runRmBench({
+    data: await writeData({ "chat": 5 }),
+    judge: judgeOf(),
+    directory: await directory(),
+  });
+  expect(few.floors).toHaveLength(3);
 });

@@ -5,7 +5,7 @@
  */
 import { readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import type { Verdict } from "rm-r1/cor";
+import { type Verdict, VERDICT_RULES, type VerdictRule } from "rm-r1/cor";
 import { UNANSWERED } from "./answers.ts";
 import type { BenchItem, Benchmark, BenchSet } from "./benchmark.ts";
 import { BenchmarkDataError } from "./benchmark.ts";
@@ -18,8 +18,8 @@ import {
   type StoredJudgement,
 } from "./journal.ts";
 import { type Answers, scoredItems } from "./measure.ts";
-import { callsOf, judgedItems } from "./outcomes.ts";
-import { type BenchResult, RESULT_FILE } from "./result.ts";
+import { callsOf, type JudgedItem, judgedItems } from "./outcomes.ts";
+import { type BenchResult, RESULT_FILE, type RunSettings } from "./result.ts";
 import { rewardBench, REWARDBENCH_RULES } from "./rewardbench/benchmark.ts";
 import { RM_BENCH_RULES, rmBench } from "./rm_bench/benchmark.ts";
 
@@ -160,6 +160,24 @@ async function readScores(path: string): Promise<Map<string, number | null>> {
     if (score !== undefined) scores.set(JSON.stringify([line.about["item"], line.about["answer"]]), score);
   }
   return scores;
+}
+
+/**
+ * A run's judgements with each verdict read anew from its text.
+ *
+ * @param settings that decided the calls; one without an answer is no verdict
+ */
+export async function rereadJudgements(
+  directory: string,
+  items: readonly BenchItem[],
+  settings: Pick<RunSettings, "orders" | "seed" | "votes">,
+  rule: VerdictRule,
+): Promise<JudgedItem[]> {
+  const path = join(directory, JOURNAL_FILE);
+  const calls = callsOf(items, settings);
+  const { judgements } = await readJudgements(path, { reread: VERDICT_RULES[rule] });
+  const answers = calls.flat(3).map(({ about }) => judgements.get(labelKey(about)) ?? UNANSWERED);
+  return judgedItems(items, calls, answers);
 }
 
 /** Judgements, and their texts where they are asked for, by {@link labelKey}. */

@@ -41,6 +41,7 @@ export const JUDGEBENCH: Benchmark = {
   title: "JudgeBench",
   sizes: null,
   orderRule: "sign",
+  upstream: { rule: "upstream-eval", errors: "tie" },
   sectionsOf: (subsets) => Object.fromEntries(subsets.map((name) => [name, [name]])),
   load: (path) =>
     loadSet<Read>(path, {

@@ -162,6 +162,7 @@ export function rewardBench(rule: RewardBenchRule = "core"): Benchmark {
     title: hasPrior ? "RewardBench with Prior Sets" : "RewardBench",
     rule,
     sizes: hasPrior ? { ...core, ...PRIOR_SIZES } : core,
+    upstream: { rule: "rewardbench", errors: "tie" },
     sectionsOf: () => subsets,
     load: (path) =>
       loadSet<FileRecord>(path, {

@@ -133,6 +133,7 @@ export function rmBench(rule: RmBenchRule = "standard"): Benchmark {
     title: rule === "standard" ? "RM-Bench" : `RM-Bench by the rule "${rule}"`,
     rule,
     sizes: SIZES,
+    upstream: { rule: "upstream-eval", errors: "wrong" },
     sectionsOf: () => DOMAINS,
     load: (path) =>
       loadSet<Read>(path, {

@@ -80,6 +80,7 @@ export const RMB: Benchmark = {
   name: "rmb",
   title: "RMB",
   sizes: SECTIONS,
+  upstream: { rule: "upstream-eval", errors: "wrong" },
   sectionsOf: () => Object.fromEntries(Object.keys(SECTIONS).map((name) => [name, [name]])),
   load: (path) =>
     loadSet<Read>(path, {
