@@ -31,6 +31,10 @@ export {
   type RationaleJudge,
   type Share,
 } from "./faithfulness/faithfulness.ts";
+export * from "./leaderboard/merge.ts";
+export { leaderboardPage } from "./leaderboard/page.ts";
+export * from "./leaderboard/published.ts";
+export { formatLeaderboard, leaderboardCsv, leaderboardMarkdown } from "./leaderboard/texts.ts";
 export { formatFaithfulness } from "./faithfulness/report.ts";
 export { formatResult } from "./report.ts";
 export { rescore, type RescoreOptions } from "./rescore.ts";

@@ -3,15 +3,18 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import process from "node:process";
 import {
   type Benchmark,
   BENCHMARKS,
+  formatLeaderboard,
   formatResult,
   formatSeconds,
+  leaderboard,
   ORDERS,
   progressPrinter,
+  readResults,
   RESULT_FILE,
   rewardBench,
   REWARDBENCH_RULES,
@@ -71,6 +74,7 @@ const OPTIONS = {
     "--count-unanswered",
     "Count calls that failed as no verdict, instead of giving no figure",
   ),
+  leaderboard: flag("--leaderboard", "Also show all runs in runs among the published results"),
   dryRun: flag("--dry-run", "Of a server: only say what the calls will take"),
 };
 
@@ -97,9 +101,10 @@ function describeCallEstimate({ expected, most }: CallEstimate): string {
 /** @param settings of the benchmark itself, which the run's folder is named by, too */
 async function score(
   benchmark: Benchmark,
-  { data, limit, orders, votes, batch, directory, countUnanswered, dryRun, ...choice }: Values<
-    typeof OPTIONS
-  >,
+  { data, limit, orders, votes, batch, directory, countUnanswered, leaderboard: showAll, dryRun, ...choice }:
+    Values<
+      typeof OPTIONS
+    >,
   settings: JsonObject,
   { out, log, signal }: Context,
 ): Promise<JsonObject> {
@@ -146,6 +151,13 @@ async function score(
     return { dryRun: true };
   }
   out(`${formatResult(benchmark, result)}\n\nStored in ${join(folder, RESULT_FILE)}\n`);
+  if (showAll) {
+    const stored = await readResults(RUNS);
+    const isThere = stored.some(({ directory: other }) => resolve(other) === resolve(folder));
+    out(
+      `\n${formatLeaderboard(leaderboard(isThere ? stored : [...stored, { directory: folder, result }]))}\n`,
+    );
+  }
   return result as unknown as JsonObject;
 }
 

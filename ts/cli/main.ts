@@ -8,6 +8,7 @@ import { VERSION } from "../train/version.ts";
 import { benchmarks } from "./bench.ts";
 import { benchCompare } from "./bench_compare.ts";
 import { benchFaithfulness } from "./bench_faithfulness.ts";
+import { benchLeaderboard } from "./bench_leaderboard.ts";
 import { benchRescore } from "./bench_rescore.ts";
 import { configCheck, configSchema } from "./config.ts";
 import { dataGsm8k } from "./data.ts";
@@ -30,6 +31,7 @@ const COMMANDS: readonly Command[] = [
   benchRescore,
   benchCompare,
   benchFaithfulness,
+  benchLeaderboard,
   judge,
   distill,
   runs,

@@ -1,0 +1,7 @@
+/**
+ * What other pages are made of, too.
+ *
+ * @module
+ */
+export * from "./markup.ts";
+export * from "./style.ts";
