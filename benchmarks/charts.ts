@@ -56,7 +56,11 @@ function dataOf(points: readonly PointReport[], axis: Pick<Axis, "x" | "series">
 
 /** A plot as a standalone SVG document. */
 export function draw(options: Plot.PlotOptions): string {
-  const document = new DOMParser().parseFromString("<html><body></body></html>", "text/html");
+  // linkedom's documents have what Plot draws with, not all that a browser's have.
+  const document = new DOMParser().parseFromString(
+    "<html><body></body></html>",
+    "text/html",
+  ) as unknown as NonNullable<Plot.PlotOptions["document"]>;
   const drawn = Plot.plot({ ...options, document, width: 720, height: 320 });
   // A legend wraps the plot in a figure, which no image may hold.
   const svg = drawn.tagName.toLowerCase() === "svg"

@@ -38,6 +38,7 @@ export { formatLeaderboard, leaderboardCsv, leaderboardMarkdown } from "./leader
 export { formatFaithfulness } from "./faithfulness/report.ts";
 export { formatResult } from "./report.ts";
 export { rescore, type RescoreOptions } from "./rescore.ts";
+export { viewPage } from "./view/page.ts";
 export * from "./result.ts";
 export { rewardBench, REWARDBENCH_RULES, type RewardBenchRule } from "./rewardbench/benchmark.ts";
 export { RM_BENCH_RULES, rmBench, type RmBenchRule } from "./rm_bench/benchmark.ts";

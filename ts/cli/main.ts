@@ -10,6 +10,7 @@ import { benchCompare } from "./bench_compare.ts";
 import { benchFaithfulness } from "./bench_faithfulness.ts";
 import { benchLeaderboard } from "./bench_leaderboard.ts";
 import { benchRescore } from "./bench_rescore.ts";
+import { benchView } from "./bench_view.ts";
 import { configCheck, configSchema } from "./config.ts";
 import { dataGsm8k } from "./data.ts";
 import { distill } from "./distill.ts";
@@ -21,7 +22,6 @@ import { logprobs } from "./logprobs.ts";
 import { goOffline } from "./offline.ts";
 import { type Command, type Invocation, type JsonObject, parseCommandLine, ParserExit } from "./parser.ts";
 import { report } from "./report.ts";
-
 import { runs } from "./runs.ts";
 import { train } from "./train.ts";
 
@@ -32,6 +32,7 @@ const COMMANDS: readonly Command[] = [
   benchCompare,
   benchFaithfulness,
   benchLeaderboard,
+  benchView,
   judge,
   distill,
   runs,

@@ -59,7 +59,11 @@ export const SMOOTHING: number = WINDOW;
 
 /** Draws a chart: a dot for each point, and a curve. Colours are the page's, so that it follows light and dark. */
 export function drawChart(chart: Chart): string {
-  const document = new DOMParser().parseFromString("<html><body></body></html>", "text/html");
+  // linkedom's documents have what Plot draws with, not all that a browser's have.
+  const document = new DOMParser().parseFromString(
+    "<html><body></body></html>",
+    "text/html",
+  ) as unknown as NonNullable<Plot.PlotOptions["document"]>;
   const drawn = Plot.plot({
     document,
     width: WIDTH,

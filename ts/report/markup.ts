@@ -3,9 +3,7 @@
  *
  * @module
  */
-import { html } from "hono/html";
-
-export { raw } from "hono/html";
+import { html, raw as asItIs } from "hono/html";
 
 /** A part of the page. */
 export type Html = ReturnType<typeof html>;
@@ -15,3 +13,6 @@ export type Html = ReturnType<typeof html>;
  * into texts that are shown as they are.
  */
 export const markup: typeof html = html;
+
+/** Marks a text as HTML already: it is put in without being escaped. */
+export const raw: typeof asItIs = asItIs;
