@@ -185,7 +185,7 @@ export function placeOf({ text }: Pick<Citation, "text">, answer: string): reado
   );
   if (words.length === 0) return null;
   const pattern = words.map((word) =>
-    word.replaceAll(/[.*+?^${}()|[\]\\/-]/g, "\\$&").replaceAll(DOUBLE, DOUBLE.source).replaceAll(
+    word.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&").replaceAll(DOUBLE, DOUBLE.source).replaceAll(
       SINGLE,
       SINGLE.source,
     )
