@@ -11,7 +11,7 @@ import { pageWithScript } from "../page.ts";
 import { interval, percent } from "../report.ts";
 import type { BenchResult } from "../result.ts";
 import type { StoredRun } from "../stored_run.ts";
-import * as browser from "./browser.ts";
+import * as browser from "./browser/mod.ts";
 import { viewData } from "./data.ts";
 
 const LAYOUT = `

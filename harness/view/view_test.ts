@@ -12,7 +12,7 @@ import { runBenchmark } from "../run.ts";
 import { readStoredRun } from "../stored_run.ts";
 import { findChromium, openChromium } from "../testing/chromium.ts";
 import { pick, writeData } from "../testing/scripted_rm_bench.ts";
-import { filterCases, type ViewFilter } from "./browser.ts";
+import { filterCases, type ViewFilter } from "./browser/mod.ts";
 import { placeOf, viewData } from "./data.ts";
 import { viewPage } from "./page.ts";
 
