@@ -14,6 +14,14 @@ export {
   RunMismatchError,
   type StoredJudgement,
 } from "./journal.ts";
+export { DATA_SETS, type DataSet, type GithubData, type HubData } from "./datasets/catalog.ts";
+export {
+  dataSetNamed,
+  type FetchDataOptions,
+  fetchDataSet,
+  type FetchedData,
+  fetchedData,
+} from "./datasets/fetch.ts";
 export { formatSeconds, progressLine, progressPrinter, type ProgressStream } from "./progress.ts";
 export {
   type ChangedItems,

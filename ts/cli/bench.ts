@@ -8,6 +8,8 @@ import process from "node:process";
 import {
   type Benchmark,
   BENCHMARKS,
+  dataSetNamed,
+  fetchedData,
   formatLeaderboard,
   formatResult,
   formatSeconds,
@@ -38,17 +40,16 @@ import {
   type JsonObject,
   oneOf,
   optional,
-  required,
   type Values,
   wholeNumber,
 } from "./parser.ts";
 import { benchRunName, RUNS } from "./run_names.ts";
 
 const OPTIONS = {
-  data: required(
+  data: optional(
     "--data",
     anyText("PATH"),
-    "Folder with the benchmark's files as upstream has them, or one of them",
+    "Folder with the benchmark's files as upstream has them, or one of them; what fetch brought if not given",
   ),
   ...JUDGE_OPTIONS,
   limit: optional("--limit", wholeNumber({ min: 1 }), "Score a stratified sample of so many items"),
@@ -101,10 +102,20 @@ function describeCallEstimate({ expected, most }: CallEstimate): string {
 /** @param settings of the benchmark itself, which the run's folder is named by, too */
 async function score(
   benchmark: Benchmark,
-  { data, limit, orders, votes, batch, directory, countUnanswered, leaderboard: showAll, dryRun, ...choice }:
-    Values<
-      typeof OPTIONS
-    >,
+  {
+    data: given,
+    limit,
+    orders,
+    votes,
+    batch,
+    directory,
+    countUnanswered,
+    leaderboard: showAll,
+    dryRun,
+    ...choice
+  }: Values<
+    typeof OPTIONS
+  >,
   settings: JsonObject,
   { out, log, signal }: Context,
 ): Promise<JsonObject> {
@@ -113,6 +124,14 @@ async function score(
   }
   if (votes > 1 && choice.temperature === 0 && !choice.serverTemperature) {
     throw new UsageError("At a temperature of 0 all samples are alike: give --temperature with --votes");
+  }
+  const data = given ?? await fetchedData(benchmark.name);
+  if (data === null) {
+    throw new UsageError(
+      dataSetNamed(benchmark.name) === undefined
+        ? `Option --data is needed: the file or folder of ${benchmark.title}`
+        : `No data of ${benchmark.title}: fetch them with deno task fetch ${benchmark.name}, or give --data`,
+    );
   }
   using memory = new KeyValueMemory(log);
   const ending = new AbortController();

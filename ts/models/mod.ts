@@ -4,6 +4,9 @@
  * @module
  */
 export * from "./catalog.ts";
+export { type FileCheck, findFault } from "./checksum.ts";
+export { downloadFile, type DownloadOptions, keep } from "./download.ts";
 export * from "./fetch.ts";
+export * from "./git_blob.ts";
 export * from "./model_error.ts";
 export * from "./resolve.ts";
