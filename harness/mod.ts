@@ -7,6 +7,14 @@ export { type Progress, UnansweredError } from "./answers.ts";
 export * from "./benchmark.ts";
 export * from "./benchmarks.ts";
 export {
+  type BestOfNResult,
+  type FoundShare,
+  hasOneBest,
+  measureBestOfN,
+  type MeasureBestOfNOptions,
+} from "./best_of_n/best_of_n.ts";
+export { formatBestOfN } from "./best_of_n/report.ts";
+export {
   type CallLabel,
   JOURNAL_FILE,
   type JournalLine,

@@ -6,6 +6,7 @@
 import process from "node:process";
 import { VERSION } from "../train/version.ts";
 import { benchmarks } from "./bench.ts";
+import { benchBestOfN } from "./bench_best_of_n.ts";
 import { benchCompare } from "./bench_compare.ts";
 import { benchFaithfulness } from "./bench_faithfulness.ts";
 import { benchLeaderboard } from "./bench_leaderboard.ts";
@@ -28,6 +29,7 @@ import { train } from "./train.ts";
 const COMMANDS: readonly Command[] = [
   train,
   ...benchmarks,
+  benchBestOfN,
   benchRescore,
   benchCompare,
   benchFaithfulness,
@@ -46,7 +48,7 @@ const COMMANDS: readonly Command[] = [
 ];
 
 /** Commands that may use the network; all but the first one give it up themselves where they name no server. */
-const NETWORKED: ReadonlySet<Command> = new Set([fetch, distill, judge, ...benchmarks]);
+const NETWORKED: ReadonlySet<Command> = new Set([fetch, distill, judge, benchBestOfN, ...benchmarks]);
 
 const INTERRUPTED = 130;
 

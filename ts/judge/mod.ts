@@ -4,6 +4,7 @@
  * @module
  */
 export * from "./baseline.ts";
+export * from "./best_of_n.ts";
 export * from "./endpoint_judge.ts";
 export * from "./endpoint_writer.ts";
 export * from "./engine_writer.ts";
