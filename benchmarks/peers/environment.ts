@@ -12,6 +12,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 
 const REQUIREMENTS = fileURLToPath(new URL("requirements.txt", import.meta.url));
+const REWARDBENCH_REQUIREMENTS = fileURLToPath(new URL("rewardbench_requirements.txt", import.meta.url));
 const VERSIONS_SCRIPT = fileURLToPath(new URL("versions.py", import.meta.url));
 
 /** Folder of what the peers need: `RMR1_PEERS`, else `~/.cache/rm-r1-peers`. */
@@ -24,9 +25,18 @@ export function peersFolder(): string {
 export function peersPython(folder: string = peersFolder()): string {
   const named = process.env["RMR1_PEERS_PYTHON"];
   if (named !== undefined && named !== "") return named;
+  return pythonIn(join(folder, "venv"));
+}
+
+/** The interpreter of the environment of `rewardbench`, which wants older versions than the other peers have. */
+export function rewardBenchPython(folder: string = peersFolder()): string {
+  return pythonIn(join(folder, "rewardbench"));
+}
+
+function pythonIn(environment: string): string {
   return process.platform === "win32"
-    ? join(folder, "venv", "Scripts", "python.exe")
-    : join(folder, "venv", "bin", "python");
+    ? join(environment, "Scripts", "python.exe")
+    : join(environment, "bin", "python");
 }
 
 /** The last release of TRL that has a PPO trainer. */
@@ -70,8 +80,10 @@ export function versionFaults(pins: Versions, found: Readonly<Record<string, str
 
 /** What is wrong with the environment, null where it has all pins. */
 export async function findPeersFault(folder: string = peersFolder()): Promise<string | null> {
-  const pins = await readPins();
-  const python = peersPython(folder);
+  return await findFault(peersPython(folder), await readPins());
+}
+
+async function findFault(python: string, pins: Versions): Promise<string | null> {
   const { code, stdout } = await collect(python, [VERSIONS_SCRIPT, ...Object.keys(pins)]);
   if (code !== 0) return "the peers' environment is missing";
   const faults = versionFaults(pins, JSON.parse(stdout));
@@ -95,6 +107,25 @@ export async function makePeers(folder: string = peersFolder()): Promise<void> {
   const remaining = await findPeersFault(folder);
   if (remaining !== null) throw new Error(`Cannot make the peers' environment: ${remaining}`);
   await makeTrlWithPpo(python, trlWithPpo(folder));
+}
+
+/**
+ * Makes the environment of `rewardbench` where it is not as pinned: about 6 GB.
+ *
+ * @throws {Error} A program failed; it has said why on standard error.
+ */
+export async function makeRewardBench(folder: string = peersFolder()): Promise<void> {
+  const python = rewardBenchPython(folder);
+  const pins = await readPins(REWARDBENCH_REQUIREMENTS);
+  const fault = await findFault(python, pins);
+  if (fault === null) return;
+  process.stderr.write(`Making the environment of rewardbench in "${folder}": ${fault}\n`);
+  if ((await collect(python, ["--version"])).code !== 0) {
+    await run("python3", ["-m", "venv", join(folder, "rewardbench")]);
+  }
+  await run(python, ["-m", "pip", "install", "--quiet", "--requirement", REWARDBENCH_REQUIREMENTS]);
+  const remaining = await findFault(python, pins);
+  if (remaining !== null) throw new Error(`Cannot make the environment of rewardbench: ${remaining}`);
 }
 
 async function makeTrlWithPpo(python: string, target: string): Promise<void> {

@@ -1,10 +1,11 @@
 /**
- * Makes the peers' Python environment unless it is there.
+ * Makes the peers' Python environments unless they are there.
  *
  * @module
  */
 import process from "node:process";
-import { makePeers, peersFolder } from "./environment.ts";
+import { makePeers, makeRewardBench, peersFolder } from "./environment.ts";
 
 await makePeers();
-process.stderr.write(`The peers' environment is at "${peersFolder()}"\n`);
+await makeRewardBench();
+process.stderr.write(`The peers' environments are in "${peersFolder()}"\n`);

@@ -102,10 +102,12 @@ function tiesOf(outcome: ItemOutcome): Ties | null {
   return { accurate: toWrong > 0 ? 1 : 0, amongRight: most - least, toWrong };
 }
 
-/** x / y, where 0 / 0 is 0 and any other x / 0 is 1 with the sign of x: as upstream has it. */
-function ratio(x: number, y: number): number {
-  if (y !== 0) return x / y;
-  return Math.sign(x);
+/**
+ * tanh(x / y − 1), which is the sign of x where y is 0, and 0 where both are: the limits, as upstream's NumPy comes to
+ * them. (The package `rewardbench` 0.1.4 is older, and leaves out questions whose y is 0.)
+ */
+function margin(x: number, y: number): number {
+  return y === 0 ? Math.sign(x) : Math.tanh(x / y - 1);
 }
 
 /**
@@ -117,7 +119,7 @@ export function tiesScore(ref: Ties, tied: Ties): number {
   return 0.3 * tied.accurate + 0.3 * ref.accurate +
     0.2 * (tied.toWrong > tied.amongRight ? 1 : 0) +
     0.2 * (least > tied.amongRight ? 1 : 0) +
-    0.01 * Math.tanh(ratio(least, tied.amongRight) - 1);
+    0.01 * margin(least, tied.amongRight);
 }
 
 /** A row for each question that has both its records. */

@@ -17,11 +17,11 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Runs a script by its path, with its arguments. */
-export function python(args: readonly string[]): Promise<Ended> {
+/** Runs a script by its path, with its arguments. `interpreter`: default the one of the peers' environment. */
+export function python(args: readonly string[], interpreter: string = peersPython()): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, OMP_NUM_THREADS: "1", PYTHONDONTWRITEBYTECODE: "1" };
-    const child = spawn(peersPython(), args, { env, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(interpreter, args, { env, stdio: ["ignore", "pipe", "pipe"] });
     let [stdout, stderr] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text);
     child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text);
