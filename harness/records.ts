@@ -1,5 +1,6 @@
 /**
- * Reads a benchmark's files as upstream has them: JSON arrays, JSON Lines and Parquet, in a folder or one file.
+ * Reads a benchmark's files as upstream has them: JSON arrays, JSON Lines and Parquet, in a folder or one file; the texts
+ * among them may be compressed by gzip.
  *
  * @module
  */
@@ -7,6 +8,8 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, extname, join, relative, sep } from "node:path";
+import { promisify } from "node:util";
+import { gunzip } from "node:zlib";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { showValue } from "rm-r1/data";
@@ -63,6 +66,13 @@ export const messages: z.ZodType<Message[]> = z.array(
 ).refine((turns) => turns.at(-1)?.role === "user", "messages that end with the user's");
 
 const EXTENSIONS = [".json", ".jsonl", ".ndjson", ".parquet"];
+
+const COMPRESSED = ".gz";
+
+/** A file's kind by its name, whether or not it is compressed. */
+function kindOf(name: string): string {
+  return extname(basename(name, COMPRESSED));
+}
 
 interface RawRecord {
   readonly value: unknown;
@@ -132,7 +142,7 @@ async function filesOf(
   if (found === null) throw new BenchmarkDataError(`No file or folder "${path}", expected data of ${title}`);
   if (!found.isDirectory()) return { folder: dirname(path), files: [basename(path)] };
   const entries = await readdir(path, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile() && EXTENSIONS.includes(extname(entry.name)))
+  const files = entries.filter((entry) => entry.isFile() && EXTENSIONS.includes(kindOf(entry.name)))
     .map(({ parentPath, name }) => relative(path, join(parentPath, name)).split(sep).join("/"))
     .filter(accepts).sort();
   if (files.length > 0) return { folder: path, files };
@@ -146,17 +156,27 @@ async function hashOf(path: string): Promise<string> {
 }
 
 async function recordsOf(path: string): Promise<readonly RawRecord[]> {
-  switch (extname(path)) {
+  switch (kindOf(path)) {
     case ".parquet":
       return await readParquet(path);
     case ".jsonl":
     case ".ndjson":
-      return (await readFile(path, "utf8")).replace(/^\uFEFF/, "").split("\n").filter((line) =>
-        line.trim() !== ""
-      )
-        .map(readLine);
+      return (await readText(path)).split("\n").filter((line) => line.trim() !== "").map(readLine);
     default:
       return await readArray(path);
+  }
+}
+
+/** A file's text without a byte order mark. */
+async function readText(path: string): Promise<string> {
+  const content = await readFile(path);
+  if (!path.endsWith(COMPRESSED)) return content.toString("utf8").replace(/^\uFEFF/, "");
+  try {
+    return (await promisify(gunzip)(content)).toString("utf8").replace(/^\uFEFF/, "");
+  } catch (error) {
+    throw new BenchmarkDataError(`File "${path}" is not whole gzip: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 
@@ -174,7 +194,7 @@ function readLine(line: string): RawRecord {
 async function readArray(path: string): Promise<RawRecord[]> {
   let content: unknown;
   try {
-    content = JSON.parse((await readFile(path, "utf8")).replace(/^\uFEFF/, ""));
+    content = JSON.parse(await readText(path));
   } catch (error) {
     throw new BenchmarkDataError(`File "${path}" is not JSON: ${(error as Error).message}`, { cause: error });
   }

@@ -8,6 +8,7 @@ import { z } from "zod";
 import type { BenchItem, Benchmark } from "../benchmark.ts";
 import { microFigures } from "../micro.ts";
 import { type Fault, filledText, loadSet, messages, optionalName, recordId } from "../records.ts";
+import { parseTranscript } from "./transcript.ts";
 
 /** A text, or a conversation that ends with it. */
 const ANSWER = z.union([
@@ -74,8 +75,33 @@ function conversationOf({ prompt, chosen, rejected }: PairRecord): readonly Mess
   };
 }
 
+const LLMBAR_PAIR = z.object({
+  input: z.unknown(),
+  output_1: z.unknown(),
+  output_2: z.unknown(),
+  label: z.union([z.literal(1), z.literal(2)]),
+});
+
+/** LLMBar's form, whose `label` says which of two outputs is the better one, becomes ours; all else stays. */
+function fromOutputs(value: unknown): unknown {
+  const { success, data } = LLMBAR_PAIR.safeParse(value);
+  if (!success) return value;
+  const { input, output_1, output_2, label } = data;
+  const [chosen, rejected] = label === 1 ? [output_1, output_2] : [output_2, output_1];
+  return { prompt: input, chosen, rejected };
+}
+
+/** Transcripts become the conversations that they are. */
+function withoutTranscripts(record: PairRecord): PairRecord {
+  const { prompt, chosen, rejected } = record;
+  if (prompt !== undefined || typeof chosen !== "string" || typeof rejected !== "string") return record;
+  const [one, two] = [parseTranscript(chosen), parseTranscript(rejected)];
+  return one === null || two === null ? record : { ...record, chosen: one, rejected: two };
+}
+
 /** A pair as an item of the subset that it names, or of `all`; known by its id, or by its place in the file. */
-export function pairItem(record: PairRecord, file: string, index: number): BenchItem | Fault {
+export function pairItem(given: PairRecord, file: string, index: number): BenchItem | Fault {
+  const record = withoutTranscripts(given);
   const conversation = conversationOf(record);
   if ("field" in conversation) return conversation;
   const { id, chosen, rejected, subset, source, chosen_model, rejected_model } = record;
@@ -96,8 +122,8 @@ export function pairItem(record: PairRecord, file: string, index: number): Bench
 }
 
 /**
- * Any set of pairs: `prompt` (a text or messages), `chosen` and `rejected` (texts, or whole conversations), and if
- * there are `id`, `subset`, `chosen_model` and `rejected_model`. Overall is the mean over all pairs.
+ * Any set of pairs, in LLMBar's form or as `prompt` (a text or messages), `chosen` and `rejected` (texts, whole conversations, or HH-RLHF's
+ * transcripts), and if there are `id`, `subset`, `chosen_model` and `rejected_model`. Overall is the mean over all pairs.
  */
 export const PREFERENCES: Benchmark = {
   name: "preferences",
@@ -109,7 +135,7 @@ export const PREFERENCES: Benchmark = {
       title: "a set of preferences",
       accepts: () => true,
       expected: "records as JSON Lines, JSON or Parquet",
-      schemaOf: () => PAIR_RECORD,
+      schemaOf: () => z.preprocess(fromOutputs, PAIR_RECORD),
       itemOf: pairItem,
     }),
   rows: (outcomes) => outcomes.map(({ item, pairs }) => ({ subset: item.subset, measures: [pairs[0]!] })),

@@ -2,8 +2,10 @@ import { expect } from "expect";
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { type BenchSet, describeMalformed } from "../benchmark.ts";
 import { figuresOf, repeated } from "../testing/estimates.ts";
+import { DATA, needs } from "../testing/needs.ts";
 import { PREFERENCES } from "./benchmark.ts";
 
 async function load(records: readonly object[]): Promise<BenchSet> {
@@ -36,6 +38,55 @@ Deno.test("a prompt may be a text, messages, or what both conversations begin wi
     ["pairs.jsonl:1", "all"],
     ["pairs.jsonl:2", "web"],
   ]);
+});
+
+Deno.test("transcripts become conversations, and compressed files are read", async () => {
+  const before = "\n\nHuman: q\n\nAssistant: first\n\nand on\n\nHuman: more";
+  const records = [
+    { chosen: `${before}\n\nAssistant: a`, rejected: `${before}\n\nAssistant: b` },
+    { chosen: `${before}\n\nAssistant: a`, rejected: "\n\nHuman: other\n\nAssistant: b" },
+    { chosen: `${before}\n\nAssistant:`, rejected: `${before}\n\nAssistant: b` },
+  ];
+  const path = join(await mkdtemp(join(tmpdir(), "preferences-")), "pairs.jsonl.gz");
+  const content = gzipSync(records.map((record) => JSON.stringify(record)).join("\n"));
+  await writeFile(path, content);
+  const { items, malformed } = await PREFERENCES.load(path);
+  expect(items).toHaveLength(1);
+  expect(items[0]!.conversation).toEqual([
+    { role: "user", content: "q" },
+    { role: "assistant", content: "first\n\nand on" },
+    { role: "user", content: "more" },
+  ]);
+  expect(items[0]!.answers.map(({ text }) => text)).toEqual(["a", "b"]);
+  expect(malformed.map(({ index, field }) => [index, field])).toEqual([[1, "rejected"], [2, "chosen"]]);
+  await writeFile(path, content.subarray(0, content.length - 9));
+  await expect(PREFERENCES.load(path)).rejects.toThrow(/pairs\.jsonl\.gz" is not whole gzip/);
+});
+
+Deno.test("LLMBar's form is read, too", async () => {
+  const { items, malformed } = await load([
+    { input: "q", output_1: "a", output_2: "b", label: 2 },
+    { input: "q", output_1: "a", output_2: "b", label: 3 },
+    { input: "q", output_1: "", output_2: "b", label: 1 },
+  ]);
+  expect(items.map(({ answers }) => answers.map(({ text }) => text))).toEqual([["b", "a"]]);
+  expect(malformed.map(({ index, field }) => [index, field])).toEqual([[1, "chosen"], [2, "chosen"]]);
+});
+
+Deno.test("all of LLMBar's files load", needs("llmbar"), async () => {
+  const { items, malformed } = await PREFERENCES.load(join(DATA, "llmbar"));
+  // One has an empty output.
+  expect(malformed.map(({ file, index }) => [file, index])).toEqual([["Processed_LLMEval^2.json", 169]]);
+  expect(items).toHaveLength(838);
+});
+
+Deno.test("HH-RLHF's harmless test pairs load", needs("hh-rlhf"), async () => {
+  const { items, malformed } = await PREFERENCES.load(join(DATA, "hh-rlhf"));
+  expect(items.length + malformed.length).toBe(2312);
+  expect(items.every(({ conversation }) => conversation.at(-1)!.role === "user")).toBe(true);
+  // Where an earlier turn differs too, or an answer is empty, there is no pair of answers to one question.
+  expect(new Set(malformed.map(({ field }) => field)).isSubsetOf(new Set(["chosen", "rejected"]))).toBe(true);
+  expect(items.length).toBeGreaterThan(2200);
 });
 
 Deno.test("what is wrong with a record is named", async () => {
