@@ -8,6 +8,31 @@ import type { BenchItem, Benchmark } from "../benchmark.ts";
 import { microFigures } from "../micro.ts";
 import { filledText, loadSet, optionalName, recordId } from "../records.ts";
 
+const MMLU_PRO = [
+  "biology",
+  "business",
+  "chemistry",
+  "computer science",
+  "economics",
+  "engineering",
+  "health",
+  "history",
+  "law",
+  "math",
+  "other",
+  "philosophy",
+  "physics",
+  "psychology",
+];
+
+/** Of the half whose answers are GPT-4o's, which published figures are of. */
+const SIZES: Readonly<Record<string, number>> = {
+  ...Object.fromEntries(MMLU_PRO.map((name) => [`mmlu-pro-${name}`, 11])),
+  "livebench-reasoning": 98,
+  "livebench-math": 56,
+  "livecodebench": 42,
+};
+
 const RECORD = z.object({
   pair_id: recordId,
   source: filledText,
@@ -39,7 +64,7 @@ function itemOf({ pair_id, source, question, response_A, response_B, label }: Re
 export const JUDGEBENCH: Benchmark = {
   name: "judgebench",
   title: "JudgeBench",
-  sizes: null,
+  sizes: SIZES,
   orderRule: "sign",
   upstream: { rule: "upstream-eval", errors: "tie" },
   sectionsOf: (subsets) => Object.fromEntries(subsets.map((name) => [name, [name]])),

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RmR1Judge } from "rm-r1/judge";
 import { ScriptedEngine } from "../../ts/judge/scripted_engine.ts";
+import { missingParts } from "../measure.ts";
 import { runBenchmark } from "../run.ts";
 import { DATA, needs } from "../testing/needs.ts";
 import { JUDGEBENCH } from "./benchmark.ts";
@@ -12,6 +13,8 @@ Deno.test("JudgeBench's own file loads without a malformed record", needs("judge
   const { items, malformed } = await JUDGEBENCH.load(join(DATA, "judgebench"));
   expect(malformed).toEqual([]);
   expect(items.length).toBe(350);
+  expect(missingParts(JUDGEBENCH, items)).toEqual([]);
+  expect(missingParts(JUDGEBENCH, items.slice(1))).toHaveLength(1);
 });
 
 Deno.test("a pair is right where more of its orders are right than wrong", async () => {
@@ -34,6 +37,6 @@ Deno.test("a pair is right where more of its orders are right than wrong", async
   });
   const judge = new RmR1Judge(engine, { protocol: "compact" });
   const result = await runBenchmark(JUDGEBENCH, { data: folder, judge, directory: join(folder, "run") });
-  expect(result).toMatchObject({ items: 3, judgements: 6, overall: 2 / 3, scope: "own" });
+  expect(result).toMatchObject({ items: 3, judgements: 6, overall: 2 / 3, scope: "partial" });
   expect(result.pairwise).toMatchObject({ flips: 1, readable: 2, allOrders: 1 / 3 });
 });
