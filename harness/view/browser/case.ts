@@ -87,6 +87,7 @@ export function answerColumns(item: ViewItem, each: ViewCase, judgement: ViewJud
       const side = place === 0 ? "A" : "B";
       const text = item.answers[answer]!;
       const isBetter = answer === each.better;
+      const quality = isBetter ? "better" : "worse";
       const score = each.scores?.[isBetter ? 0 : 1];
       const source = item.sources?.[answer];
       const about = [
@@ -103,12 +104,7 @@ export function answerColumns(item: ViewItem, each: ViewCase, judgement: ViewJud
       return element(
         "section",
         { class: `trace ${isBetter ? "right" : "wrong"}` },
-        element(
-          "h3",
-          {},
-          judgement === null ? "" : `Answer ${side}, `,
-          isBetter ? "the better" : "the worse",
-        ),
+        element("h3", {}, judgement === null ? `The ${quality}` : `Answer ${side}, the ${quality}`),
         element("p", { class: "meta" }, about.join(", ")),
         box,
       );

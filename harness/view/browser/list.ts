@@ -46,7 +46,12 @@ export function listOf(
         "aria-posinset": `${at + 1}`,
         style: `top: ${at * HEIGHT}px; height: ${HEIGHT}px`,
       },
-      element("span", { class: "what" }, element("b", {}, outcomeText(each)), ` ${subset} · ${key}`),
+      element(
+        "span",
+        { class: "what" },
+        element("b", {}, outcomeText(each)),
+        ` ${key.startsWith(subset) ? key : `${subset} · ${key}`}`,
+      ),
       element("span", { class: "asked" }, asked),
     );
   };
