@@ -15,6 +15,7 @@ import {
   findFault,
   keep,
   ModelError,
+  reasonOf,
 } from "rm-r1/models";
 import { z } from "zod";
 import { DATA_SETS, type DataSet, type GithubData, type HubData } from "./catalog.ts";
@@ -213,8 +214,6 @@ async function loadJson(url: string, signal?: AbortSignal): Promise<unknown> {
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof ModelError) throw error;
-    const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-    const what = reason instanceof Error ? reason.message : String(reason);
-    throw new ModelError("unreachable", `Cannot ask "${url}": ${what}`, { cause: error });
+    throw new ModelError("unreachable", `Cannot ask "${url}": ${reasonOf(error)}`, { cause: error });
   }
 }

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { keep } from "./download.ts";
+import { keep, reasonOf } from "./download.ts";
 import { ModelError } from "./model_error.ts";
 
 /** Options of {@link downloadGitBlob}. */
@@ -85,9 +85,7 @@ async function load(url: string, options: GitBlobOptions): Promise<Uint8Array> {
       signal?.throwIfAborted();
       if (error instanceof ModelError) throw error;
       if (attempt >= attempts) {
-        const reason = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-        const what = reason instanceof Error ? reason.message : String(reason);
-        throw new ModelError("unreachable", `Cannot download "${url}": ${what}`, { cause: error });
+        throw new ModelError("unreachable", `Cannot download "${url}": ${reasonOf(error)}`, { cause: error });
       }
     }
     await sleep(1000 * pauseSeconds, undefined, signal === undefined ? {} : { signal });

@@ -5,7 +5,7 @@
  */
 export * from "./catalog.ts";
 export { type FileCheck, findFault } from "./checksum.ts";
-export { downloadFile, type DownloadOptions, keep } from "./download.ts";
+export { downloadFile, type DownloadOptions, keep, reasonOf } from "./download.ts";
 export * from "./fetch.ts";
 export * from "./git_blob.ts";
 export * from "./model_error.ts";
