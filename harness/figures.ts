@@ -5,7 +5,7 @@
  */
 import type { Benchmark, Figures, ItemOutcome, Row, SubsetSums } from "./benchmark.ts";
 import type { BenchResult, Estimate, Section } from "./result.ts";
-import { bootstrapIntervals, type StratumSums, sumStrata } from "./statistics.ts";
+import { bootstrapIntervals, type StratumSums, sumStrata, wilsonInterval } from "./statistics.ts";
 
 /** Figures of a set of rows, each with its interval. */
 export interface Estimates {
@@ -64,7 +64,8 @@ function listed(figures: Figures, subsets: ReadonlyMap<string, SubsetSums>): num
 
 /**
  * Figures with 95 % intervals by the bootstrap over rows within subsets. A figure has none where a subset has a single
- * row.
+ * row. Where all rows are right, or all wrong, each replicate is the same: Wilson's interval is taken instead, with the
+ * rows as trials.
  *
  * @returns null where no row has a score
  */
@@ -94,8 +95,13 @@ export function estimate(
   const single = new Set(names.filter((_, at) => strata[at]!.length < 2));
   let at = 0;
   const next = (of: readonly string[]): Estimate => {
-    const [low, high] = (of.every((name) => !single.has(name)) && intervals[at]) || [null, null];
-    return { score: values[at++]!, low, high };
+    const score = values[at]!;
+    const drawn = of.every((name) => !single.has(name)) ? intervals[at] ?? null : null;
+    at++;
+    const [low, high] = drawn !== null && (score === 0 || score === 1)
+      ? wilsonInterval(score * count(of), count(of))
+      : drawn ?? [null, null];
+    return { score, low, high };
   };
   const sectionSubsets = benchmark.sectionsOf(names);
   const count = (of: readonly string[]): number =>

@@ -2,6 +2,7 @@ import { expect } from "expect";
 import fc from "fast-check";
 import type { ItemOutcome, Row } from "./benchmark.ts";
 import { averageRows, estimate } from "./figures.ts";
+import { wilsonInterval } from "./statistics.ts";
 import { SMALL, smallItems } from "./testing/small_benchmark.ts";
 
 const SEED = { seed: 0 };
@@ -26,6 +27,14 @@ Deno.test("rows without a score are left out, and nothing but them is no figure"
   expect(found.sections).toMatchObject({ first: { score: 0.5, n: 2 } });
   expect(Object.keys(found.sections)).toEqual(["first"]);
   expect(estimate(SMALL, rows({ first: [NaN] }), SEED)).toBeNull();
+});
+
+Deno.test("where all rows are wrong, or all right, the interval is Wilson's", () => {
+  const found = estimate(SMALL, rows({ first: [0, 0, 0, 0], second: [1, 1, 1] }), SEED)!;
+  expect(found.sections["first"]).toEqual({ score: 0, low: 0, high: wilsonInterval(0, 4)[1], n: 4 });
+  expect(found.sections["second"]).toEqual({ score: 1, low: wilsonInterval(3, 3)[0], high: 1, n: 3 });
+  const none = estimate(SMALL, rows({ first: [0, 0], second: [0, 0, 0] }), SEED)!;
+  expect(none.overall.high).toBeCloseTo(wilsonInterval(0, 5)[1], 12);
 });
 
 Deno.test("scores do not depend on the order of the rows, and are within their intervals", () => {

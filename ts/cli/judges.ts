@@ -103,6 +103,7 @@ export async function openNamedJudge(
   const { onSummary, maxConcurrent, wrap = (engine: Engine) => engine } = hooks;
   const computing = { threads, precision, device, arithmetic, ...(onSummary !== undefined && { onSummary }) };
   return await openJudge(judge.startsWith("baseline:") ? judge : await resolveModel(judge), {
+    name: judge,
     maxNewTokens,
     temperature,
     seed,

@@ -72,7 +72,7 @@ export const train: Command = defineCommand({
       openEngine: (model, options) => openModel(model, { ...options, onSummary: memory.see }),
       resumeCommand: resumeCommand(folder),
     });
-    report(result, out);
+    report(result, config.stage2 === null ? 1 : 2, out);
     return result as unknown as JsonObject;
   },
 });
@@ -97,15 +97,16 @@ function resumeCommand(folder: string): string {
     : `deno task rmr1 train --run-dir ${folder} --resume`;
 }
 
-function report({ evaluations, seconds, model, alreadyFinished }: TrainResult, out: Context["out"]): void {
+function report(result: TrainResult, lastStage: 1 | 2, out: Context["out"]): void {
+  const { evaluations, seconds, model, alreadyFinished } = result;
   if (alreadyFinished) out("The run had finished already; nothing was trained\n");
-  const points = {
-    "before training": evaluations.base,
-    "after stage 1": evaluations.distilled,
-    "after stage 2": evaluations.final,
-  };
+  const points = [
+    ["before training", evaluations.base],
+    ["after stage 1", lastStage === 1 ? null : evaluations.distilled],
+    [`after stage ${lastStage}`, evaluations.final],
+  ] as const;
   out("Held-out accuracy, what cannot be read counted as wrong (95 % interval):\n");
-  for (const [name, evaluation] of Object.entries(points)) {
+  for (const [name, evaluation] of points) {
     if (evaluation === null) continue;
     const { accuracy, parseRate, examples } = evaluation;
     out(

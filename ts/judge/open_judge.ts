@@ -36,6 +36,8 @@ export const JUDGE_PROTOCOLS: readonly JudgeProtocolName[] = [...PAIR_PROTOCOLS,
 /** Options of {@link openJudge}. */
 export interface OpenJudgeOptions extends Partial<Omit<RmR1JudgeOptions, "name" | "weights" | "protocol">> {
   readonly protocol?: JudgeProtocolName;
+  /** What the judge is called in results; if not given as it was named. */
+  readonly name?: string;
   /** Loads a model; called only where the judge is one. */
   readonly openEngine: (path: string) => Promise<Engine>;
 }
@@ -59,7 +61,7 @@ export async function openJudge(spec: string, options: OpenJudgeOptions): Promis
   const { openEngine, protocol, ...rest } = options;
   const card = found.isDirectory() ? await readCard(spec) : null;
   const asked = protocol ?? card?.protocol;
-  const about = { ...rest, name: spec, weights: await hashModel(spec) };
+  const about = { name: spec, ...rest, weights: await hashModel(spec) };
   const engine = await openEngine(spec);
   try {
     const isScalar = card === null
