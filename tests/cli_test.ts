@@ -355,12 +355,12 @@ Deno.test(
   { ignore: notBuilt },
   () =>
     inTemporary(async (folder) => {
-      const { NativeEngine } = await import("../ts/engine/native/native_engine.ts");
+      const { CoreEngine } = await import("../ts/engine/core/core_engine.ts");
       const config = JSON.parse(await readFile(join(ROOT, TINY, "config.json"), "utf8"));
       const model = join(folder, "model");
       {
         // A context that takes minutes to fill.
-        await using engine = await NativeEngine.init({ ...config, max_position_embeddings: 100_000 });
+        await using engine = await CoreEngine.init({ ...config, max_position_embeddings: 100_000 });
         await engine.save(model);
       }
       const args = [

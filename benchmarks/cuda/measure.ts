@@ -11,7 +11,7 @@ import { availableParallelism } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
-import { NativeEngine } from "../../ts/engine/native/native_engine.ts";
+import { CoreEngine } from "../../ts/engine/core/core_engine.ts";
 import { EMBEDDED, resolveModel } from "../../ts/models/mod.ts";
 import { codeVersion } from "../../ts/train/version.ts";
 import { runBenchmark } from "../command.ts";
@@ -58,7 +58,7 @@ async function drawInputs({ inputs, shape }: CudaRow, repetitions: number): Prom
     const vocabulary = Number(shapeConfig(shape)["vocab_size"]);
     return drawIds(inputs, { repetitions: all, vocabulary, seed: SEED });
   }
-  await using engine = await NativeEngine.open(await resolveModel(EMBEDDED), { device: "cpu" });
+  await using engine = await CoreEngine.open(await resolveModel(EMBEDDED), { device: "cpu" });
   return await drawTexts(engine, inputs, { repetitions: all, seed: SEED });
 }
 

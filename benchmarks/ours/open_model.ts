@@ -10,7 +10,7 @@ import {
   type Precision,
   type TrainableEngine,
 } from "../../ts/engine/mod.ts";
-import { NativeEngine, NativeReference } from "../../ts/engine/native/native_engine.ts";
+import { CoreEngine, CoreReference } from "../../ts/engine/core/core_engine.ts";
 import { EMBEDDED, resolveModel } from "../../ts/models/mod.ts";
 import type { Job } from "../protocol.ts";
 import { shapeConfig } from "../shapes.ts";
@@ -28,9 +28,9 @@ export async function openTrainable(
 ): Promise<TrainableEngine> {
   const options = { threads, precision, device, arithmetic };
   return await available(async () => {
-    if ("path" in model) return await NativeEngine.open(model.path, options);
-    if (model.shape === EMBEDDED) return await NativeEngine.open(await resolveModel(EMBEDDED), options);
-    return await NativeEngine.init(shapeConfig(model.shape), { ...options, name: model.shape });
+    if ("path" in model) return await CoreEngine.open(model.path, options);
+    if (model.shape === EMBEDDED) return await CoreEngine.open(await resolveModel(EMBEDDED), options);
+    return await CoreEngine.init(shapeConfig(model.shape), { ...options, name: model.shape });
   });
 }
 
@@ -43,7 +43,7 @@ export async function openFrozen(
   { model, precision, threads, device = "cpu", arithmetic = "exact" }: Named<InferencePrecision>,
 ): Promise<Engine> {
   if (!("path" in model)) throw new RangeError(`Model "${model.shape}" has random weights, expected a file`);
-  return await available(() => NativeReference.open(model.path, { threads, precision, device, arithmetic }));
+  return await available(() => CoreReference.open(model.path, { threads, precision, device, arithmetic }));
 }
 
 async function available<Opened>(open: () => Promise<Opened>): Promise<Opened> {

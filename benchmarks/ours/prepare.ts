@@ -9,7 +9,7 @@ import { dirname } from "node:path";
 import process from "node:process";
 import { text } from "node:stream/consumers";
 import { hashFraction } from "../../ts/data/hash.ts";
-import { NativeEngine } from "../../ts/engine/native/native_engine.ts";
+import { CoreEngine } from "../../ts/engine/core/core_engine.ts";
 import { cacheFolder, CATALOG, findModelFault, ModelError, placeOf } from "../../ts/models/mod.ts";
 import { drawIds, type Drawn, drawTexts } from "../inputs.ts";
 
@@ -37,7 +37,7 @@ export interface Prepared {
 const SEED = 20261123;
 
 async function draw(
-  engine: NativeEngine,
+  engine: CoreEngine,
   drawn: Drawn,
   repetitions: number,
   seed: number,
@@ -58,7 +58,7 @@ if (fault !== null) {
 }
 const request: PrepareRequest = JSON.parse(await text(process.stdin));
 const original = placeOf(entry, "pypi", cache);
-await using engine = await NativeEngine.open(original, { threads: request.threads });
+await using engine = await CoreEngine.open(original, { threads: request.threads });
 await mkdir(dirname(request.expanded), { recursive: true });
 await engine.save(request.expanded);
 const inputs: Record<string, number[][][]> = {};

@@ -6,8 +6,8 @@
 import process from "node:process";
 import { createInterface } from "node:readline";
 import type { Engine } from "../../ts/engine/mod.ts";
-import { secondsWaited } from "../../ts/engine/native/job.ts";
-import { loadLibrary } from "../../ts/engine/native/library.ts";
+import { secondsWaited } from "../../ts/engine/core/job.ts";
+import { openDoor } from "../../ts/engine/doors/server.ts";
 import { codeVersion } from "../../ts/train/version.ts";
 import type { Answer, Job } from "../protocol.ts";
 import { UnavailableError } from "../unavailable.ts";
@@ -82,7 +82,7 @@ async function main(): Promise<void> {
   let repetition: Repetition;
   let backend = "cpu";
   if (job.kind === "first_token") {
-    loadLibrary();
+    await openDoor();
     repetition = firstToken(job);
   } else {
     const [engine, measured] = await repetitionOf(job);

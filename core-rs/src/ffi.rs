@@ -4,12 +4,9 @@
 //! Every call answers a status: one of the `STATUS_` constants. Out-parameters are written only on [`STATUS_OK`].
 
 use crate::Error;
-use crate::service::{Service, panicked};
+use crate::service::{ABI_VERSION, Service, panicked};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::LazyLock;
-
-/// Grows with every change of the symbols, of [`crate::service::Frame`]'s layout or of an operation's fields.
-pub const ABI_VERSION: u32 = 3;
 
 /// Done.
 pub const STATUS_OK: i32 = 0;

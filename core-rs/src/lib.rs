@@ -9,12 +9,16 @@ pub mod config;
 pub mod error;
 #[cfg(not(target_family = "wasm"))]
 pub mod ffi;
+pub mod files;
 pub mod forest;
 pub mod generate;
 pub mod model;
 mod philox;
 pub mod service;
 pub mod tokenizer;
+pub mod turns;
+#[cfg(target_family = "wasm")]
+pub mod wasm;
 pub mod weights;
 
 pub use error::{Error, Result};

@@ -13,7 +13,7 @@ import { generateTasks } from "../../ts/data/tasks/mod.ts";
 import {
   type DoneEvent,
   forestOf,
-  NativeEngine,
+  CoreEngine,
   type StepOptions,
   type TrainableEngine,
 } from "../../ts/engine/mod.ts";
@@ -113,7 +113,7 @@ export async function sample(
 }
 
 /** The engine, which stores its gradients before each step as `FOLDER/PREFIX1.safetensors`, `PREFIX2.safetensors`, … */
-export function recorded(engine: NativeEngine, folder: string, prefix = ""): TrainableEngine {
+export function recorded(engine: CoreEngine, folder: string, prefix = ""): TrainableEngine {
   let steps = 0;
   return new Proxy(engine as TrainableEngine, {
     get(target, name) {
@@ -130,7 +130,7 @@ export function recorded(engine: NativeEngine, folder: string, prefix = ""): Tra
 }
 
 /** A model that is not the one that is trained: its weights after some steps of another loss. */
-export async function moved(engine: NativeEngine): Promise<void> {
+export async function moved(engine: CoreEngine): Promise<void> {
   const { vocabSize } = engine.info;
   const { forest } = forestOf([Uint32Array.from({ length: 40 }, (_, index) => (5 + index * 7) % vocabSize)]);
   for (let step = 0; step < 3; step++) {
@@ -180,7 +180,7 @@ export function expectEqual(name: string, { steps, weights }: Compared, count = 
 
 /** Saves a critic whose values are not zeros. */
 export async function makeCritic(folder: string): Promise<void> {
-  await using critic = await NativeEngine.open(BASE);
+  await using critic = await CoreEngine.open(BASE);
   await critic.addScoreHead();
   const { forest } = forestOf([Uint32Array.from({ length: 20 }, (_, index) => 3 + index * 11)]);
   for (let step = 0; step < 4; step++) {

@@ -8,7 +8,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { flatForest, NativeEngine } from "../../ts/engine/mod.ts";
+import { flatForest, CoreEngine } from "../../ts/engine/mod.ts";
 import { cacheFolder, CATALOG, placeOf } from "../../ts/models/mod.ts";
 import { inTemporary, python } from "./python.ts";
 
@@ -34,7 +34,7 @@ interface Passage {
 }
 
 /** A forward and backward pass at bf16, and how far each side is from float32. */
-async function differentiate(engine: NativeEngine, ids: Uint32Array, folder: string): Promise<Passage> {
+async function differentiate(engine: CoreEngine, ids: Uint32Array, folder: string): Promise<Passage> {
   using tape = await engine.forward(flatForest([ids]).forest);
   const dLogprobs = new Float32Array(ids.length).fill(-1 / (ids.length - 1));
   dLogprobs[0] = 0;
@@ -72,10 +72,10 @@ function describe(name: string, { ratio, ours, theirs }: Compared): string {
 /** Writes both sides' distances to standard error, and holds ours to PyTorch's. */
 async function compare(
   path: string,
-  tokensOf: (engine: NativeEngine) => Promise<Uint32Array>,
+  tokensOf: (engine: CoreEngine) => Promise<Uint32Array>,
 ): Promise<void> {
   await inTemporary(async (folder) => {
-    await using engine = await NativeEngine.open(path, { precision: "bf16" });
+    await using engine = await CoreEngine.open(path, { precision: "bf16" });
     const tokens = await tokensOf(engine);
     const passages: Passage[] = [];
     for (let start = 0; passages.length < PASSAGES; start += PASSAGE_TOKENS) {

@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { flatForest, NativeEngine, type SaveOptions } from "../../ts/engine/mod.ts";
+import { flatForest, CoreEngine, type SaveOptions } from "../../ts/engine/mod.ts";
 import { cacheFolder, CATALOG, placeOf } from "../../ts/models/mod.ts";
 import { inTemporary, python } from "./python.ts";
 
@@ -28,7 +28,7 @@ const DTYPES: readonly (readonly [ours: Dtype, theirs: string])[] = [
 
 /** Saves what the engine has, and has transformers open it and compute the same log-probabilities. */
 async function checkSaved(
-  engine: NativeEngine,
+  engine: CoreEngine,
   { ids, text, dtype = "f32" }: {
     readonly ids: Uint32Array;
     readonly text?: string;
@@ -71,7 +71,7 @@ for (const { path, stored } of MODELS) {
   const name = path.slice(FIXTURES.length + 1);
   for (const dtype of new Set<Dtype>(["f32", stored])) {
     Deno.test(`transformers opens what the core saves of ${name} as ${dtype}`, async () => {
-      await using engine = await NativeEngine.open(path);
+      await using engine = await CoreEngine.open(path);
       const ids = Uint32Array.from({ length: 24 }, (_, index) => (index * 31 + 7) % engine.info.vocabSize);
       await checkSaved(engine, { ids, dtype });
     });
@@ -79,7 +79,7 @@ for (const { path, stored } of MODELS) {
 }
 
 Deno.test("transformers opens what the core saves of the embedded model, with its tokenizer", async () => {
-  await using engine = await NativeEngine.open(
+  await using engine = await CoreEngine.open(
     fileURLToPath(new URL("../../models/embedded-base", import.meta.url)),
   );
   const text = "Anna has 57 pens. Later 25 of the pens are sold.";
@@ -94,7 +94,7 @@ Deno.test({
   name: `${unfetched}transformers opens what the core saves of SmolLM2, with its tokenizer`,
   ignore: unfetched !== "",
   async fn() {
-    await using engine = await NativeEngine.open(smollm2);
+    await using engine = await CoreEngine.open(smollm2);
     const text = "Decide which of the two answers is better. Question: what is 12 times 11?";
     const [ids] = await engine.encode([text]);
     await checkSaved(engine, { ids: ids!, text });
@@ -158,7 +158,7 @@ for (const name of ["causal", "score"]) {
     await inTemporary(async (folder) => {
       const adapters = join(FIXTURES, "adapters", name);
       const base = join(FIXTURES, "tiny-models", JSON.parse(await readFile(`${adapters}.json`, "utf8")).base);
-      await using engine = await NativeEngine.open(base);
+      await using engine = await CoreEngine.open(base);
       await engine.load(adapters);
       const saved = join(folder, "adapters");
       await engine.save(saved);

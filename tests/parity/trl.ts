@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { trlWithPpo } from "../../benchmarks/peers/environment.ts";
 import { generalizedAdvantages, whiten } from "../../ts/algorithms/mod.ts";
 import { generateTasks } from "../../ts/data/tasks/mod.ts";
-import { type Engine, NativeEngine } from "../../ts/engine/mod.ts";
+import { type Engine, CoreEngine } from "../../ts/engine/mod.ts";
 import { encodeAnswers } from "../../ts/judge/mod.ts";
 import { parseConfig, type Stage2Config } from "../../ts/train/config.ts";
 import { updateCritic, type ValuedSequence, valuesOf } from "../../ts/train/critic.ts";
@@ -109,10 +109,10 @@ for (const [name, { stage: changes, options, model = BASE, ...how }] of Object.e
       const optimizer = { ...OPTIMIZER, maxGradNorm };
       // So large that what is added to their standard deviation, 1e-6 here and 1e-4 there, is nothing.
       const reward = stage.std === "none" ? 1 : 100;
-      await using engine = await NativeEngine.open(model);
+      await using engine = await CoreEngine.open(model);
       for (const name of ["start", "reference", "gradients", "final"]) await mkdir(join(folder, name));
       await engine.save(join(folder, "start"));
-      await using other = await NativeEngine.open(model);
+      await using other = await CoreEngine.open(model);
       await moved(other);
       await other.save(join(folder, "reference"));
       await using reference = await other.reference();
@@ -205,14 +205,14 @@ for (const [name, { stage: changes, options, behind, trained }] of Object.entrie
       for (const name of ["start", "reference", "critic", "gradients", "final"]) {
         await mkdir(join(folder, name));
       }
-      await using engine = await NativeEngine.open(BASE);
+      await using engine = await CoreEngine.open(BASE);
       await engine.save(join(folder, "start"));
-      await using other = await NativeEngine.open(BASE);
+      await using other = await CoreEngine.open(BASE);
       await moved(other);
       await other.save(join(folder, "reference"));
       await using reference = await other.reference();
       await makeCritic(join(folder, "critic"));
-      await using critic = await NativeEngine.open(join(folder, "critic"));
+      await using critic = await CoreEngine.open(join(folder, "critic"));
       const gradients = join(folder, "gradients");
       const [policy, learner] = [recorded(engine, gradients), recorded(critic, gradients, "critic-")];
       const generations: Prompt[][] = [];
@@ -276,7 +276,7 @@ Deno.test("five steps of a ScalarRM are TRL's, with a margin and centring", asyn
     });
     for (const name of ["start", "gradients", "final"]) await mkdir(join(folder, name));
     await makeCritic(join(folder, "start"));
-    await using engine = await NativeEngine.open(join(folder, "start"));
+    await using engine = await CoreEngine.open(join(folder, "start"));
     const records = generateTasks({ seed: 5, split: "train", count: 8 });
     const context = {
       engine: recorded(engine, join(folder, "gradients")),

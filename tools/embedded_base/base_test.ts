@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import { expect } from "expect";
 import { publishedForm } from "../../ts/cor/mod.ts";
 import { generateTasks } from "../../ts/data/tasks/mod.ts";
-import { NativeEngine } from "../../ts/engine/native/native_engine.ts";
+import { CoreEngine } from "../../ts/engine/core/core_engine.ts";
 import { evaluate } from "../../ts/train/evaluate.ts";
 import { CHAT_TEMPLATE, CONTROL_TOKENS, PROTOCOL_TOKENS } from "./tokenizer.ts";
 
@@ -17,7 +17,7 @@ Deno.test("the base model takes at most 8 MB", async () => {
 });
 
 Deno.test("each tag and marker is one token, which only control tokens hide from decoded text", async () => {
-  await using engine = await NativeEngine.open(FOLDER);
+  await using engine = await CoreEngine.open(FOLDER);
   for (const token of [...CONTROL_TOKENS, ...PROTOCOL_TOKENS]) {
     const [ids] = await engine.encode([token]);
     expect([token, ids!.length]).toEqual([token, 1]);
@@ -27,7 +27,7 @@ Deno.test("each tag and marker is one token, which only control tokens hide from
 });
 
 Deno.test("the base model knows the form of a judgement and nothing of its content", async () => {
-  await using engine = await NativeEngine.open(FOLDER);
+  await using engine = await CoreEngine.open(FOLDER);
   const { report } = await evaluate(engine, generateTasks({ seed: 11, split: "test", count: 200 }), {
     kind: "reasrm",
     form: publishedForm("compact"),

@@ -7,7 +7,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { Draws } from "../../ts/data/tasks/draws.ts";
 import { generateTasks } from "../../ts/data/tasks/mod.ts";
-import { NativeEngine } from "../../ts/engine/native/native_engine.ts";
+import { CoreEngine } from "../../ts/engine/core/core_engine.ts";
 import { drawDifference } from "./corpus.ts";
 import { pretrain } from "./pretrain.ts";
 import { CHAT_TEMPLATE, END_TOKEN, trainTokenizer } from "./tokenizer.ts";
@@ -30,7 +30,7 @@ const seed = Number(flags.seed);
 const hidden = Number(flags.hidden);
 
 const tokenizer = await trainTokenizer({ seed, vocabSize: VOCAB_SIZE });
-await using engine = await NativeEngine.init({
+await using engine = await CoreEngine.init({
   architectures: ["LlamaForCausalLM"],
   model_type: "llama",
   vocab_size: VOCAB_SIZE,

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { expect } from "expect";
 import fc from "fast-check";
-import { NativeEngine } from "../../ts/engine/native/native_engine.ts";
+import { CoreEngine } from "../../ts/engine/core/core_engine.ts";
 import { drawCorpus } from "./corpus.ts";
 import { encodeDocuments, learningRateAt, pretrain } from "./pretrain.ts";
 import { CHAT_TEMPLATE } from "./tokenizer.ts";
@@ -9,8 +9,8 @@ import { CHAT_TEMPLATE } from "./tokenizer.ts";
 const TOKENIZER = new URL("../../models/embedded-base/tokenizer.json", import.meta.url);
 
 /** A model with random weights, too small to be good for anything. */
-async function tinyEngine(): Promise<NativeEngine> {
-  return await NativeEngine.init({
+async function tinyEngine(): Promise<CoreEngine> {
+  return await CoreEngine.init({
     model_type: "llama",
     vocab_size: 640,
     hidden_size: 32,

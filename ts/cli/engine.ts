@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { NativeEngine, NativeOptions, NativeReference } from "../engine/native/native_engine.ts";
+import type { CoreEngine, CoreOptions, CoreReference } from "../engine/core/core_engine.ts";
 import { resolveModel } from "../models/mod.ts";
 import { type Arithmetic, ARITHMETICS, type Device } from "../engine/device.ts";
 import {
@@ -41,7 +41,7 @@ type Choice<P extends InferencePrecision> =
     readonly arithmetic: Arithmetic;
   }
   & Pick<
-    NativeOptions,
+    CoreOptions,
     "onSummary"
   >;
 
@@ -59,25 +59,25 @@ export const MODEL_OPTIONS = {
  * Opens a model by its name or path on the native engine. The engine's module is loaded only now, so that commands
  * without a model run where the core has not been built.
  */
-export async function openModel(model: string, options: Choice<Precision>): Promise<NativeEngine> {
+export async function openModel(model: string, options: Choice<Precision>): Promise<CoreEngine> {
   const path = await resolveModel(model);
-  const { NativeEngine } = await import("../engine/native/native_engine.ts");
-  return await NativeEngine.open(path, nativeOptions(options));
+  const { CoreEngine } = await import("../engine/core/core_engine.ts");
+  return await CoreEngine.open(path, nativeOptions(options));
 }
 
 /** As {@link openModel}, for inference alone: less memory and, at the precisions of training, the same bits. */
 export async function openFrozen(
   model: string,
   options: Choice<InferencePrecision>,
-): Promise<NativeReference> {
+): Promise<CoreReference> {
   const path = await resolveModel(model);
-  const { NativeReference } = await import("../engine/native/native_engine.ts");
-  return await NativeReference.open(path, nativeOptions(options));
+  const { CoreReference } = await import("../engine/core/core_engine.ts");
+  return await CoreReference.open(path, nativeOptions(options));
 }
 
 function nativeOptions<P extends InferencePrecision>(
   { threads, ...options }: Choice<P>,
-): NativeOptions & { readonly precision: P } {
+): CoreOptions & { readonly precision: P } {
   return { ...options, ...(threads > 0 && { threads }) };
 }
 

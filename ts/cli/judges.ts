@@ -4,7 +4,7 @@
  * @module
  */
 import { VERDICT_RULE_NAMES } from "../cor/mod.ts";
-import type { Engine, NativeOptions } from "../engine/mod.ts";
+import type { CoreOptions, Engine } from "../engine/mod.ts";
 import {
   type CallEstimate,
   type CallState,
@@ -70,7 +70,7 @@ export const JUDGE_OPTIONS = {
 };
 
 /** Options of {@link openNamedJudge}: the command line's, and who is told what. */
-export interface JudgeHooks extends Pick<NativeOptions, "onSummary"> {
+export interface JudgeHooks extends Pick<CoreOptions, "onSummary"> {
   /** Most judgements that a local model generates at once. */
   readonly maxConcurrent?: number;
   /** Stands between a local judge and its model. */

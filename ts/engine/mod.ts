@@ -11,10 +11,10 @@ export * from "./engine.ts";
 export * from "./error.ts";
 export * from "./forest.ts";
 export {
-  NativeEngine,
-  type NativeEngineOptions,
-  type NativeInitOptions,
-  type NativeOptions,
-  NativeReference,
-  type NativeReferenceOptions,
-} from "./native/native_engine.ts";
+  CoreEngine,
+  type CoreEngineOptions,
+  type CoreInitOptions,
+  type CoreOptions,
+  CoreReference,
+  type CoreReferenceOptions,
+} from "./core/core_engine.ts";

@@ -2,7 +2,7 @@ import { expect } from "expect";
 import { fileURLToPath } from "node:url";
 import { publishedForm } from "../cor/mod.ts";
 import { generateTasks } from "../data/mod.ts";
-import { forestOf, gather, NativeEngine } from "../engine/mod.ts";
+import { CoreEngine, forestOf, gather } from "../engine/mod.ts";
 import { RmR1Judge } from "./rm_r1_judge.ts";
 
 const BASE = fileURLToPath(new URL("../../models/embedded-base", import.meta.url));
@@ -15,7 +15,7 @@ const inputs = generateTasks({ seed: 3, split: "test", count: 4 }).map((
 }));
 
 Deno.test("the probability of a verdict is that of its tokens behind what was written, against the other's", async () => {
-  await using engine = await NativeEngine.open(BASE);
+  await using engine = await CoreEngine.open(BASE);
   const judge = new RmR1Judge(engine, { ...publishedForm("compact"), maxNewTokens: 192 });
   let compared = 0;
   for await (const { index, answer } of judge.judge(inputs, { probability: true })) {
@@ -40,7 +40,7 @@ Deno.test("the probability of a verdict is that of its tokens behind what was wr
 });
 
 Deno.test("probabilities are given where the verdict is all that is written, and else where they are asked for", async () => {
-  await using engine = await NativeEngine.open(BASE);
+  await using engine = await CoreEngine.open(BASE);
   for (const [kind, given] of [["genrm", true], ["reasrm", false]] as const) {
     const judge = new RmR1Judge(engine, { ...publishedForm("compact"), kind, maxNewTokens: 192 });
     for await (const { answer } of judge.judge(inputs.slice(0, 2))) {
@@ -51,7 +51,7 @@ Deno.test("probabilities are given where the verdict is all that is written, and
 });
 
 Deno.test("a verdict behind a given rationale is as likely as behind the same one where it was written", async () => {
-  await using engine = await NativeEngine.open(BASE);
+  await using engine = await CoreEngine.open(BASE);
   const judge = new RmR1Judge(engine, { ...publishedForm("compact"), maxNewTokens: 192 });
   const given: { input: (typeof inputs)[number]; rationale: string; probabilityA: number }[] = [];
   for await (const { index, answer } of judge.judge(inputs, { probability: true })) {

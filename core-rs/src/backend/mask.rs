@@ -22,6 +22,7 @@ impl Mask {
     }
 
     /// The key and the upper half of the generator's counter.
+    #[cfg(not(target_family = "wasm"))]
     pub(super) fn words(&self) -> [[u32; 2]; 2] {
         [self.key, self.place]
     }

@@ -2,40 +2,65 @@
 
 use super::cpu::isa::Isa;
 use super::{InferencePrecision, Precision};
-use rayon::{ThreadPool, ThreadPoolBuilder};
-use std::sync::{Arc, RwLock};
+#[cfg(target_family = "wasm")]
+pub use caller::{count, install, set_threads};
+#[cfg(not(target_family = "wasm"))]
+pub use pool::{count, install, set_threads};
 
-static POOL: RwLock<Option<Arc<ThreadPool>>> = RwLock::new(None);
+#[cfg(not(target_family = "wasm"))]
+mod pool {
+    use rayon::{ThreadPool, ThreadPoolBuilder};
+    use std::sync::{Arc, RwLock};
 
-fn build(threads: usize) -> Arc<ThreadPool> {
-    let pool = ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|i| format!("rmr1-{i}"))
-        .build()
-        .expect("the system refused to start threads");
-    Arc::new(pool)
-}
+    static POOL: RwLock<Option<Arc<ThreadPool>>> = RwLock::new(None);
 
-/// Uses this many threads from now on; 0 takes as many as the machine offers. Results do not depend on it.
-pub fn set_threads(threads: usize) {
-    *POOL.write().unwrap_or_else(|e| e.into_inner()) = Some(build(threads));
-}
-
-fn pool() -> Arc<ThreadPool> {
-    if let Some(pool) = POOL.read().unwrap_or_else(|e| e.into_inner()).as_ref() {
-        return pool.clone();
+    fn build(threads: usize) -> Arc<ThreadPool> {
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|i| format!("rmr1-{i}"))
+            .build()
+            .expect("the system refused to start threads");
+        Arc::new(pool)
     }
-    POOL.write().unwrap_or_else(|e| e.into_inner()).get_or_insert_with(|| build(0)).clone()
+
+    /// Uses this many threads from now on; 0 takes as many as the machine offers. Results do not depend on it.
+    pub fn set_threads(threads: usize) {
+        *POOL.write().unwrap_or_else(|e| e.into_inner()) = Some(build(threads));
+    }
+
+    fn pool() -> Arc<ThreadPool> {
+        if let Some(pool) = POOL.read().unwrap_or_else(|e| e.into_inner()).as_ref() {
+            return pool.clone();
+        }
+        POOL.write().unwrap_or_else(|e| e.into_inner()).get_or_insert_with(|| build(0)).clone()
+    }
+
+    /// Runs work whose parallel loops use the pool.
+    pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+        pool().install(work)
+    }
+
+    /// Threads in use.
+    pub fn count() -> usize {
+        pool().current_num_threads()
+    }
 }
 
-/// Runs work whose parallel loops use the pool.
-pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    pool().install(work)
-}
+/// Without threads: all work is the caller's, and loops are parallel in name alone.
+#[cfg(target_family = "wasm")]
+mod caller {
+    /// There is one thread, whatever is asked for.
+    pub fn set_threads(_: usize) {}
 
-/// Threads in use.
-pub fn count() -> usize {
-    pool().current_num_threads()
+    /// Runs the work.
+    pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+        work()
+    }
+
+    /// Threads in use.
+    pub fn count() -> usize {
+        1
+    }
 }
 
 /// The device in words, for example "cpu (2 threads, avx512)", what it multiplies unless that is f32, and a note.

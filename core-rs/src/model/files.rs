@@ -9,7 +9,7 @@ use super::trained::{Moments, Trained, tensors};
 use super::{SaveOptions, SavedAdapters, adapter};
 use crate::weights::peft::{self, AdapterFolder};
 use crate::weights::{self, TensorRef};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -178,7 +178,7 @@ fn peft_spec(spec: Spec) -> Spec {
 }
 
 fn read_optimizer(file: &Path, specs: &Trainables<Spec>) -> Result<Option<HostMoments>> {
-    if !file.exists() {
+    if !files::exists(file) {
         return Ok(None);
     }
     let (mut tensors, metadata) = weights::load_tensors(file)?;

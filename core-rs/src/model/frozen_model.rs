@@ -3,6 +3,9 @@
 use super::frozen::Frozen;
 use super::language_model::{LanguageModel, generate_all, logprobs, scores};
 use super::trainables::Tensors;
+#[cfg(not(target_family = "wasm"))]
+use crate::Error;
+use crate::Result;
 use crate::backend::cpu::Cpu;
 use crate::backend::cpu::stored::Element;
 #[cfg(not(target_family = "wasm"))]
@@ -12,8 +15,8 @@ use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{self, Event, Request};
+use crate::turns::Turns;
 use crate::weights::TextAssets;
-use crate::{Error, Result};
 use half::bf16;
 use std::ops::Deref;
 use std::path::Path;
@@ -85,12 +88,12 @@ impl FrozenModel {
         place: impl Into<Place>,
         precision: impl Into<InferencePrecision>,
     ) -> Result<Self> {
-        let Place { device, arithmetic } = place.into();
+        let place = place.into();
         let precision = precision.into();
-        match device.find()? {
+        match place.device.find()? {
             Found::Cpu(note) => Cpu::<f32>::new().noting(note).freeze(precision, Source::File(path)),
             #[cfg(not(target_family = "wasm"))]
-            Found::Cuda(gpu) => Cuda::<f32>::new(gpu, arithmetic).freeze(precision, Source::File(path)),
+            Found::Cuda(gpu) => Cuda::<f32>::new(gpu, place.arithmetic).freeze(precision, Source::File(path)),
         }
     }
 
@@ -181,14 +184,14 @@ impl<B: Backend<Scalar = f32>> LanguageModel for Fixed<B> {
         self.backend.install(|| reader.logits(forest, rows, &Cancel::new()))
     }
 
-    fn generate(
-        &self,
-        requests: &[Request],
-        options: &generate::Options,
-        cancel: &Cancel,
-        sink: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<generate::Summary> {
+    fn generate_in_turns<'a>(
+        &'a self,
+        requests: &'a [Request],
+        options: &'a generate::Options,
+        cancel: &'a Cancel,
+        sink: &'a mut dyn FnMut(Event) -> Result<()>,
+    ) -> Turns<'a, Result<generate::Summary>> {
         let reader = self.weights.reader(&self.backend, &self.config);
-        generate_all(reader, &self.text, (requests, options), cancel, sink)
+        Box::pin(generate_all(reader, &self.text, (requests, options), cancel, sink))
     }
 }

@@ -9,6 +9,7 @@ use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{self, Event, Generation, Request};
+use crate::turns::{Turns, complete, give_way};
 use crate::weights::TextAssets;
 use std::ops::Deref;
 
@@ -47,14 +48,24 @@ pub trait LanguageModel: Send + Sync {
     /// Raw logits behind each of the given tokens, rows × vocab.
     fn logits(&self, forest: &Forest, rows: &[u32]) -> Result<Vec<f32>>;
     /// Generates all requests, as many at once as memory allows, telling `sink` of each token and each end. An error
-    /// of the sink ends it.
+    /// of the sink ends it. It gives way after each token, and once its prompts are a part further.
+    fn generate_in_turns<'a>(
+        &'a self,
+        requests: &'a [Request],
+        options: &'a generate::Options,
+        cancel: &'a Cancel,
+        sink: &'a mut dyn FnMut(Event) -> Result<()>,
+    ) -> Turns<'a, Result<generate::Summary>>;
+    /// All turns of [`LanguageModel::generate_in_turns`].
     fn generate(
         &self,
         requests: &[Request],
         options: &generate::Options,
         cancel: &Cancel,
         sink: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<generate::Summary>;
+    ) -> Result<generate::Summary> {
+        complete(self.generate_in_turns(requests, options, cancel, sink))
+    }
 }
 
 /// What stands for a model is one.
@@ -116,14 +127,14 @@ where
         (**self).logits(forest, rows)
     }
 
-    fn generate(
-        &self,
-        requests: &[Request],
-        options: &generate::Options,
-        cancel: &Cancel,
-        sink: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<generate::Summary> {
-        (**self).generate(requests, options, cancel, sink)
+    fn generate_in_turns<'a>(
+        &'a self,
+        requests: &'a [Request],
+        options: &'a generate::Options,
+        cancel: &'a Cancel,
+        sink: &'a mut dyn FnMut(Event) -> Result<()>,
+    ) -> Turns<'a, Result<generate::Summary>> {
+        (**self).generate_in_turns(requests, options, cancel, sink)
     }
 }
 
@@ -152,9 +163,9 @@ pub(super) fn scores<B: Backend>(
     Ok(reader.run(forest, &options, Keep::Nothing, cancel)?.scores)
 }
 
-/// See [`LanguageModel::generate`].
-pub(super) fn generate_all<B: Backend>(
-    reader: Reader<B>,
+/// See [`LanguageModel::generate_in_turns`].
+pub(super) async fn generate_all<B: Backend>(
+    reader: Reader<'_, B>,
     text: &TextAssets,
     (requests, options): (&[Request], &generate::Options),
     cancel: &Cancel,
@@ -169,13 +180,14 @@ pub(super) fn generate_all<B: Backend>(
     // A sink that waits for a slow reader must not hold a thread of the pool meanwhile.
     while let Some(events) = backend.install(|| generation.advance(cancel))? {
         events.into_iter().try_for_each(&mut *sink)?;
+        give_way().await;
     }
     Ok(generation.summary())
 }
 
 /// As [`generate_all`] by a decoder, whose matrices are packed meanwhile where the device gains from it.
-pub(super) fn generate_by<B: Backend>(
-    decoder: &Decoder<B>,
+pub(super) async fn generate_by<B: Backend>(
+    decoder: Decoder<'_, B>,
     text: &TextAssets,
     work: (&[Request], &generate::Options),
     cancel: &Cancel,
@@ -186,5 +198,5 @@ pub(super) fn generate_by<B: Backend>(
         Some(packed) => decoder.packed_reader(packed),
         None => decoder.reader(),
     };
-    generate_all(reader, text, work, cancel, sink)
+    generate_all(reader, text, work, cancel, sink).await
 }

@@ -189,6 +189,7 @@ impl Model {
     }
 
     /// Takes a model to a device.
+    #[cfg_attr(target_family = "wasm", allow(unused_variables))]
     pub(crate) fn on(found: Found, arithmetic: Arithmetic, precision: Precision, host: Host) -> Result<Self> {
         fn trained<B: Freeze>(backend: B, precision: Precision, host: Host) -> Result<Model> {
             Ok(Model(Box::new(Trained::new(backend, precision, host)?)))

@@ -16,6 +16,7 @@ use crate::cancel::Cancel;
 use crate::config::ModelConfig;
 use crate::forest::Forest;
 use crate::generate::{self, Event, Request};
+use crate::turns::Turns;
 use crate::weights::{self, TextAssets};
 use crate::{Error, Result};
 use std::borrow::Cow;
@@ -368,13 +369,13 @@ impl<B: Freeze> LanguageModel for Trained<B> {
         self.backend.install(|| self.decoder().reader().logits(forest, rows, &Cancel::new()))
     }
 
-    fn generate(
-        &self,
-        requests: &[Request],
-        options: &generate::Options,
-        cancel: &Cancel,
-        sink: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<generate::Summary> {
-        generate_by(&self.decoder(), &self.text, (requests, options), cancel, sink)
+    fn generate_in_turns<'a>(
+        &'a self,
+        requests: &'a [Request],
+        options: &'a generate::Options,
+        cancel: &'a Cancel,
+        sink: &'a mut dyn FnMut(Event) -> Result<()>,
+    ) -> Turns<'a, Result<generate::Summary>> {
+        Box::pin(generate_by(self.decoder(), &self.text, (requests, options), cancel, sink))
     }
 }

@@ -1,7 +1,7 @@
 //! The named operations: a request frame in, events and an answer out. It knows neither threads nor doors.
 
+use super::event::Reply;
 use super::frame::Frame;
-use super::job::Reply;
 use super::objects::{AnyModel, Objects};
 use super::operation::{Operation, place, sampling, trained};
 use crate::backend::threads;
@@ -23,12 +23,12 @@ use std::sync::Arc;
 /// Where events on the way go; its error ends the work.
 pub type Emit<'a> = dyn FnMut(Frame) -> Result<()> + 'a;
 
-/// Carries out one request.
-pub fn dispatch(
+/// Carries out one request. Generation gives way as it goes; everything else is one turn.
+pub async fn dispatch(
     objects: &Arc<Objects>,
     mut request: Frame,
     cancel: &Cancel,
-    emit: &mut Emit,
+    emit: &mut Emit<'_>,
 ) -> Result<Reply> {
     let operation = Operation::deserialize(std::mem::take(&mut request.body))
         .map_err(|error| Error::Input(format!("Malformed request: {error}")))?;
@@ -38,10 +38,11 @@ pub fn dispatch(
         Operation::Decode { model, keep_special } => job.decode(model, keep_special, arrays),
         Operation::Generate { model, requests, stream, kv_bytes } => {
             let options = generate::Options { kv_bytes, ..generate::Options::default() };
-            job.generate(model, requests, arrays, &options, &mut |event| match event_frame(event, stream) {
+            let mut sink = |event| match event_frame(event, stream) {
                 Some(frame) => emit(frame),
                 None => Ok(()),
-            })
+            };
+            job.generate(model, requests, arrays, &options, &mut sink).await
         }
         Operation::Logprobs { model, temperature } => {
             let forest = forest(&mut arrays)?;
@@ -217,7 +218,9 @@ impl Running<'_> {
         })
     }
 
-    fn generate(
+    // A job that would change the model waits until the generation has ended, whether or not it gives way.
+    #[allow(clippy::await_holding_lock)]
+    async fn generate(
         &self,
         model: usize,
         requests: Vec<Value>,
@@ -237,7 +240,10 @@ impl Running<'_> {
             .map(|(i, (r, prompt))| sampling(i, r, prompt))
             .collect();
         let requests = requests?;
-        let summary = self.read(model, |m| m.generate(&requests, options, self.cancel, sink))?;
+        let shared = self.objects.model(model)?;
+        let model = shared.read().map_err(|_| broken())?;
+        self.cancel.check()?;
+        let summary = model.language_model().generate_in_turns(&requests, options, self.cancel, sink).await?;
         Ok(Reply::new(Frame::new(json!({
             "kvBudget": summary.kv_budget,
             "kvPeak": summary.kv_peak,

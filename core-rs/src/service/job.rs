@@ -1,63 +1,15 @@
 //! Work on a thread of its own, and the events by which it tells how it goes.
 
+use super::event::{Event, Kind, Reply, panicked};
 use super::frame::Frame;
-use super::objects::Grant;
 use crate::cancel::Cancel;
 use crate::{Error, Result};
-use serde_json::json;
-use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 /// A producer waits while events of this many bytes are waiting to be taken. A lone event may be larger.
 const QUEUE_BYTES: usize = 1 << 20;
-
-/// What [`Job::poll`] finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The last event has been taken.
-    End = 0,
-    /// An event on the way.
-    Progress = 1,
-    /// The last event of work that succeeded.
-    Done = 2,
-    /// The last event of work that failed: `{"kind": …, "message": …}`.
-    Failed = 3,
-}
-
-/// What work gives in the end.
-pub struct Reply {
-    /// The answer.
-    pub frame: Frame,
-    /// The object that the answer names. It is closed again if nobody takes the answer.
-    pub grant: Option<Grant>,
-}
-
-impl Reply {
-    /// An answer that opens nothing.
-    pub fn new(frame: Frame) -> Self {
-        Self { frame, grant: None }
-    }
-}
-
-struct Event {
-    kind: Kind,
-    bytes: Vec<u8>,
-    grant: Option<Grant>,
-}
-
-impl Event {
-    fn last(reply: Result<Reply>) -> Self {
-        match reply {
-            Ok(Reply { frame, grant }) => Self { kind: Kind::Done, bytes: frame.encode(), grant },
-            Err(error) => {
-                let frame = Frame::new(json!({ "kind": error.kind(), "message": error.to_string() }));
-                Self { kind: Kind::Failed, bytes: frame.encode(), grant: None }
-            }
-        }
-    }
-}
 
 #[derive(Default)]
 struct State {
@@ -113,15 +65,15 @@ impl Job {
     }
 
     fn emit(&self, frame: Frame) -> Result<()> {
-        let bytes = frame.encode();
+        let event = Event::progress(&frame);
         let mut state = self.lock();
-        while !state.ended && !state.events.is_empty() && state.waiting + bytes.len() > QUEUE_BYTES {
+        while !state.ended && !state.events.is_empty() && state.waiting + event.bytes.len() > QUEUE_BYTES {
             state = self.changed.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
         if state.ended {
             return Err(Error::Cancelled);
         }
-        state.push(Event { kind: Kind::Progress, bytes, grant: None });
+        state.push(event);
         drop(state);
         self.changed.notify_all();
         Ok(())
@@ -208,19 +160,10 @@ impl Job {
     }
 }
 
-/// The words of a panic.
-pub fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let words = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without words");
-    Error::Internal(words.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::sync::mpsc;
     use std::time::Duration;
 

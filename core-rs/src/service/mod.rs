@@ -2,20 +2,28 @@
 //! stand before it and only move bytes.
 
 mod dispatch;
+mod event;
 mod frame;
 mod job;
 mod objects;
 mod operation;
 mod slots;
+mod tasks;
 
 pub use dispatch::{Emit, dispatch};
+pub use event::{Kind, Reply, panicked};
 pub use frame::{Array, Element, Frame};
-pub use job::{Job, Kind, Reply, panicked};
+pub use job::Job;
 pub use objects::{Grant, Objects, SharedModel};
 pub use slots::Slots;
+pub use tasks::Tasks;
 
 use crate::Result;
+use crate::turns::complete;
 use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Grows with every change of the doors' calls, of [`Frame`]'s layout or of an operation's fields.
+pub const ABI_VERSION: u32 = 4;
 
 /// All open objects and jobs.
 #[derive(Default)]
@@ -42,7 +50,9 @@ impl Service {
     /// error; this fails only when too many jobs are open.
     pub fn start(&self, request: Vec<u8>) -> Result<usize> {
         let objects = self.objects.clone();
-        let job = Job::spawn(move |cancel, emit| dispatch(&objects, Frame::decode(&request)?, cancel, emit));
+        let job = Job::spawn(move |cancel, emit| {
+            complete(dispatch(&objects, Frame::decode(&request)?, cancel, emit))
+        });
         self.jobs().insert(job.clone()).inspect_err(|_| job.close())
     }
 

@@ -70,6 +70,7 @@ impl Encoding {
     }
 
     /// The inverse of [`Encoding::from_ggml`].
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn ggml(self) -> u32 {
         match self {
             Encoding::F32 => 0,

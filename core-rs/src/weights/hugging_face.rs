@@ -3,16 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use memmap2::Mmap;
 use serde_json::{Value, json};
 
 use super::layout::{self, EMBEDDING, LM_HEAD, SCORE};
 use super::templates::{self, Templates};
 use super::{
-    Checkpoint, Dtype, Read, StoredTensor, TensorRef, TextAssets, atomic, check_tokenizer, map_file, peft,
-    safetensors,
+    Checkpoint, Dtype, Read, StoredTensor, TensorRef, TextAssets, check_tokenizer, map_file, peft,
+    safetensors, write_file,
 };
 use crate::config::ModelConfig;
+use crate::files::{self, Bytes};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
@@ -39,7 +39,7 @@ pub(super) fn load<T: Send>(dir: &Path, decode: &Read<T>) -> Result<Checkpoint<T
         Some(_) => files.into_iter().map(|file| dir.join(file)).collect(),
         None => vec![dir.join(WEIGHTS)],
     };
-    let maps: Vec<Mmap> = files.iter().map(|file| map_file(file)).collect::<Result<_>>()?;
+    let maps: Vec<Bytes> = files.iter().map(|file| map_file(file)).collect::<Result<_>>()?;
     let mut stored: BTreeMap<String, StoredTensor> = BTreeMap::new();
     for (file, map) in files.iter().zip(&maps) {
         for (name, tensor) in safetensors::read(file, map)? {
@@ -63,7 +63,7 @@ pub(super) fn load<T: Send>(dir: &Path, decode: &Read<T>) -> Result<Checkpoint<T
 fn load_index(dir: &Path) -> Result<Option<BTreeMap<String, String>>> {
     let path = dir.join(INDEX);
     let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
-    if dir.join(WEIGHTS).exists() {
+    if files::exists(&dir.join(WEIGHTS)) {
         return Err(Error::format(dir, format!("Holds both {WEIGHTS} and {INDEX}, expected one of them")));
     }
     let value = parse_json(&path, &bytes)?;
@@ -166,18 +166,18 @@ pub fn save(
     documents.extend(tokenizer_config(config, text).map(|settings| (TOKENIZER_CONFIG, pretty(&settings))));
 
     for name in [peft::CONFIG, INDEX, templates::FILE, templates::FOLDER, TOKENIZER, TOKENIZER_CONFIG] {
-        if !documents.iter().any(|(written, _)| *written == name) && dir.join(name).exists() {
+        if !documents.iter().any(|(written, _)| *written == name) && files::exists(&dir.join(name)) {
             return Err(Error::Input(format!(
                 "\"{}\" belongs to another model, expected a folder without it",
                 dir.join(name).display()
             )));
         }
     }
-    std::fs::create_dir_all(dir).map_err(|error| Error::io("create", dir, &error))?;
+    files::create_folder(dir).map_err(|error| Error::io("create", dir, &error))?;
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::write(&dir.join(WEIGHTS), tensors, &metadata, dtype)?;
     for (name, document) in documents {
-        atomic::write_bytes(&dir.join(name), document.as_bytes())?;
+        write_file(&dir.join(name), |file| file.write_all(document.as_bytes()))?;
     }
     Ok(())
 }
@@ -246,11 +246,11 @@ fn tokenizer_config(config: &ModelConfig, text: &TextAssets) -> Option<Value> {
 }
 
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| Error::io("read", path, &error))
+    files::read(path).map_err(|error| Error::io("read", path, &error))
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
+    match files::read(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io("read", path, &error)),

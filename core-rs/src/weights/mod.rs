@@ -1,7 +1,6 @@
 //! Weights and their text assets: read from a Hugging Face directory or a GGUF file, written as a Hugging Face
 //! directory. In memory every tensor is f32 under its Hugging Face name.
 
-mod atomic;
 pub(crate) mod dequantize;
 mod gguf;
 mod hugging_face;
@@ -14,11 +13,12 @@ mod templates;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 use crate::config::ModelConfig;
 use crate::tokenizer::Tokenizer;
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 #[cfg(test)]
 pub(crate) use dequantize::Encoding;
@@ -146,11 +146,10 @@ pub(crate) type Read<'a, T> = dyn Fn(&ModelConfig, &StoredTensor) -> Result<T> +
 /// # Errors
 /// As [`load()`], and those of `read`.
 pub(crate) fn load_with<T: Send>(path: &Path, read: &Read<T>) -> Result<Checkpoint<T>> {
-    let metadata = std::fs::metadata(path).map_err(|error| Error::io("read", path, &error))?;
-    if !metadata.is_dir() {
+    if !files::is_folder(path).map_err(|error| Error::io("read", path, &error))? {
         return gguf::load(path, read);
     }
-    if path.join("config.json").exists() {
+    if files::exists(&path.join("config.json")) {
         return hugging_face::load(path, read);
     }
     if peft::holds_adapters(path) {
@@ -160,14 +159,8 @@ pub(crate) fn load_with<T: Send>(path: &Path, read: &Read<T>) -> Result<Checkpoi
              and load them onto it",
         ));
     }
-    let entries = std::fs::read_dir(path).map_err(|error| Error::io("read", path, &error))?;
-    let mut found: Vec<PathBuf> = Vec::new();
-    for entry in entries {
-        let file = entry.map_err(|error| Error::io("read", path, &error))?.path();
-        if file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")) {
-            found.push(file);
-        }
-    }
+    let mut found = files::list(path).map_err(|error| Error::io("read", path, &error))?;
+    found.retain(|file| file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf")));
     match found.as_slice() {
         [file] => gguf::load(file, read),
         files => Err(Error::format(
@@ -196,13 +189,40 @@ fn check_tokenizer(path: &Path, config: &ModelConfig, text: &TextAssets) -> Resu
 }
 
 /// Maps a file into memory, to be read as bytes.
-fn map_file(path: &Path) -> Result<memmap2::Mmap> {
-    let read = |error: &std::io::Error| Error::io("read", path, error);
-    let file = std::fs::File::open(path).map_err(|error| read(&error))?;
-    if file.metadata().map_err(|error| read(&error))?.len() == 0 {
-        return Err(Error::format(path, "The file is empty"));
+fn map_file(path: &Path) -> Result<files::Bytes> {
+    let bytes = files::map(path).map_err(|error| Error::io("read", path, &error))?;
+    if bytes.is_empty() { Err(Error::format(path, "The file is empty")) } else { Ok(bytes) }
+}
+
+/// Writes a file whole or not at all.
+///
+/// # Errors
+/// [`Error::Io`], or the [`Error`] that the content's is made of; whatever was at `path` is then unchanged.
+fn write_file(path: &Path, content: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+    if path.file_name().is_none() {
+        return Err(Error::Input(format!("\"{}\" names no file", path.display())));
     }
-    // SAFETY: the map is private to the caller and only read. Another process that shortens the file meanwhile would
-    // end this one with SIGBUS; model files are replaced by renaming, which leaves the mapped file whole.
-    unsafe { memmap2::Mmap::map(&file) }.map_err(|error| read(&error))
+    files::replace(path, content)
+        .map_err(|error| error.downcast::<Error>().unwrap_or_else(|error| Error::io("write", path, &error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_write_leaves_the_old_file_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        write_file(&path, |file| file.write_all(b"old")).unwrap();
+        let result = write_file(&path, |file| {
+            file.write_all(b"new")?;
+            Err(std::io::Error::other("disk full"))
+        });
+        assert!(result.unwrap_err().to_string().contains("disk full"));
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        write_file(&path, |file| file.write_all(b"new")).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    }
 }

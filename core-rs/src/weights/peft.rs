@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::hugging_face::{self, pretty};
-use super::{Dtype, Tensor, TensorRef, atomic, map_file, safetensors};
+use super::{Dtype, Tensor, TensorRef, map_file, safetensors, write_file};
 use crate::model::lora::{LoraShape, PREFIX, Target};
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// Says what the adapters are.
 pub(super) const CONFIG: &str = "adapter_config.json";
@@ -50,7 +50,7 @@ pub fn score_name() -> String {
 
 /// Whether a folder holds adapters.
 pub fn holds_adapters(dir: &Path) -> bool {
-    config_path(dir).exists()
+    files::exists(&config_path(dir))
 }
 
 /// The file that says what the adapters are.
@@ -164,17 +164,18 @@ pub fn save(
     dtype: Dtype,
 ) -> Result<()> {
     hugging_face::check_values(tensors, dtype)?;
-    if dir.join(MODEL_CONFIG).exists() {
+    if files::exists(&dir.join(MODEL_CONFIG)) {
         return Err(Error::Input(format!(
             "\"{}\" belongs to a model, expected a folder without it for adapters",
             dir.join(MODEL_CONFIG).display()
         )));
     }
-    std::fs::create_dir_all(dir).map_err(|error| Error::io("create", dir, &error))?;
+    files::create_folder(dir).map_err(|error| Error::io("create", dir, &error))?;
     let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::write(&dir.join(WEIGHTS), tensors, &metadata, dtype)?;
     let has_score = tensors.iter().any(|tensor| tensor.name == score_name());
-    atomic::write_bytes(&config_path(dir), pretty(&config_json(shape, base, has_score)).as_bytes())
+    let config = pretty(&config_json(shape, base, has_score));
+    write_file(&config_path(dir), |file| file.write_all(config.as_bytes()))
 }
 
 fn config_json(shape: &LoraShape, base: Option<&Path>, has_score: bool) -> Value {

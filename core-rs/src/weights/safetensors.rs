@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
 use half::{bf16, f16};
@@ -12,7 +11,7 @@ use safetensors::{Dtype as StoredDtype, SafeTensors};
 use serde_json::{Map, Value};
 
 use super::dequantize::Encoding;
-use super::{Dtype, Tensor, TensorRef, atomic, map_file};
+use super::{Dtype, Tensor, TensorRef, map_file, write_file};
 use super::{RowOrder, StoredTensor};
 use crate::{Error, Result};
 
@@ -112,7 +111,7 @@ pub(super) fn write(
     let mut sorted: Vec<&TensorRef> = tensors.iter().collect();
     sorted.sort_by(|left, right| left.name.cmp(&right.name));
     let header = header(&sorted, metadata, dtype)?;
-    atomic::write(file, |writer| {
+    write_file(file, |writer| {
         writer.write_all(&(header.len() as u64).to_le_bytes())?;
         writer.write_all(&header)?;
         for tensor in &sorted {

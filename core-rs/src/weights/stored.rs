@@ -55,6 +55,7 @@ impl StoredTensor<'_> {
 
     /// Its bytes, how they are to be read, and, where the rows of heads stand with their halves interleaved, a head's
     /// rows.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn packed(&self) -> (&[u8], Encoding, Option<usize>) {
         let head = match self.order {
             RowOrder::Plain => None,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 /// The file of the template without a name. It outranks the setting of that name.
 pub(super) const FILE: &str = "chat_template.jinja";
@@ -33,14 +33,12 @@ impl Templates {
                 return Err(Error::format(path, reason));
             }
         };
-        if dir.join(FILE).exists() {
+        if files::exists(&dir.join(FILE)) {
             templates.default = Some(source(&dir.join(FILE))?);
         }
         let folder = dir.join(FOLDER);
-        if folder.is_dir() {
-            let entries = std::fs::read_dir(&folder).map_err(|error| Error::io("read", &folder, &error))?;
-            for entry in entries {
-                let file = entry.map_err(|error| Error::io("read", &folder, &error))?.path();
+        if files::exists(&folder) {
+            for file in files::list(&folder).map_err(|error| Error::io("read", &folder, &error))? {
                 let name =
                     file.file_name().and_then(|name| name.to_str()).and_then(|n| n.strip_suffix(".jinja"));
                 if let Some(name) = name {
@@ -84,7 +82,7 @@ pub(super) fn setting(default: &str, named: &BTreeMap<String, String>) -> Value 
 }
 
 fn source(file: &Path) -> Result<String> {
-    let bytes = std::fs::read(file).map_err(|error| Error::io("read", file, &error))?;
+    let bytes = files::read(file).map_err(|error| Error::io("read", file, &error))?;
     String::from_utf8(bytes).map_err(|error| Error::format(file, format!("Not text: {error}")))
 }
 

@@ -9,7 +9,7 @@ pub enum Isa {
     Avx512,
     /// AVX2 with FMA.
     Avx2,
-    /// Whatever the target guarantees: NEON on aarch64. Elsewhere products are rounded before they are added.
+    /// Whatever the target guarantees: NEON on aarch64, simd128 in WebAssembly. But on aarch64 products are rounded before they are added.
     Portable,
 }
 
@@ -44,12 +44,12 @@ impl Isa {
         false
     }
 
-    /// Whether products of 8-bit integers have an instruction (AVX-512 VNNI).
+    /// Whether products of 8-bit integers have a kernel of their own: by AVX-512 VNNI or simd128.
     pub fn multiplies_int8() -> bool {
         #[cfg(target_arch = "x86_64")]
         return Isa::current() == Isa::Avx512 && is_x86_feature_detected!("avx512vnni");
         #[cfg(not(target_arch = "x86_64"))]
-        false
+        cfg!(target_family = "wasm")
     }
 
     /// Lower-case name for messages.
@@ -58,6 +58,7 @@ impl Isa {
             Isa::Avx512 => "avx512",
             Isa::Avx2 => "avx2",
             Isa::Portable if cfg!(target_arch = "aarch64") => "neon",
+            Isa::Portable if cfg!(target_family = "wasm") => "simd128",
             Isa::Portable => "portable",
         }
     }

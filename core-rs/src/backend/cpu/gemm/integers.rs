@@ -5,10 +5,14 @@
 //! a result has the same bits on every processor, in any batch and with any number of threads.
 
 use super::super::disjoint::Disjoint;
-use super::super::isa::{Isa, simd_fn};
+#[cfg(target_arch = "x86_64")]
+use super::super::isa::Isa;
+use super::super::isa::simd_fn;
 use super::super::real::Real;
 use super::super::stored::Stored;
-use super::blocks::{Blocks, Factors, LANES, QUAD, VECTOR, put_words};
+#[cfg(any(test, not(target_family = "wasm")))]
+use super::blocks::VECTOR;
+use super::blocks::{Blocks, Factors, LANES, QUAD, put_words};
 use super::kernel::{PANEL, Product};
 use super::{PARALLEL_FROM, Right, Store, View};
 use crate::backend::Scalar;
@@ -29,6 +33,9 @@ pub(super) struct Rounded {
     pub scales: Vec<f32>,
     /// Of each run's integers.
     pub sums: Vec<i32>,
+    /// Each quad of integers twice in 16 bits, as simd128 multiplies them.
+    #[cfg(target_family = "wasm")]
+    pub quads: Vec<[i16; 8]>,
 }
 
 simd_fn! {
@@ -60,6 +67,8 @@ impl Rounded {
             integers: vec![0; rows * k],
             scales: vec![0.0; rows * runs],
             sums: vec![0; rows * runs],
+            #[cfg(target_family = "wasm")]
+            quads: Vec::new(),
         };
         let parts = (
             rounded.integers.par_chunks_exact_mut(k),
@@ -73,6 +82,11 @@ impl Rounded {
                 (scales[r], sums[r]) = round_run::<F, L>(&row[r * run..][..run], q);
             }
         });
+        #[cfg(target_family = "wasm")]
+        {
+            let quads = rounded.integers.as_chunks::<QUAD>().0.iter();
+            rounded.quads = quads.map(|q| std::array::from_fn(|i| i16::from(q[i % QUAD]))).collect();
+        }
         rounded
     }
 }
@@ -164,11 +178,15 @@ fn tile(blocks: &Blocks, panel: usize, left: &Rounded, i: usize, sums: &mut [[f3
         unsafe { super::integers_x86::tile(blocks, panel, left, i, sums) };
         return;
     }
+    #[cfg(target_family = "wasm")]
+    super::integers_wasm::tile(blocks, panel, left, i, sums);
+    #[cfg(not(target_family = "wasm"))]
     for (row, sums) in (i..).zip(sums) {
         portable::<f32>(blocks, panel, left, row, sums);
     }
 }
 
+#[cfg(any(test, not(target_family = "wasm")))]
 simd_fn! {
     /// Plain loops for one row.
     fn portable<F>(blocks: &Blocks, panel: usize, left: &Rounded, row: usize, sums: &mut [f32; PANEL]) {
@@ -195,6 +213,7 @@ simd_fn! {
 }
 
 /// Exact sums of a run with the columns of half a panel.
+#[cfg(any(test, not(target_family = "wasm")))]
 #[inline(always)]
 fn half_dots(vectors: &[[u8; VECTOR]], nibbles: bool, x: &[i8]) -> [i32; LANES] {
     let mut dots = [0; LANES];

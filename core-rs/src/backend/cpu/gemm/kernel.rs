@@ -164,6 +164,16 @@ impl Product for Full<f32> {
         true
     }
 
+    #[cfg(target_family = "wasm")]
+    unsafe fn few_rows(few: &Few<f32>) -> bool {
+        if few.rows > super::blocks_wasm::FEW {
+            return false;
+        }
+        // SAFETY: the caller's promise.
+        unsafe { super::blocks_wasm::full(few) };
+        true
+    }
+
     scratch!(Full<f32>);
 }
 

@@ -7,9 +7,13 @@
 //! chain over all of k would be as fixed, but on SmolLM2 it made gradients ten times less exact.
 
 mod blocks;
+#[cfg(target_family = "wasm")]
+mod blocks_wasm;
 #[cfg(target_arch = "x86_64")]
 mod blocks_x86;
 mod integers;
+#[cfg(target_family = "wasm")]
+mod integers_wasm;
 #[cfg(target_arch = "x86_64")]
 mod integers_x86;
 pub mod kernel;

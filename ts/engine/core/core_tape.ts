@@ -2,7 +2,7 @@ import type { Coefficients, Tape } from "../engine.ts";
 import { EngineError } from "../error.ts";
 
 /** What a tape is made of. */
-export interface NativeTapeParts {
+export interface CoreTapeParts {
   readonly logprobs: Float32Array;
   readonly entropies: Float32Array;
   readonly scores: Float32Array;
@@ -11,7 +11,7 @@ export interface NativeTapeParts {
 }
 
 /** A tape in the core. */
-export class NativeTape implements Tape {
+export class CoreTape implements Tape {
   readonly logprobs: Float32Array;
   readonly entropies: Float32Array;
   readonly scores: Float32Array;
@@ -21,7 +21,7 @@ export class NativeTape implements Tape {
   #users = 0;
 
   /** @internal */
-  constructor({ logprobs, entropies, scores, backward, free }: NativeTapeParts) {
+  constructor({ logprobs, entropies, scores, backward, free }: CoreTapeParts) {
     this.logprobs = logprobs;
     this.entropies = entropies;
     this.scores = scores;

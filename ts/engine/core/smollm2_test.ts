@@ -4,14 +4,14 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { EngineError } from "../error.ts";
-import { loadLibrary } from "./library.ts";
-import { NativeEngine } from "./native_engine.ts";
+import { openDoor } from "#doors";
+import { CoreEngine } from "./core_engine.ts";
 
 const folder = process.env["RMR1_SMOLLM2"] ?? join(homedir(), ".cache", "rm-r1", "smollm2-135m");
 
 let missing = existsSync(folder) ? "" : `no model at "${folder}": fetch smollm2-135m or set RMR1_SMOLLM2`;
 try {
-  loadLibrary();
+  await openDoor();
 } catch (error) {
   if (!(error instanceof EngineError && error.kind === "library")) throw error;
   missing = error.message;
@@ -22,7 +22,7 @@ const NAME = "SmolLM2's chat template and tokenizer give the tokens that transfo
 Deno.test(
   { name: missing === "" ? NAME : `SKIPPED: ${NAME}: ${missing}`, ignore: missing !== "" },
   async () => {
-    await using engine = await NativeEngine.open(folder);
+    await using engine = await CoreEngine.open(folder);
     const text = engine.renderChat([{ role: "user", content: "Hi" }], { addGenerationPrompt: true });
     const [tokens] = await engine.encode([text]);
     // The conversation begins with the template's own system prompt.

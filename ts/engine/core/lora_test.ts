@@ -7,8 +7,8 @@ import { fileURLToPath } from "node:url";
 import { LORA_TARGETS, type LoraOptions } from "../engine.ts";
 import { EngineError } from "../error.ts";
 import { flatForest } from "../forest.ts";
-import { loadLibrary } from "./library.ts";
-import { NativeEngine } from "./native_engine.ts";
+import { openDoor } from "#doors";
+import { CoreEngine } from "./core_engine.ts";
 
 const BASE = fileURLToPath(new URL("../../../models/embedded-base", import.meta.url));
 const FIXTURES = fileURLToPath(new URL("../../../tests/fixtures", import.meta.url));
@@ -19,7 +19,7 @@ const TEXTS = ["Anna has 57 pens. Later 25 of the pens are sold.", "Tom buys 12 
 
 let missing = "";
 try {
-  loadLibrary();
+  await openDoor();
 } catch (error) {
   if (!(error instanceof EngineError && error.kind === "library")) throw error;
   missing = error.message;
@@ -42,16 +42,16 @@ function test(name: string, fn: (folder: string) => Promise<void>): void {
   });
 }
 
-function open(precision: "f32" | "bf16" = "f32"): Promise<NativeEngine> {
-  return NativeEngine.open(BASE, { device: "cpu", precision });
+function open(precision: "f32" | "bf16" = "f32"): Promise<CoreEngine> {
+  return CoreEngine.open(BASE, { device: "cpu", precision });
 }
 
-async function texts(engine: NativeEngine): Promise<ReturnType<typeof flatForest>["forest"]> {
+async function texts(engine: CoreEngine): Promise<ReturnType<typeof flatForest>["forest"]> {
   return flatForest(await engine.encode(TEXTS)).forest;
 }
 
 /** One step on the texts; gives their negative log-likelihood a token before it. */
-async function train(engine: NativeEngine, step: number): Promise<number> {
+async function train(engine: CoreEngine, step: number): Promise<number> {
   const forest = await texts(engine);
   using tape = await engine.forward(forest, { dropout: { seed: 1, step, batch: 0 } });
   const known = tape.logprobs.filter((value) => !Number.isNaN(value));
@@ -86,7 +86,7 @@ for (const precision of ["f32", "bf16"] as const) {
 
     const after = await engine.logprobs(forest);
     await engine.save(join(folder, "merged"), { adapters: "merged" });
-    await using merged = await NativeEngine.open(join(folder, "merged"), { device: "cpu" });
+    await using merged = await CoreEngine.open(join(folder, "merged"), { device: "cpu" });
     if (precision === "f32") expect(largestGap(after, await merged.logprobs(forest))).toBeLessThan(1e-5);
     await using copy = await engine.reference({ precision: "bf16" });
     expect(largestGap(after, await copy.logprobs(forest))).toBeLessThan(largestGap(after, before) / 4);
@@ -115,7 +115,7 @@ test("the sampler is the trainer with adapters on", async () => {
 });
 
 test("a run that goes on from its files has the bits of one that never stopped", async (folder) => {
-  const written = async (engine: NativeEngine, name: string): Promise<Uint8Array[]> => {
+  const written = async (engine: CoreEngine, name: string): Promise<Uint8Array[]> => {
     const place = join(folder, name);
     await mkdir(place, { recursive: true });
     await engine.save(place, { optimizer: true });
@@ -143,7 +143,7 @@ test("a run that goes on from its files has the bits of one that never stopped",
 });
 
 test("adapters that PEFT wrote go onto the model that they were made for", async () => {
-  await using engine = await NativeEngine.open(join(FIXTURES, "tiny-models", "llama_biases_llama3_f32"));
+  await using engine = await CoreEngine.open(join(FIXTURES, "tiny-models", "llama_biases_llama3_f32"));
   await engine.load(join(FIXTURES, "adapters", "causal"));
   expect(engine.info.lora).toEqual({
     rank: 3,
@@ -166,6 +166,6 @@ test("what cannot be adapted is refused by name", async (folder) => {
   await engine.addLora(LORA);
   await expect(engine.addLora(LORA)).rejects.toThrow('adapters of rank "6" already');
   await engine.save(folder);
-  await expect(NativeEngine.open(folder)).rejects.toThrow("load them onto it");
+  await expect(CoreEngine.open(folder)).rejects.toThrow("load them onto it");
   await expect(engine.load(BASE)).rejects.toThrow("Holds no adapters");
 });

@@ -1,5 +1,5 @@
 /**
- * The engine that runs in this process: the Rust core behind its C ABI.
+ * The engine that runs on this machine: the Rust core, native or in WebAssembly.
  *
  * @module
  */
@@ -31,21 +31,25 @@ import type {
   TrainableEngine,
   TrainingMemory,
 } from "../engine.ts";
+import { modelFiles, openDoor, storeFiles } from "#doors";
 import { EngineError } from "../error.ts";
+import type { Door } from "./door.ts";
 import { arrayOf, type Frame, type FrameArray } from "./frame.ts";
 import { Jobs } from "./job.ts";
-import { checkStatus, loadLibrary, type NativeSymbols } from "./library.ts";
-import { NativeTape } from "./native_tape.ts";
+import { CoreTape } from "./core_tape.ts";
+import { type DownloadProgress, type ModelFiles, scratchFolder, staged } from "./model_files.ts";
 import { samplingOf } from "./sampling.ts";
 
-/** What all native engines may be told. */
-export interface NativeOptions {
+/** What all engines of the core may be told. */
+export interface CoreOptions {
+  /** Which core computes. Default: what {@link openDoor} finds. */
+  readonly door?: Door;
   /** Where it computes. Default "auto". */
   readonly device?: Device;
   /** How a CUDA device multiplies. Default "exact". */
   readonly arithmetic?: Arithmetic;
   /**
-   * Threads of the whole process from now on, for all its native engines. Results do not depend on it. Default: as
+   * Threads of the whole process from now on, for all its engines. Results do not depend on it. Default: as
    * many as the machine offers.
    */
   readonly threads?: number;
@@ -56,22 +60,26 @@ export interface NativeOptions {
   readonly kvBytes?: number;
   /** Told once at the end of each `generate`, when all its rollouts have ended. */
   readonly onSummary?: (summary: GenerateSummary) => void;
+  /** Ends a download. */
+  readonly signal?: AbortSignal;
+  /** Told as files arrive in a core that has no files of its own. */
+  readonly onDownload?: (progress: DownloadProgress) => void;
 }
 
-/** Options of {@link NativeReference.open}. */
-export interface NativeReferenceOptions extends NativeOptions {
+/** Options of {@link CoreReference.open}. */
+export interface CoreReferenceOptions extends CoreOptions {
   /** What matrix products read. Default "f32". */
   readonly precision?: InferencePrecision;
 }
 
-/** Options of {@link NativeEngine.open}. */
-export interface NativeEngineOptions extends NativeOptions {
+/** Options of {@link CoreEngine.open}. */
+export interface CoreEngineOptions extends CoreOptions {
   /** What matrix products read. Default "f32". */
   readonly precision?: Precision;
 }
 
-/** Options of {@link NativeEngine.init}. */
-export interface NativeInitOptions extends NativeEngineOptions {
+/** Options of {@link CoreEngine.init}. */
+export interface CoreInitOptions extends CoreEngineOptions {
   /** The source of a `tokenizer.json`. Default none: the model works on ids alone. */
   readonly tokenizer?: string;
   /** Jinja source of the chat template. Default none. */
@@ -84,29 +92,29 @@ export interface NativeInitOptions extends NativeEngineOptions {
 
 /** A model in the core, its jobs, and what is said of it. */
 interface Opened {
-  readonly symbols: NativeSymbols;
+  readonly door: Door;
   readonly jobs: Jobs;
   readonly model: number;
   readonly info: ModelInfo;
   readonly kvBytes: number | undefined;
-  readonly onSummary: NativeOptions["onSummary"] | undefined;
+  readonly onSummary: CoreOptions["onSummary"] | undefined;
 }
 
-/** A model in the core that has forward passes alone. {@link NativeEngine.reference} makes one, too. */
-export class NativeReference implements Engine {
-  readonly #symbols: NativeSymbols;
+/** A model in the core that has forward passes alone. {@link CoreEngine.reference} makes one, too. */
+export class CoreReference implements Engine {
+  readonly #door: Door;
   readonly #jobs: Jobs;
   readonly #model: number;
   readonly #kvBytes: number | undefined;
-  readonly #onSummary: NativeOptions["onSummary"] | undefined;
+  readonly #onSummary: CoreOptions["onSummary"] | undefined;
   #info: ModelInfo;
   #template: ChatTemplate | undefined;
   #readers = 0;
   #closed = false;
 
   /** @internal */
-  constructor({ symbols, jobs, model, info, kvBytes, onSummary }: Opened) {
-    this.#symbols = symbols;
+  constructor({ door, jobs, model, info, kvBytes, onSummary }: Opened) {
+    this.#door = door;
     this.#kvBytes = kvBytes;
     this.#onSummary = onSummary;
     this.#jobs = jobs;
@@ -115,11 +123,12 @@ export class NativeReference implements Engine {
   }
 
   /**
-   * Opens a model for inference alone: a Hugging Face folder, a folder with one GGUF file, or a GGUF file. Quantised
-   * weights stay quantised in memory. At the precisions of {@link NativeEngine.open} results have its bits.
+   * Opens a model for inference alone: a Hugging Face folder, a folder with one GGUF file, or a GGUF file; by its path,
+   * or for a core in WebAssembly from wherever its files come. Quantised weights stay quantised in memory. At the
+   * precisions of {@link CoreEngine.open} results have its bits.
    */
-  static async open(path: string, options?: NativeReferenceOptions): Promise<NativeReference> {
-    return new NativeReference(await opened(loading(path, true, options), path, options));
+  static async open(model: string | ModelFiles, options?: CoreReferenceOptions): Promise<CoreReference> {
+    return new CoreReference(await load(model, true, options));
   }
 
   /** As {@link Engine.info}. */
@@ -150,7 +159,7 @@ export class NativeReference implements Engine {
     return this.#template.render(messages, options);
   }
 
-  /** While its iteration is open the weights cannot change: {@link NativeEngine}'s other methods refuse to. */
+  /** While its iteration is open the weights cannot change: {@link CoreEngine}'s other methods refuse to. */
   async *generate(
     requests: readonly GenerateRequest[],
     options?: GenerateOptions,
@@ -200,7 +209,7 @@ export class NativeReference implements Engine {
     if (this.#closed) return;
     this.#closed = true;
     await this.#jobs[Symbol.asyncDispose]();
-    checkStatus(this.#symbols.rmr1_handle_close(BigInt(this.#model)));
+    this.#door.closeHandle(this.#model);
   }
 
   /** Runs an operation on the model. */
@@ -220,13 +229,18 @@ export class NativeReference implements Engine {
     return this.call(body, arrays);
   }
 
-  /** As {@link NativeOptions.kvBytes}. */
+  /** The way to the core. */
+  protected get door(): Door {
+    return this.#door;
+  }
+
+  /** As {@link CoreOptions.kvBytes}. */
   protected get kvBytes(): number | undefined {
     return this.#kvBytes;
   }
 
-  /** As {@link NativeOptions.onSummary}. */
-  protected get onSummary(): NativeOptions["onSummary"] | undefined {
+  /** As {@link CoreOptions.onSummary}. */
+  protected get onSummary(): CoreOptions["onSummary"] | undefined {
     return this.#onSummary;
   }
 
@@ -237,7 +251,7 @@ export class NativeReference implements Engine {
 
   /** Frees an object of this model, such as a tape. */
   protected freer(handle: number): () => void {
-    return () => checkStatus(this.#symbols.rmr1_handle_close(BigInt(handle)));
+    return () => this.#door.closeHandle(handle);
   }
 
   async #promptTokens(requests: readonly GenerateRequest[]): Promise<Uint32Array[]> {
@@ -254,29 +268,27 @@ export class NativeReference implements Engine {
  *
  * @example
  * ```ts ignore
- * import { flatForest, NativeEngine } from "rm-r1/engine";
+ * import { flatForest, CoreEngine } from "rm-r1/engine";
  *
- * await using engine = await NativeEngine.open("models/base");
+ * await using engine = await CoreEngine.open("models/base");
  * const [tokens] = await engine.encode(["2 + 2 = 4"]);
  * const logprobs = await engine.logprobs(flatForest([tokens!]).forest);
  * ```
  */
-export class NativeEngine extends NativeReference implements TrainableEngine {
+export class CoreEngine extends CoreReference implements TrainableEngine {
   /** Opens a model to be trained: a Hugging Face folder, a folder with one GGUF file, or a GGUF file. */
-  static override async open(path: string, options?: NativeEngineOptions): Promise<NativeEngine> {
-    return new NativeEngine(
-      await opened(loading(path, false, options), path, options),
-    );
+  static override async open(model: string | ModelFiles, options?: CoreEngineOptions): Promise<CoreEngine> {
+    return new CoreEngine(await load(model, false, options));
   }
 
   /** A new model with random weights, from the contents of a Hugging Face `config.json`. */
   static async init(
     config: Readonly<Record<string, unknown>>,
-    options?: NativeInitOptions,
-  ): Promise<NativeEngine> {
+    options?: CoreInitOptions,
+  ): Promise<CoreEngine> {
     const { tokenizer = null, chatTemplate = null, seed = 0, name = "new model" } = options ?? {};
     const body = { op: "init", config, tokenizer, chatTemplate, seed, ...computing(options) };
-    return new NativeEngine(await opened(body, name, options));
+    return new CoreEngine(await opened(body, name, options));
   }
 
   async forward(forest: Forest, options?: ForwardOptions): Promise<Tape> {
@@ -292,7 +304,7 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
       ...(options?.scores && { scores: options.scores }),
     });
     const tape = frame.body["tape"] as number;
-    return new NativeTape({
+    return new CoreTape({
       logprobs: arrayOf(frame, "logprobs", Float32Array),
       entropies: arrayOf(frame, "entropies", Float32Array),
       scores: arrayOf(frame, "scores", Float32Array),
@@ -337,12 +349,11 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
   }
 
   async reference(options?: ReferenceOptions): Promise<Engine> {
-    const symbols = loadLibrary();
     const { body } = await this.call({ op: "snapshot", precision: options?.precision ?? null });
     const info = { ...this.info, ...(body["info"] as Omit<ModelInfo, "name">) };
-    return new NativeReference({
-      symbols,
-      jobs: new Jobs(symbols),
+    return new CoreReference({
+      door: this.door,
+      jobs: new Jobs(this.door),
       model: body["model"] as number,
       info,
       kvBytes: this.kvBytes,
@@ -352,11 +363,24 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
 
   async save(directory: string, options?: SaveOptions): Promise<void> {
     const { dtype = "f32", optimizer = false, adapters } = options ?? {};
-    await this.call({ op: "save", path: directory, dtype, optimizer, ...(adapters && { adapters }) });
+    const { files } = this.door;
+    const path = files === null ? directory : scratchFolder("saved");
+    await this.call({ op: "save", path, dtype, optimizer, ...(adapters && { adapters }) });
+    if (files === null) return;
+    try {
+      await storeFiles(files, path, directory);
+    } finally {
+      await files.remove(path);
+    }
   }
 
   async load(directory: string): Promise<void> {
-    this.describe(await this.change({ op: "restore", path: directory }));
+    const restore = (path: string): Promise<Frame> => this.change({ op: "restore", path });
+    this.describe(
+      this.door.files === null
+        ? await restore(directory)
+        : await staged(this.door, await modelFiles(directory), restore),
+    );
   }
 
   async addLora({ rank, alpha, dropout, targets, seed }: LoraOptions): Promise<void> {
@@ -368,30 +392,39 @@ export class NativeEngine extends NativeReference implements TrainableEngine {
   }
 }
 
-function loading(path: string, frozen: boolean, options?: NativeReferenceOptions): Frame["body"] {
-  return { op: "load", path, frozen, ...computing(options) };
+async function load(
+  model: string | ModelFiles,
+  frozen: boolean,
+  options?: CoreReferenceOptions,
+): Promise<Opened> {
+  const door = options?.door ?? await openDoor();
+  const name = typeof model === "string" ? model : model.name;
+  const open = (path: string): Promise<Opened> =>
+    opened({ op: "load", path, frozen, ...computing(options) }, name, { ...options, door });
+  if (typeof model === "string" && door.files === null) return await open(model);
+  return await staged(door, typeof model === "string" ? await modelFiles(model) : model, open, options);
 }
 
 /** Where and how a model computes. */
-function computing(options?: NativeReferenceOptions): Frame["body"] {
+function computing(options?: CoreReferenceOptions): Frame["body"] {
   const { device = "auto", arithmetic = "exact", precision = "f32" } = options ?? {};
   return { device, arithmetic, precision };
 }
 
-async function opened(body: Frame["body"], name: string, options?: NativeOptions): Promise<Opened> {
+async function opened(body: Frame["body"], name: string, options?: CoreOptions): Promise<Opened> {
   const kvBytes = options?.kvBytes;
   if (kvBytes !== undefined && !(Number.isSafeInteger(kvBytes) && kvBytes > 0)) {
     throw new EngineError("input", `Option kvBytes is "${kvBytes}", expected a whole number above 0`);
   }
-  const symbols = loadLibrary();
-  const jobs = new Jobs(symbols);
+  const door = options?.door ?? await openDoor();
+  const jobs = new Jobs(door);
   if (options?.threads !== undefined) {
     await jobs.call({ body: { op: "set_threads", threads: options.threads }, arrays: {} });
   }
   const answer = await jobs.call({ body, arrays: {} });
   const info = { ...(answer.body["info"] as Omit<ModelInfo, "name">), name };
   return {
-    symbols,
+    door,
     jobs,
     model: answer.body["model"] as number,
     info,

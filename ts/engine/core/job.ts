@@ -1,15 +1,12 @@
 /**
- * Jobs of the native core as promises and async iterables.
+ * Jobs of the core as promises and async iterables.
  *
  * @module
  */
 
 import { EngineError, type EngineErrorKind } from "../error.ts";
+import { closedError, type Door, type DoorEvent, EVENT } from "./door.ts";
 import { decodeFrame, encodeFrame, type Frame } from "./frame.ts";
-import { checkStatus, type NativeSymbols } from "./library.ts";
-
-const PROGRESS = 1;
-const FAILED = 3;
 
 let openPolls = 0;
 let waitingSince = 0;
@@ -35,65 +32,57 @@ async function waiting<T>(poll: Promise<T>): Promise<T> {
 
 /** One piece of work in the core. */
 class Job {
-  readonly #symbols: NativeSymbols;
-  readonly #id: bigint;
-  // The core writes into these while a poll is under way, so nothing else may touch them until it settles.
-  readonly #kind = new Uint32Array(1);
-  readonly #size = new BigUint64Array(1);
-  #poll: Promise<number> | undefined;
+  readonly #door: Door;
+  readonly #id: number;
+  #poll: Promise<DoorEvent> | undefined;
   #open = true;
 
-  constructor(symbols: NativeSymbols, request: Frame) {
-    const bytes = encodeFrame(request);
-    const id = new BigUint64Array(1);
-    checkStatus(symbols.rmr1_job_start(bytes, BigInt(bytes.length), id));
-    this.#symbols = symbols;
-    this.#id = id[0]!;
+  constructor(door: Door, request: Frame) {
+    this.#door = door;
+    this.#id = door.start(encodeFrame(request));
   }
 
   /** Waits for the next event. Throws what the job failed with. */
   async next(): Promise<{ readonly last: boolean; readonly frame: Frame }> {
-    if (!this.#open) checkStatus(2);
-    this.#poll = this.#symbols.rmr1_job_poll(this.#id, this.#kind, this.#size);
+    if (!this.#open) throw closedError();
+    this.#poll = this.#door.next(this.#id);
+    let event;
     try {
-      checkStatus(await waiting(this.#poll));
+      event = await waiting(this.#poll);
     } finally {
       this.#poll = undefined;
     }
-    if (!this.#open) checkStatus(2);
-    const bytes = new Uint8Array(Number(this.#size[0]!));
-    checkStatus(this.#symbols.rmr1_job_take(this.#id, bytes, BigInt(bytes.length)));
-    const frame = decodeFrame(bytes);
-    if (this.#kind[0] === FAILED) {
+    const frame = decodeFrame(event.bytes);
+    if (event.kind === EVENT.failed) {
       throw new EngineError(frame.body["kind"] as EngineErrorKind, frame.body["message"] as string);
     }
-    return { last: this.#kind[0] !== PROGRESS, frame };
+    return { last: event.kind !== EVENT.progress, frame };
   }
 
   cancel(): void {
-    if (this.#open) this.#symbols.rmr1_job_cancel(this.#id);
+    if (this.#open) this.#door.cancel(this.#id);
   }
 
   close(): void {
-    if (this.#open) this.#symbols.rmr1_job_close(this.#id);
+    if (this.#open) this.#door.closeJob(this.#id);
     this.#open = false;
   }
 
-  /** Resolves when no poll is under way. */
+  /** Resolves when no poll is under way, however it ends. */
   async idle(): Promise<void> {
-    await this.#poll;
+    await this.#poll?.catch(() => {});
   }
 }
 
 /** The jobs of one owner, which ends with all of them. */
 export class Jobs implements AsyncDisposable {
-  readonly #symbols: NativeSymbols;
+  readonly #door: Door;
   readonly #running = new Set<Job>();
   #closed = false;
 
-  /** Runs jobs in this library. */
-  constructor(symbols: NativeSymbols) {
-    this.#symbols = symbols;
+  /** Runs jobs behind this door. */
+  constructor(door: Door) {
+    this.#door = door;
   }
 
   /**
@@ -102,8 +91,8 @@ export class Jobs implements AsyncDisposable {
    */
   async *stream(request: Frame, signal?: AbortSignal): AsyncGenerator<Frame, Frame, undefined> {
     signal?.throwIfAborted();
-    if (this.#closed) checkStatus(2);
-    const job = new Job(this.#symbols, request);
+    if (this.#closed) throw closedError();
+    const job = new Job(this.#door, request);
     this.#running.add(job);
     const cancel = (): void => job.cancel();
     signal?.addEventListener("abort", cancel, { once: true });

@@ -6,13 +6,13 @@ import type { DoneEvent, Engine, GenerateRequest, GenerateSummary, TokenEvent } 
 import { EngineError } from "../error.ts";
 import { flatForest, forestOf, gather } from "../forest.ts";
 import { secondsWaited } from "./job.ts";
-import { loadLibrary } from "./library.ts";
-import { NativeEngine, type NativeInitOptions } from "./native_engine.ts";
+import { openDoor } from "#doors";
+import { CoreEngine, type CoreInitOptions } from "./core_engine.ts";
 
 let missing = "";
 try {
   // Here and not in a test, because the sanitizers count what a test opens and the library stays open.
-  loadLibrary();
+  await openDoor();
 } catch (error) {
   if (!(error instanceof EngineError && error.kind === "library")) throw error;
   missing = error.message;
@@ -90,8 +90,8 @@ function config(sizes: Record<string, number> = {}): Record<string, unknown> {
   };
 }
 
-function tiny(options: NativeInitOptions = {}, sizes?: Record<string, number>): Promise<NativeEngine> {
-  return NativeEngine.init(config(sizes), {
+function tiny(options: CoreInitOptions = {}, sizes?: Record<string, number>): Promise<CoreEngine> {
+  return CoreEngine.init(config(sizes), {
     tokenizer: byteTokenizer(),
     chatTemplate: "{% for m in messages %}{{ bos_token + m['content'] }}{% endfor %}" +
       "{% if add_generation_prompt %}>{% endif %}",
@@ -249,7 +249,7 @@ test("messages are rendered by the model's template before generation", async ()
   const [byMessages, byTokens] = doneOf(await all(engine.generate(both)));
   expect(byMessages!.tokens).toEqual(byTokens!.tokens);
   expect(byMessages!.promptTokens).toBe(4);
-  await using bare = await NativeEngine.init(config());
+  await using bare = await CoreEngine.init(config());
   expect(() => bare.renderChat(prompt)).toThrow("no chat template");
 });
 
@@ -323,7 +323,7 @@ test("a reference in 8-bit integers is another policy, and what is trained canno
     expect(other[t]).not.toBe(own[t]);
     expect(Math.abs(other[t]! - own[t]!)).toBeLessThan(0.1);
   }
-  const trained = NativeEngine.init(config(), { precision: "int8" as "f32" });
+  const trained = CoreEngine.init(config(), { precision: "int8" as "f32" });
   await expect(trained).rejects.toThrow('Precision "int8" is for inference alone, expected "f32" or "bf16"');
 });
 
@@ -345,7 +345,7 @@ test("training goes on bit for bit after save and load", async () => {
   const folder = await mkdtemp(join(tmpdir(), "rmr1-native-"));
   try {
     const { forest } = flatForest([Uint32Array.of(5, 6, 7, 8)]);
-    const train = async (engine: NativeEngine): Promise<void> => {
+    const train = async (engine: CoreEngine): Promise<void> => {
       using tape = await engine.forward(forest);
       await tape.backward({ dLogprobs: Float32Array.of(0, -1, 0.5, -1) });
       await engine.step(adamW);
@@ -354,7 +354,7 @@ test("training goes on bit for bit after save and load", async () => {
     await train(engine);
     await engine.save(folder, { optimizer: true });
     await train(engine);
-    await using other = await NativeEngine.open(folder);
+    await using other = await CoreEngine.open(folder);
     await other.load(folder);
     await train(other);
     expect(await other.logprobs(forest)).toEqual(await engine.logprobs(forest));
@@ -430,7 +430,7 @@ test("weights do not change under a generation that is being read", async () => 
 });
 
 test("a closed tape and a closed engine refuse, and closing twice is harmless", async () => {
-  const engine: NativeEngine = await tiny();
+  const engine: CoreEngine = await tiny();
   const { forest } = flatForest([Uint32Array.of(5, 6)]);
   const tape = await engine.forward(forest);
   const last = tape.backward({ dLogprobs: Float32Array.of(0, 1) });
@@ -454,9 +454,9 @@ test("closing an engine ends what is under way", async () => {
 });
 
 test("errors of the core come as engine errors of their kind", async () => {
-  expect(await kindOf(NativeEngine.open("/no/such/model"))).toBe("io");
-  expect(await kindOf(NativeEngine.init({ model_type: "llama" }))).toBe("format");
-  expect(await kindOf(NativeEngine.init(config(), { seed: 0.5 }))).toBe("input");
+  expect(await kindOf(CoreEngine.open("/no/such/model"))).toBe("io");
+  expect(await kindOf(CoreEngine.init({ model_type: "llama" }))).toBe("format");
+  expect(await kindOf(CoreEngine.init(config(), { seed: 0.5 }))).toBe("input");
   await using engine = await tiny();
   const outside = flatForest([Uint32Array.of(5, 999)]).forest;
   await expect(engine.logprobs(outside)).rejects.toThrow('"999"');

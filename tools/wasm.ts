@@ -1,0 +1,87 @@
+/**
+ * Builds the core for WebAssembly to `target/wasm`: with the toolchain's own standard library for
+ * `wasm32-unknown-unknown`, or where a distribution's Rust brings that library's sources, with one built here.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { cargo, type Command, runCommand } from "./command.ts";
+
+const TARGET = "wasm32-unknown-unknown";
+const OUTPUT = join("target", "wasm");
+const FLAGS = '-C target-feature=+simd128 --cfg getrandom_backend="wasm_js"';
+const BUILD = ["build", "--release", "--locked", "--quiet", "--target", TARGET, "--package", "rmr1-core"];
+/** A distribution's Rust, and the linker that it comes without. */
+const SYSTEM_RUSTC = "/usr/bin/rustc";
+const LINKERS = ["wasm-ld", "wasm-ld-19", "wasm-ld-18", "wasm-ld-17", "wasm-ld-16"];
+
+/** Cannot be built here, and what to do about it. */
+class BuildError extends Error {}
+
+async function output(program: string, ...args: string[]): Promise<string | null> {
+  const { ok, stdout } = await runCommand({ name: program, program, args }, { stdout: "keep" });
+  return ok ? stdout.trim() : null;
+}
+
+/** The build by the standard library that is there. */
+async function build(): Promise<Command> {
+  const libraries = await output("rustc", "--print", "target-libdir", "--target", TARGET);
+  if (libraries !== null && existsSync(libraries)) return cargo("cargo", BUILD, { RUSTFLAGS: FLAGS });
+  const sysroot = existsSync(SYSTEM_RUSTC) ? await output(SYSTEM_RUSTC, "--print", "sysroot") : null;
+  const sources = sysroot !== null && existsSync(join(sysroot, "lib/rustlib/src/rust/library/std"));
+  const folders = (process.env["PATH"] ?? "").split(":");
+  const linker = LINKERS.find((name) => folders.some((folder) => existsSync(join(folder, name))));
+  if (!sources || linker === undefined) {
+    throw new BuildError(
+      `There is no standard library for ${TARGET}: install it with "rustup target add ${TARGET}", or on Debian the ` +
+        'packages "rustc-web", "rust-web-src" and "lld"',
+    );
+  }
+  return cargo("cargo", [...BUILD, "-Zbuild-std=std,panic_abort"], {
+    RUSTFLAGS: FLAGS,
+    RUSTC: SYSTEM_RUSTC,
+    RUSTC_BOOTSTRAP: "1",
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: linker,
+  });
+}
+
+/** The program that has the version of the crate, from the search path or installed once for all checkouts. */
+async function bindgen(): Promise<string> {
+  const lock = await readFile("Cargo.lock", "utf8");
+  const version = /name = "wasm-bindgen"\nversion = "([^"]+)"/.exec(lock)?.[1];
+  if (version === undefined) throw new BuildError("Cargo.lock names no wasm-bindgen");
+  const root = join(homedir(), ".cache", "rm-r1-tools", `wasm-bindgen-${version}`);
+  const installed = join(root, "bin", "wasm-bindgen");
+  if (existsSync(installed)) return installed;
+  const onPath = (process.env["PATH"] ?? "").split(":").some((folder) =>
+    existsSync(join(folder, "wasm-bindgen"))
+  );
+  if (onPath && await output("wasm-bindgen", "--version") === `wasm-bindgen ${version}`) {
+    return "wasm-bindgen";
+  }
+  process.stderr.write(`Installing wasm-bindgen ${version} to ${root}; this takes some minutes\n`);
+  await run(cargo("cargo", ["install", "--quiet", "wasm-bindgen-cli", "--version", version, "--root", root]));
+  return installed;
+}
+
+async function run(command: Command): Promise<void> {
+  const { ok } = await runCommand(command);
+  if (!ok) throw new BuildError(`"${[command.program, ...command.args].join(" ")}" failed`);
+}
+
+try {
+  await run(await build());
+  await mkdir(OUTPUT, { recursive: true });
+  const file = join("target", TARGET, "release", "rmr1_core.wasm");
+  const strip = ["--remove-name-section", "--remove-producers-section"];
+  const args = [file, "--target", "web", "--out-dir", OUTPUT, ...strip];
+  await run({ name: "wasm-bindgen", program: await bindgen(), args });
+} catch (error) {
+  if (!(error instanceof BuildError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,44 @@
+/**
+ * Finds the core in a browser, where there is one kind of it and no files by path.
+ *
+ * @module
+ */
+import type { CoreFiles, Door } from "../core/door.ts";
+import type { ModelFiles } from "../core/model_files.ts";
+import { EngineError } from "../error.ts";
+import { WorkerDoor } from "../wasm/worker_door.ts";
+import { startWebWorker } from "./web_worker.ts";
+
+let opened: Promise<Door> | undefined;
+
+/**
+ * The page's core, which stays open.
+ *
+ * @throws {EngineError} It cannot be had, or the browser has no WebAssembly with SIMD.
+ */
+export function openDoor(): Promise<Door> {
+  opened ??= openWasmDoor("a browser has no other");
+  opened.catch(() => {
+    opened = undefined;
+  });
+  return opened;
+}
+
+/** A core on a worker of its own. */
+export function openWasmDoor(why = "asked for"): Promise<WorkerDoor> {
+  return WorkerDoor.open(startWebWorker(), `WebAssembly on a worker's thread (${why})`);
+}
+
+/** Refused: a page cannot read files by their paths. */
+export function modelFiles(path: string): Promise<ModelFiles> {
+  return Promise.reject(
+    new EngineError("io", `Cannot read "${path}": a browser reads URLs and chosen files, no paths`),
+  );
+}
+
+/** Refused: a page cannot write files by their paths. */
+export function storeFiles(_files: CoreFiles, _folder: string, directory: string): Promise<void> {
+  return Promise.reject(
+    new EngineError("io", `Cannot write "${directory}": a browser writes no files by their paths`),
+  );
+}

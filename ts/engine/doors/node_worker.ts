@@ -1,0 +1,28 @@
+/**
+ * Workers as Node has them.
+ *
+ * @module
+ */
+import { Worker } from "node:worker_threads";
+import type { CoreWorker } from "../wasm/worker_door.ts";
+
+/** Starts the core's worker. It keeps the process alive only while it is held. */
+export function startNodeWorker(): CoreWorker {
+  const worker = new Worker(new URL("../wasm/node_worker.ts", import.meta.url));
+  worker.unref();
+  return {
+    post: (message, transfer) => worker.postMessage(message, transfer as ArrayBuffer[]),
+    onMessage: (listener) => {
+      worker.on("message", listener);
+    },
+    onEnd: (listener) => {
+      worker.on("error", (error) => listener(String(error)));
+      worker.on("exit", (code) => listener(`exit code ${code}`));
+    },
+    hold: (isBusy) => {
+      if (isBusy) worker.ref();
+      else worker.unref();
+    },
+    terminate: () => void worker.terminate(),
+  };
+}

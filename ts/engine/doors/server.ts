@@ -1,0 +1,190 @@
+/**
+ * Finds the core in Deno, Node and Bun, and takes files to one that has none.
+ *
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { mkdir, open, readdir, rename, stat, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { basename, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { ABI_VERSION, type CoreFiles, type Door } from "../core/door.ts";
+import type { ModelFile, ModelFiles } from "../core/model_files.ts";
+import { EngineError } from "../error.ts";
+import { WASM_URL } from "../wasm/glue.ts";
+import { WorkerDoor } from "../wasm/worker_door.ts";
+import { NativeDoor } from "./native_door.ts";
+
+let opened: Promise<Door> | undefined;
+
+/**
+ * The process's core, which stays open. In this order: the file that `RMR1_NATIVE_LIB` names, what
+ * `cargo build --release` left in this workspace, the platform's package, WebAssembly.
+ *
+ * @throws {EngineError} Kind `library`: none can be loaded, or the one that was named cannot.
+ */
+export function openDoor(): Promise<Door> {
+  opened ??= find();
+  opened.catch(() => {
+    opened = undefined;
+  });
+  return opened;
+}
+
+/** The core in WebAssembly, on a worker of its own, whatever else there is. */
+export async function openWasmDoor(why = "asked for"): Promise<WorkerDoor> {
+  if (WASM_URL.protocol === "file:" && !existsSync(WASM_URL)) {
+    throw new EngineError(
+      "library",
+      `There is no WebAssembly core at "${fileURLToPath(WASM_URL)}": build it with "deno task wasm"`,
+    );
+  }
+  const worker = isNode()
+    ? (await import("./node_worker.ts")).startNodeWorker()
+    : (await import("./web_worker.ts")).startWebWorker();
+  return await WorkerDoor.open(worker, `WebAssembly on a worker's thread (${why})`);
+}
+
+async function find(): Promise<Door> {
+  const named = environment("RMR1_NATIVE_LIB");
+  if (named !== undefined && named !== "") return await openNative(named, "RMR1_NATIVE_LIB names it");
+  const reasons: string[] = [];
+  const candidates: [path: string | null, why: string][] = [
+    [localBuild(), "built in this workspace"],
+    [packaged(), "the package of this platform"],
+  ];
+  for (const [path, why] of candidates) {
+    if (path === null) continue;
+    try {
+      return await openNative(path, why);
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      reasons.push(error.message);
+    }
+  }
+  if (reasons.length === 0) reasons.push(`there is no native core for ${platform()}`);
+  try {
+    return await openWasmDoor(reasons.join("; "));
+  } catch (error) {
+    if (!(error instanceof EngineError)) throw error;
+    throw new EngineError("library", [...reasons, error.message].join("; "), { cause: error });
+  }
+}
+
+async function openNative(path: string, why: string): Promise<NativeDoor> {
+  const symbols = "Deno" in globalThis
+    ? (await import("./deno_library.ts")).loadInDeno(path)
+    : (await import("./koffi_library.ts")).loadInNode(path);
+  const version = symbols.rmr1_abi_version();
+  if (version !== ABI_VERSION) {
+    throw new EngineError(
+      "library",
+      `The native core "${path}" has ABI version "${version}", expected ${ABI_VERSION}: build it again`,
+    );
+  }
+  return new NativeDoor(symbols, `native core "${path}" (${why})`);
+}
+
+function isNode(): boolean {
+  return !("Deno" in globalThis || "Bun" in globalThis);
+}
+
+function environment(name: string): string | undefined {
+  // Asking first keeps a run of Deno with no environment permission from stopping at a prompt.
+  if (
+    "Deno" in globalThis && Deno.permissions.querySync({ name: "env", variable: name }).state !== "granted"
+  ) {
+    return undefined;
+  }
+  return process.env[name];
+}
+
+function libraryName(): string {
+  switch (process.platform) {
+    case "win32":
+      return "rmr1_core.dll";
+    case "darwin":
+      return "librmr1_core.dylib";
+    default:
+      return "librmr1_core.so";
+  }
+}
+
+/** Only in a workspace, where this module is TypeScript. */
+function localBuild(): string | null {
+  if (!import.meta.url.startsWith("file:") || !import.meta.url.endsWith(".ts")) return null;
+  return fileURLToPath(new URL(`../../../target/release/${libraryName()}`, import.meta.url));
+}
+
+function platform(): string {
+  return `${process.platform}-${process.arch}`;
+}
+
+function packaged(): string | null {
+  if (!import.meta.url.startsWith("file:")) return null;
+  try {
+    const folder = createRequire(import.meta.url).resolve(`@rm-r1/${platform()}/package.json`);
+    return join(folder, "..", libraryName());
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The files of a model: a folder's, or a single one.
+ *
+ * @throws {EngineError} Kind `io`: there is nothing, or it cannot be read.
+ */
+export async function modelFiles(path: string): Promise<ModelFiles> {
+  try {
+    if (!(await stat(path)).isDirectory()) return { name: basename(path), files: [await fileAt(path)] };
+    const names = (await readdir(path, { withFileTypes: true })).filter((entry) => entry.isFile());
+    return {
+      name: basename(path),
+      files: await Promise.all(names.map(({ name }) => fileAt(join(path, name)))),
+    };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new EngineError("io", `Cannot read "${path}": ${reason}`, { cause: error });
+  }
+}
+
+async function fileAt(path: string): Promise<ModelFile> {
+  return {
+    name: basename(path),
+    open: async () => ({ size: (await stat(path)).size, stream: await streamOf(path) }),
+  };
+}
+
+/** Chunks larger than those of the system's own streams: a model has thousands of them. */
+const CHUNK_BYTES = 1 << 20;
+
+async function streamOf(path: string): Promise<ReadableStream<Uint8Array>> {
+  const file = await open(path);
+  return new ReadableStream({
+    async pull(controller) {
+      const chunk = new Uint8Array(CHUNK_BYTES);
+      const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES);
+      if (bytesRead > 0) controller.enqueue(bytesRead === CHUNK_BYTES ? chunk : chunk.slice(0, bytesRead));
+      else {
+        await file.close();
+        controller.close();
+      }
+    },
+    async cancel() {
+      await file.close();
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** Copies a folder of the core's to the system's, each file whole or not at all. */
+export async function storeFiles(files: CoreFiles, folder: string, directory: string): Promise<void> {
+  await mkdir(directory, { recursive: true });
+  for (const name of await files.list(folder)) {
+    const path = join(directory, name);
+    const beside = join(directory, `.${name}.${process.pid}.tmp`);
+    await writeFile(beside, await files.read(`${folder}/${name}`), { flush: true });
+    await rename(beside, path);
+  }
+}

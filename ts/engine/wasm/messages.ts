@@ -1,0 +1,51 @@
+/**
+ * Messages between a thread and the worker that has the core.
+ *
+ * @module
+ */
+import { EngineError, type EngineErrorKind } from "../error.ts";
+
+/** A call: a method of the door, or a piece of a file. */
+export interface Call {
+  readonly id: number;
+  readonly method: string;
+  readonly args: readonly unknown[];
+}
+
+/** An error as data. */
+export interface SentError {
+  readonly kind: EngineErrorKind;
+  readonly message: string;
+}
+
+/** The answer of a {@link Call}. */
+export type Answer =
+  | { readonly id: number; readonly value: unknown }
+  | { readonly id: number; readonly error: SentError };
+
+/** One end of the way between both. */
+export interface Port {
+  post(message: unknown, transfer: readonly ArrayBuffer[]): void;
+  onMessage(listener: (message: unknown) => void): void;
+}
+
+/** An error as data. What is none of the engine's is a fault. */
+export function sendError(error: unknown): SentError {
+  if (error instanceof EngineError) return { kind: error.kind, message: error.message };
+  return {
+    kind: "internal",
+    message: error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+  };
+}
+
+/** The error again. */
+export function receiveError({ kind, message }: SentError): EngineError {
+  return new EngineError(kind, message);
+}
+
+/** The buffers that may be given away with a message: those of the bytes in it. */
+export function transferred(values: readonly unknown[]): ArrayBuffer[] {
+  return values.flatMap((value) =>
+    value instanceof Uint8Array && value.buffer instanceof ArrayBuffer ? [value.buffer] : []
+  );
+}

@@ -1,0 +1,23 @@
+/**
+ * The worker of Node.
+ *
+ * @module
+ */
+import { readFile } from "node:fs/promises";
+import { parentPort } from "node:worker_threads";
+import { loadGlue, WASM_URL } from "./glue.ts";
+import { serve } from "./serve.ts";
+
+if (parentPort === null) throw new TypeError("This module runs in a worker");
+const port = parentPort;
+
+await serve(
+  {
+    post: (message, transfer) => port.postMessage(message, transfer),
+    onMessage: (listener) => {
+      port.on("message", listener);
+    },
+  },
+  loadGlue(),
+  readFile(WASM_URL) as Promise<Uint8Array<ArrayBuffer>>,
+);

@@ -1,0 +1,82 @@
+/**
+ * Files that go into the core's memory piece by piece.
+ *
+ * @module
+ */
+import type { CoreFiles } from "../core/door.ts";
+import { EngineError } from "../error.ts";
+
+/** What a core in WebAssembly can do with files. */
+export interface FilePieces {
+  /** Makes room for a file. */
+  reserve(path: string, size: number): Promise<void>;
+  /** Fills a reserved file from a byte on. The chunk may be given away. */
+  fill(path: string, at: number, chunk: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Lets a filled file be read, if it has this hash. */
+  publish(path: string, sha256: string | null): Promise<void>;
+  list(folder: string): Promise<string[]>;
+  read(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  remove(path: string): Promise<void>;
+}
+
+/** Files by their pieces. */
+export function filesOf(pieces: FilePieces): CoreFiles {
+  return {
+    list: (folder) => pieces.list(folder),
+    read: (path) => pieces.read(path),
+    remove: (path) => pieces.remove(path),
+    async write(path, size, stream, sha256) {
+      let at = 0;
+      try {
+        await pieces.reserve(path, size);
+        for await (const chunk of chunks(stream)) {
+          if (at + chunk.length > size) throw wrongSize(path, `more than ${at}`, size);
+          const { length } = chunk;
+          await pieces.fill(path, at, owned(chunk));
+          at += length;
+        }
+        if (at < size) throw wrongSize(path, String(at), size);
+        await pieces.publish(path, sha256 ?? null);
+      } catch (error) {
+        await pieces.remove(path).catch(() => {
+          // The first error is the one to report.
+        });
+        if (error instanceof EngineError) throw error;
+        const reason = error instanceof Error ? error.message : String(error);
+        if (error instanceof Error && error.name === "AbortError") throw error;
+        throw new EngineError(
+          "io",
+          `Cannot read "${path}": the stream ended after "${at}" of ${size} bytes (${reason})`,
+          { cause: error },
+        );
+      }
+    },
+  };
+}
+
+function wrongSize(path: string, found: string, size: number): EngineError {
+  return new EngineError("io", `Cannot read "${path}": found "${found}" bytes, expected ${size}`);
+}
+
+/** Not every runtime iterates over streams. */
+async function* chunks(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+  const reader = stream.getReader();
+  let ended = false;
+  try {
+    while (true) {
+      const { done, value } = await reader.read();
+      ended = done;
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    if (!ended) await reader.cancel().catch(() => {});
+    reader.releaseLock();
+  }
+}
+
+/** A chunk whose buffer is its own, so that it can be given away: pools lend theirs to many. */
+function owned(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
+  const whole = chunk.buffer instanceof ArrayBuffer && chunk.byteLength === chunk.buffer.byteLength;
+  return whole ? chunk as Uint8Array<ArrayBuffer> : chunk.slice();
+}

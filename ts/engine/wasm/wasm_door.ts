@@ -1,0 +1,181 @@
+/**
+ * The core in WebAssembly, on the thread that this module is on.
+ *
+ * @module
+ */
+import { ABI_VERSION, closedError, type CoreFiles, type Door, type DoorEvent, EVENT } from "../core/door.ts";
+import { EngineError, type EngineErrorKind } from "../error.ts";
+import type { Glue } from "./glue.ts";
+import { type FilePieces, filesOf } from "./pieces.ts";
+
+/** No event yet: the job has had a turn and asks for another. */
+const WORKING = 4;
+/** Milliseconds of work after which the thread hears of other things. */
+const TURN_MILLISECONDS = 8;
+
+/** The smallest module with an instruction on 128 bits: `i8x16.splat` and `drop`. */
+const SIMD = Uint8Array.of(
+  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 10, 9, 1, 7, 0, 65, 0, 253, 15, 26, 11],
+);
+
+/** A door onto an instance of the core. */
+export class WasmDoor implements Door {
+  readonly about = "WebAssembly, on this thread";
+  readonly files: CoreFiles;
+  /** As {@link WasmDoor.files}, for who passes pieces on. */
+  readonly pieces: FilePieces;
+  readonly #glue: Glue;
+  readonly #memory: WebAssembly.Memory;
+  readonly #reserved = new Map<string, number>();
+  #failure: EngineError | undefined;
+  #turnEnds = 0;
+
+  private constructor(glue: Glue, memory: WebAssembly.Memory) {
+    this.#glue = glue;
+    this.#memory = memory;
+    this.pieces = this.#makePieces();
+    this.files = filesOf(this.pieces);
+  }
+
+  /**
+   * Starts an instance.
+   *
+   * @param wasm where the WebAssembly is, or its bytes
+   * @throws {EngineError} There is no WebAssembly with SIMD here, or it cannot be had, or is of another version.
+   */
+  static async open(glue: Glue, wasm: URL | BufferSource): Promise<WasmDoor> {
+    if (typeof WebAssembly !== "object" || !WebAssembly.validate(SIMD)) {
+      throw new EngineError(
+        "device",
+        "There is no WebAssembly with SIMD here, expected a browser or runtime of 2023 or newer",
+      );
+    }
+    let memory;
+    try {
+      ({ memory } = await glue.default({ module_or_path: wasm }));
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new EngineError("library", `Cannot start the WebAssembly core: ${reason}`, { cause: error });
+    }
+    const version = glue.abiVersion();
+    if (version !== ABI_VERSION) {
+      throw new EngineError(
+        "library",
+        `The WebAssembly core has ABI version "${version}", expected ${ABI_VERSION}: build it again`,
+      );
+    }
+    return new WasmDoor(glue, memory);
+  }
+
+  start(request: Uint8Array<ArrayBuffer>): number {
+    return this.#call(() => this.#glue.start(request));
+  }
+
+  async next(job: number): Promise<DoorEvent> {
+    while (true) {
+      if (performance.now() >= this.#turnEnds) {
+        await breathe();
+        this.#turnEnds = performance.now() + TURN_MILLISECONDS;
+      }
+      const kind = this.#call(() => this.#glue.advance(job));
+      if (kind === EVENT.end) return { kind, bytes: new Uint8Array() };
+      if (kind !== WORKING) return { kind, bytes: this.#call(() => this.#glue.take(job)) };
+    }
+  }
+
+  cancel(job: number): void {
+    this.#call(() => this.#glue.cancel(job));
+  }
+
+  closeJob(job: number): void {
+    this.#close(() => this.#glue.closeJob(job));
+  }
+
+  closeHandle(handle: number): void {
+    this.#close(() => this.#glue.closeHandle(handle));
+  }
+
+  #makePieces(): FilePieces {
+    const call = <T>(work: () => T): Promise<T> => new Promise((resolve) => resolve(this.#call(work)));
+    return {
+      reserve: (path, size) =>
+        call(() => {
+          this.#reserved.set(path, this.#glue.reserveFile(path, size));
+        }),
+      fill: (path, at, chunk) =>
+        call(() => {
+          const start = this.#reserved.get(path);
+          if (start === undefined) throw closedError();
+          // Growing the memory gives it another buffer, so no view is kept.
+          new Uint8Array(this.#memory.buffer).set(chunk, start + at);
+        }),
+      publish: (path, sha256) =>
+        call(() => {
+          this.#reserved.delete(path);
+          this.#glue.publishFile(path);
+          const found = sha256 === null ? null : this.#glue.hashFile(path);
+          if (found === sha256) return;
+          this.#glue.removeFiles(path);
+          throw new EngineError(
+            "format",
+            `"${path}" has the SHA-256 "${found}", expected ${sha256}: it was damaged on its way`,
+          );
+        }),
+      list: (folder) => call(() => this.#glue.listFiles(folder)),
+      read: (path) => call(() => this.#glue.readFile(path)),
+      remove: (path) =>
+        call(() => {
+          this.#reserved.delete(path);
+          this.#glue.removeFiles(path);
+        }),
+    };
+  }
+
+  /** What has died need not be closed. */
+  #close(work: () => void): void {
+    if (this.#failure === undefined) this.#call(work);
+  }
+
+  #call<T>(work: () => T): T {
+    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof EngineError) throw error;
+      if (typeof error === "string") throw refusal(error);
+      // A trap: the instance is of no use any more.
+      const [kind, message] = this.#glue.failure();
+      const words = kind === "internal" && error instanceof Error ? `${message} (${error.message})` : message;
+      this.#failure = new EngineError(kind as EngineErrorKind, words!, { cause: error });
+      throw this.#failure;
+    }
+  }
+}
+
+function refusal(kind: string): EngineError {
+  switch (kind) {
+    case "handle":
+      return closedError();
+    case "memory":
+      return new EngineError(
+        "memory",
+        "WebAssembly has no memory for the file, expected room below its limit",
+      );
+    default:
+      return new EngineError(kind as EngineErrorKind, "The WebAssembly core refused a call");
+  }
+}
+
+const channel = new MessageChannel();
+const waiting: (() => void)[] = [];
+channel.port1.onmessage = () => waiting.shift()?.();
+// In Node an open port keeps the process alive.
+(channel.port1 as { unref?: () => void }).unref?.();
+
+/** Lets the thread hear of messages. Timers would wait for milliseconds. */
+function breathe(): Promise<void> {
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    channel.port2.postMessage(null);
+  });
+}
