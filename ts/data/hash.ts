@@ -3,9 +3,14 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
+import { sha256 } from "@noble/hashes/sha2.js";
+
+/** The first 32 bits of a text's SHA-256. */
+export function hashWord(text: string): number {
+  return new DataView(sha256(new TextEncoder().encode(text)).buffer).getUint32(0);
+}
 
 /** A number from 0 up to, not including, 1 that a seed and a name determine (the first 32 bits of a SHA-256). */
 export function hashFraction(seed: number, name: string): number {
-  return createHash("sha256").update(`${seed}\0${name}`).digest().readUInt32BE() / 2 ** 32;
+  return hashWord(`${seed}\0${name}`) / 2 ** 32;
 }

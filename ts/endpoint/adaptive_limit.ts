@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import { sleep } from "./sleep.ts";
 
 /** How a call ended, as far as the rate is concerned: with an answer, refused for its rate, or otherwise. */
 export type CallEnd = "answered" | "limited" | "failed";
@@ -65,7 +65,7 @@ export class AdaptiveLimit {
     for (;;) {
       signal.throwIfAborted();
       if (this.pause > 0) {
-        await sleep(Math.ceil(this.pause), undefined, { signal }).catch(() => {});
+        await sleep(Math.ceil(this.pause), signal);
       } else if (this.#under >= this.limit) {
         await this.#turn(signal);
       } else {

@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import type { Message } from "../engine/engine.ts";
-import type { Answer, AnswerEnd } from "./journal.ts";
+import type { Answer, AnswerEnd } from "./call.ts";
 import { EndpointError } from "./endpoint_error.ts";
 
 /** The APIs by name. */
@@ -39,6 +39,8 @@ export interface StreamEvent {
 export interface AnswerReader {
   /** @throws {EndpointError} The event is malformed, or tells of an error. */
   push(event: StreamEvent): void;
+  /** All text so far. */
+  text(): string;
   /** The answer; null where the stream ended before the answer did. */
   finish(): Answer | null;
 }
@@ -184,6 +186,7 @@ const OPENAI: Api = {
           if (reason) end = openAiEnd(reason);
         }
       },
+      text: () => text,
       finish: () => end === null ? null : { text, end: refused ? "refusal" : end, tokens, servedBy },
     };
   },
@@ -287,6 +290,7 @@ const ANTHROPIC: Api = {
             stopped = true;
         }
       },
+      text: () => text,
       finish: () => stopped && end !== null ? { text, end, tokens: anthropicTokens(usage), servedBy } : null,
     };
   },

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { CallTokens, Spent } from "./journal.ts";
+import type { CallTokens } from "./call.ts";
+import type { Spent } from "./journal.ts";
 
 /** What a million tokens cost. */
 export interface Prices {

@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { setTimeout as sleep } from "node:timers/promises";
-import { hashFraction } from "../data/mod.ts";
+import { hashFraction } from "../data/hash.ts";
+import { sleep } from "./sleep.ts";
 import { AdaptiveLimit, type CallEnd } from "./adaptive_limit.ts";
 import type { Sampling } from "./apis.ts";
 import type { Budget } from "./budget.ts";
 import { type Endpoint, mostTokens } from "./endpoint.ts";
-import { type Answer, type Call, type CallLabel, type CallTokens, type Journal, keyOf } from "./journal.ts";
+import type { Answer, Call, CallTokens } from "./call.ts";
+import { type CallLabel, type Journal, keyOf } from "./journal.ts";
 import { EndpointError, EndpointLostError } from "./endpoint_error.ts";
 
 /** How calls are made again. */
@@ -204,7 +205,7 @@ export class Caller {
     const { baseSeconds = 1, mostSeconds = 60, seed } = this.#options.retry;
     const longest = Math.min(mostSeconds, baseSeconds * 2 ** Math.max(0, attempt)) * 1000;
     const wait = Math.max(retryAfter ?? 0, longest * hashFraction(seed, `wait\0${key}\0${attempt}`));
-    await sleep(wait, undefined, { signal: this.#signal }).catch(() => {});
+    await sleep(wait, this.#signal);
     this.#signal.throwIfAborted();
   }
 }

@@ -4,10 +4,11 @@
  * @module
  */
 import { createParser } from "eventsource-parser";
+import { chunks } from "../engine/chunks.ts";
 import type { Message } from "../engine/engine.ts";
 import { retryAfter } from "./adaptive_limit.ts";
 import { API_NAMES, type ApiName, APIS, type EndpointRequest, malformed, parseJson } from "./apis.ts";
-import type { Answer, CallTokens } from "./journal.ts";
+import type { Answer, CallTokens } from "./call.ts";
 import { EndpointError } from "./endpoint_error.ts";
 
 /** Options of {@link Endpoint}. */
@@ -27,6 +28,14 @@ export interface EndpointOptions {
   readonly stallSeconds?: number;
   /** Seconds after which a call is given up. Default 1800. */
   readonly callSeconds?: number;
+}
+
+/** Options of {@link Endpoint.send}. */
+export interface SendOptions {
+  /** Ends the call. */
+  readonly signal?: AbortSignal;
+  /** Told all text so far, where the server sends it piece by piece. */
+  readonly onText?: (text: string) => void;
 }
 
 /** Statuses at which no further call has a chance. */
@@ -77,10 +86,11 @@ export class Endpoint {
    * Makes one call, once.
    *
    * @throws {EndpointError} There is no answer.
+   * @throws The signal's reason.
    */
-  async send(request: EndpointRequest): Promise<Answer> {
+  async send(request: EndpointRequest, { signal, onText }: SendOptions = {}): Promise<Answer> {
     const { headers, body } = APIS[this.api];
-    using limits = new Timeouts(this.#stall, this.#call);
+    using limits = new Timeouts(this.#stall, this.#call, signal);
     let response: Response;
     try {
       response = await fetch(this.endpoint, {
@@ -92,13 +102,15 @@ export class Endpoint {
         signal: limits.signal,
       });
     } catch (error) {
+      signal?.throwIfAborted();
       throw this.#lost(error, limits);
     }
     try {
       limits.bytesCame();
       if (response.status !== 200) throw await this.#refusal(response);
-      return await this.#read(response, limits);
+      return await this.#read(response, limits, onText);
     } catch (error) {
+      signal?.throwIfAborted();
       if (!(error instanceof EndpointError)) throw this.#lost(error, limits);
       throw new EndpointError(error.kind, this.#redact(error.message), error);
     } finally {
@@ -106,18 +118,21 @@ export class Endpoint {
     }
   }
 
-  async #read(response: Response, limits: Timeouts): Promise<Answer> {
+  async #read(response: Response, limits: Timeouts, onText: SendOptions["onText"]): Promise<Answer> {
     const api = APIS[this.api];
     const streamed = /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
     const reader = api.reader();
     const parser = createParser({ onEvent: ({ event, data }) => reader.push({ event, data }) });
     const decoder = new TextDecoder("utf-8", { fatal: true });
     let whole = "";
-    for await (const chunk of response.body ?? []) {
+    for await (const chunk of response.body === null ? [] : chunks(response.body)) {
       limits.bytesCame();
       const text = decoder.decode(chunk, { stream: true });
-      if (streamed) parser.feed(text);
-      else whole += text;
+      if (!streamed) whole += text;
+      else {
+        parser.feed(text);
+        onText?.(reader.text());
+      }
     }
     // The last event may lack the line end that hands it over.
     parser.feed("\n\n");
@@ -185,20 +200,21 @@ function sayingOf(text: string): string {
 /** Ends a call that takes too long, on the whole or between bytes. */
 class Timeouts implements Disposable {
   readonly #controller = new AbortController();
+  /** Ends the call when a limit passes, or when whoever made it has enough. */
+  readonly signal: AbortSignal;
   readonly #stall: number;
   readonly #whole: ReturnType<typeof setTimeout>;
   #silent: ReturnType<typeof setTimeout> | undefined;
   /** Which limit passed, in words; null where none did. */
   passed: string | null = null;
 
-  constructor(stall: number, whole: number) {
+  constructor(stall: number, whole: number, signal: AbortSignal | undefined) {
     this.#stall = stall;
+    this.signal = signal === undefined
+      ? this.#controller.signal
+      : AbortSignal.any([this.#controller.signal, signal]);
     this.#whole = this.#after(whole, `no whole answer within ${whole / 1000} s`);
     this.bytesCame();
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
   }
 
   bytesCame(): void {
@@ -230,7 +246,7 @@ export function mostTokens(
   messages: readonly Message[],
   { maxTokens }: EndpointRequest["sampling"],
 ): CallTokens {
-  const bytes = messages.reduce((sum, { content }) => sum + Buffer.byteLength(content), 0);
+  const bytes = messages.reduce((sum, { content }) => sum + new TextEncoder().encode(content).length, 0);
   return {
     input: bytes + messages.length * TEMPLATE_TOKENS.message + TEMPLATE_TOKENS.chat,
     output: maxTokens,

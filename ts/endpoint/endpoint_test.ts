@@ -4,7 +4,7 @@ import { expect } from "expect";
 import fc from "fast-check";
 import type { ApiName } from "./apis.ts";
 import { Endpoint, mostTokens } from "./endpoint.ts";
-import type { Answer } from "./journal.ts";
+import type { Answer } from "./call.ts";
 import { EndpointError } from "./endpoint_error.ts";
 
 const REQUEST = {

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "expect";
 import fc from "fast-check";
-import { type Call, Journal, type JournalLine, keyOf, readJournal } from "./journal.ts";
+import type { Call } from "./call.ts";
+import { Journal, type JournalLine, keyOf, readJournal } from "./journal.ts";
 
 async function inFile(use: (path: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "rmr1-journal-"));

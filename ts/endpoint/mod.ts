@@ -9,14 +9,5 @@ export * from "./budget.ts";
 export * from "./caller.ts";
 export * from "./endpoint.ts";
 export * from "./endpoint_error.ts";
-export {
-  type Answer,
-  type AnswerEnd,
-  type Call,
-  type CallTokens,
-  EMPTY_JOURNAL,
-  Journal,
-  type JournalContent,
-  keyOf,
-  readJournal,
-} from "./journal.ts";
+export * from "./call.ts";
+export { EMPTY_JOURNAL, Journal, type JournalContent, keyOf, readJournal } from "./journal.ts";

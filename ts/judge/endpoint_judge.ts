@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { Answer } from "../endpoint/mod.ts";
+import type { Answer } from "../endpoint/call.ts";
 import type { Message } from "../engine/engine.ts";
-import type { EndpointWriter } from "./endpoint_writer.ts";
 import type { Answered, Judge, JudgeInput, Judgement, JudgeOptions } from "./judge.ts";
+import type { ServedWriter } from "./served_writer.ts";
 import { type PairProtocol, pairProtocol, type PairProtocolOptions } from "./pair_protocol.ts";
 
 /** Options of {@link EndpointJudge}. */
@@ -19,11 +19,11 @@ export interface EndpointJudgeOptions extends PairProtocolOptions {
 export class EndpointJudge implements Judge {
   readonly name: string;
   readonly identity: string;
-  readonly #writer: EndpointWriter;
+  readonly #writer: ServedWriter;
   readonly #protocol: PairProtocol;
 
   /** @param writer closed with the judge */
-  constructor(writer: EndpointWriter, { name, ...protocol }: EndpointJudgeOptions) {
+  constructor(writer: ServedWriter, { name, ...protocol }: EndpointJudgeOptions) {
     this.#writer = writer;
     this.#protocol = pairProtocol(protocol);
     this.name = name;
@@ -35,15 +35,20 @@ export class EndpointJudge implements Judge {
   }
 
   async begin(directory: string): Promise<void> {
-    await this.#writer.begin(directory);
+    await this.#writer.begin?.(directory);
   }
 
   async *judge(
     inputs: readonly JudgeInput[],
-    { signal }: JudgeOptions = {},
+    { signal, onText }: JudgeOptions = {},
   ): AsyncGenerator<Answered<Judgement>> {
     const askings = inputs.map((input) => ({ messages: this.render(input), sample: input.sample ?? 0 }));
-    for await (const event of this.#writer.write(askings, signal === undefined ? {} : { signal })) {
+    for await (
+      const event of this.#writer.write(askings, {
+        ...(signal !== undefined && { signal }),
+        ...(onText !== undefined && { onText }),
+      })
+    ) {
       if (event.error !== undefined) yield event;
       else yield { index: event.index, answer: this.#judgementOf(event.answer.answer) };
     }

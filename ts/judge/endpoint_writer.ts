@@ -6,7 +6,6 @@
 import { join } from "node:path";
 import {
   type Amount,
-  type Answer,
   Budget,
   type BudgetLimits,
   type Call,
@@ -21,7 +20,8 @@ import {
   type RetryOptions,
   type Sampling,
 } from "../endpoint/mod.ts";
-import type { Asking, Writer, WrittenText } from "./engine_writer.ts";
+import type { Asking } from "./engine_writer.ts";
+import type { EndpointText, ServedWriter } from "./served_writer.ts";
 import type { Answered, JudgeOptions } from "./judge.ts";
 
 /** How a server is asked. */
@@ -60,11 +60,6 @@ export interface CallState {
   readonly spent: Amount;
 }
 
-/** A text by a server; `text` is null where it declined to write one. */
-export interface EndpointText extends WrittenText {
-  readonly answer: Answer;
-}
-
 /** Name of the journal of calls in a run's directory. */
 export const CALLS_FILE = "calls.jsonl";
 
@@ -75,7 +70,7 @@ const BYTES_PER_TOKEN = 4;
  * Writes by a server's model. With a directory it keeps a journal of calls there, so that what was answered is not
  * asked again and a budget holds over all sessions; without one it writes nothing down.
  */
-export class EndpointWriter implements Writer {
+export class EndpointWriter implements ServedWriter {
   readonly #options: EndpointWriterOptions;
   #journal: Pick<Journal, "append" | "content"> = { content: EMPTY_JOURNAL, append: () => Promise.resolve() };
   #file: Journal | null = null;

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
+import { hashWord } from "../data/hash.ts";
 import type { DoneEvent, Engine, Message } from "../engine/engine.ts";
 import { batchesOf, type TokenizedPrompt } from "./batches.ts";
+import { TextStream } from "./text_stream.ts";
 import type { Answered, JudgeOptions } from "./judge.ts";
 
 /** How an engine writes. */
@@ -30,9 +31,12 @@ export interface Writer extends AsyncDisposable {
   /** Writes to all prompts; each index comes exactly once. Where `idle` comes, nothing is under way. */
   write(
     askings: readonly Asking[],
-    options: Pick<JudgeOptions, "signal">,
+    options: WriteOptions,
   ): AsyncIterable<Answered<WrittenText> | "idle">;
 }
+
+/** What of a judge's options concerns its writer. */
+export type WriteOptions = Pick<JudgeOptions, "signal" | "onText">;
 
 /** What was written; null where the prompt leaves no room, or the model declined. */
 export interface WrittenText {
@@ -126,7 +130,7 @@ export class EngineWriter implements Writer {
    */
   async *write(
     askings: readonly Asking[],
-    { signal }: Pick<JudgeOptions, "signal">,
+    { signal, onText }: WriteOptions,
   ): AsyncGenerator<Answered<Written> | "idle"> {
     const { contextLength } = this.engine.info;
     const window = this.#options.maxConcurrent * WINDOW_BATCHES;
@@ -140,7 +144,7 @@ export class EngineWriter implements Writer {
         }
       }
       for (const batch of batchesOf(fitting, this.#options)) {
-        yield* this.#generate(batch, signal);
+        yield* this.#generate(batch, signal, onText);
         yield "idle";
       }
     }
@@ -156,13 +160,17 @@ export class EngineWriter implements Writer {
     return texts.map((text, at) => ({
       index: start + at,
       tokens: prefixes[at]!.length === 0 ? encoded[at]! : Uint32Array.of(...encoded[at]!, ...prefixes[at]!),
-      stream: createHash("sha256").update(text).digest().readUInt32BE(0),
+      stream: hashWord(text),
       sample: askings[at]!.sample,
       opensThinking: text.trimEnd().endsWith("<think>"),
     }));
   }
 
-  async *#generate(batch: readonly Prompt[], signal?: AbortSignal): AsyncGenerator<Answered<Written>> {
+  async *#generate(
+    batch: readonly Prompt[],
+    signal: AbortSignal | undefined,
+    onText: WriteOptions["onText"],
+  ): AsyncGenerator<Answered<Written>> {
     const { temperature, maxNewTokens, seed } = this.#options;
     const requests = batch.map(({ tokens, stream, sample }) => ({
       prompt: tokens,
@@ -172,9 +180,17 @@ export class EngineWriter implements Writer {
     }));
     const open = new Set(batch.keys());
     let failure = new Error("The engine ended without an answer");
+    const streams = onText === undefined ? [] : batch.map(({ index }) => {
+      let text = "";
+      return new TextStream(this.engine, (piece) => onText(index, text += piece));
+    });
+    const options = { ...(signal !== undefined && { signal }), stream: onText !== undefined };
     try {
-      for await (const event of this.engine.generate(requests, signal === undefined ? {} : { signal })) {
-        if (event.type !== "done") continue;
+      for await (const event of this.engine.generate(requests, options)) {
+        if (event.type !== "done") {
+          await streams[event.request]?.push(event.token);
+          continue;
+        }
         open.delete(event.request);
         const prompt = batch[event.request]!;
         yield { index: prompt.index, answer: { prompt, done: event, text: event.text } };

@@ -86,6 +86,11 @@ export type Answered<Answer> =
 export interface JudgeOptions {
   /** Ends the work; the iteration then throws the signal's reason. */
   readonly signal?: AbortSignal;
+  /**
+   * Told all that is written of a judgement so far, as it is written, by a judge that can tell. Where a server's call
+   * is made again the text begins anew.
+   */
+  readonly onText?: (index: number, text: string) => void;
   /** Also give each generated token's log-probability. Default false. */
   readonly logprobs?: boolean;
   /** Also give {@link Judgement.probabilityA}. Default: where the verdict is all that the judge writes. */

@@ -68,12 +68,13 @@ export class RmR1Judge implements Judge {
 
   async *judge(
     inputs: readonly JudgeInput[],
-    { signal, logprobs = false, probability = this.#isVerdictAlone }: JudgeOptions = {},
+    { signal, onText, logprobs = false, probability = this.#isVerdictAlone }: JudgeOptions = {},
   ): AsyncGenerator<Answered<Judgement>> {
     const askings = inputs.map((input) => ({ messages: this.render(input), sample: input.sample ?? 0 }));
     const { engine, tokenBudget } = this.#writer;
     let written: WithVerdict[] = [];
-    for await (const event of this.#writer.write(askings, signal === undefined ? {} : { signal })) {
+    const writing = { ...(signal !== undefined && { signal }), ...(onText !== undefined && { onText }) };
+    for await (const event of this.#writer.write(askings, writing)) {
       if (event === "idle") {
         for await (
           const [{ index, answer }, probabilityA] of probabilitiesOfA(engine, written, tokenBudget)

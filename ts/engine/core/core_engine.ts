@@ -136,6 +136,11 @@ export class CoreReference implements Engine {
     return this.#info;
   }
 
+  /** Which core computes and why it was taken, in words. */
+  get about(): string {
+    return this.#door.about;
+  }
+
   async encode(texts: readonly string[]): Promise<Uint32Array[]> {
     const frame = await this.call({ op: "encode", texts });
     return split(arrayOf(frame, "tokens", Uint32Array), arrayOf(frame, "lengths", Uint32Array));

@@ -1,5 +1,5 @@
 /**
- * Workers as Node has them.
+ * Workers as Node, Deno and Bun have them.
  *
  * @module
  */

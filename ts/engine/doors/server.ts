@@ -15,6 +15,7 @@ import { EngineError } from "../error.ts";
 import { WASM_URL } from "../wasm/glue.ts";
 import { WorkerDoor } from "../wasm/worker_door.ts";
 import { NativeDoor } from "./native_door.ts";
+import { startNodeWorker } from "./node_worker.ts";
 
 let opened: Promise<Door> | undefined;
 
@@ -40,10 +41,7 @@ export async function openWasmDoor(why = "asked for"): Promise<WorkerDoor> {
       `There is no WebAssembly core at "${fileURLToPath(WASM_URL)}": build it with "deno task wasm"`,
     );
   }
-  const worker = isNode()
-    ? (await import("./node_worker.ts")).startNodeWorker()
-    : (await import("./web_worker.ts")).startWebWorker();
-  return await WorkerDoor.open(worker, `WebAssembly on a worker's thread (${why})`);
+  return await WorkerDoor.open(startNodeWorker(), `WebAssembly on a worker's thread (${why})`);
 }
 
 async function find(): Promise<Door> {
@@ -84,10 +82,6 @@ async function openNative(path: string, why: string): Promise<NativeDoor> {
     );
   }
   return new NativeDoor(symbols, `native core "${path}" (${why})`);
-}
-
-function isNode(): boolean {
-  return !("Deno" in globalThis || "Bun" in globalThis);
 }
 
 function environment(name: string): string | undefined {

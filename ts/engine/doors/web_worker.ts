@@ -1,5 +1,5 @@
 /**
- * Workers as browsers, Deno and Bun have them.
+ * Workers as browsers have them.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * The worker of Node.
+ * The worker of Node, Deno and Bun.
  *
  * @module
  */

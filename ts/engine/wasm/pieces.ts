@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { chunks } from "../chunks.ts";
 import type { CoreFiles } from "../core/door.ts";
 import { EngineError } from "../error.ts";
 
@@ -56,23 +57,6 @@ export function filesOf(pieces: FilePieces): CoreFiles {
 
 function wrongSize(path: string, found: string, size: number): EngineError {
   return new EngineError("io", `Cannot read "${path}": found "${found}" bytes, expected ${size}`);
-}
-
-/** Not every runtime iterates over streams. */
-async function* chunks(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const reader = stream.getReader();
-  let ended = false;
-  try {
-    while (true) {
-      const { done, value } = await reader.read();
-      ended = done;
-      if (done) return;
-      yield value;
-    }
-  } finally {
-    if (!ended) await reader.cancel().catch(() => {});
-    reader.releaseLock();
-  }
 }
 
 /** A chunk whose buffer is its own, so that it can be given away: pools lend theirs to many. */

@@ -1,5 +1,5 @@
 /**
- * The worker of browsers, Deno and Bun.
+ * The worker of browsers.
  *
  * @module
  */
@@ -14,11 +14,6 @@ interface WorkerScope {
 
 const scope = globalThis as unknown as WorkerScope;
 
-/** A file is read whole: over HTTP the WebAssembly compiles as it comes. */
-async function readFile(url: URL): Promise<ArrayBuffer> {
-  return await (await fetch(url)).arrayBuffer();
-}
-
 await serve(
   {
     post: (message, transfer) => scope.postMessage(message, transfer),
@@ -27,5 +22,5 @@ await serve(
     },
   },
   loadGlue(),
-  WASM_URL.protocol === "file:" ? readFile(WASM_URL) : WASM_URL,
+  WASM_URL,
 );

@@ -1,0 +1,282 @@
+/**
+ * A judge as a product uses it.
+ *
+ * @module
+ */
+import { environment, readBeside, resolveSource } from "#sources";
+import type { Protocol } from "../cor/prompts.ts";
+import type { VerdictRule } from "../cor/verdict.ts";
+import { type ApiName, APIS } from "../endpoint/apis.ts";
+import { Endpoint } from "../endpoint/endpoint.ts";
+import { CoreReference, type CoreReferenceOptions } from "../engine/core/core_engine.ts";
+import { type ModelFiles, modelFromUrl } from "../engine/core/model_files.ts";
+import type { InferencePrecision, Message } from "../engine/engine.ts";
+import { type BestOfN, bestOfN, type BestOfNMethod } from "../judge/best_of_n.ts";
+import { EndpointJudge } from "../judge/endpoint_judge.ts";
+import type { Judge as PairJudge, JudgeInput } from "../judge/judge.ts";
+import { JUDGE_FILE, type JudgeCard, parseCard } from "../judge/judge_card.ts";
+import { judgeOf } from "../judge/judge_of.ts";
+import { ServerWriter } from "../judge/server_writer.ts";
+import { type Comparison, comparisonOf, type JudgedOnce, judgedOnce } from "./comparison.ts";
+
+/** Options of {@link Judge.open}. */
+export interface OpenOptions {
+  /** The model of a server, where the source is a server's URL. */
+  readonly model?: string;
+  /** The server's key. Default: the API's usual environment variable, where there is an environment. */
+  readonly key?: string;
+  /** What the server speaks. Default: by its URL. */
+  readonly api?: ApiName;
+  /**
+   * How the model is asked. Default: as its checkpoint says; a model that was not trained here needs one, a server's is
+   * asked by `instruct` unless told otherwise.
+   */
+  readonly protocol?: Protocol;
+  /** How verdicts are read. Default `strict`. */
+  readonly verdicts?: VerdictRule;
+  /** Most tokens of a judgement. Default 8192. */
+  readonly maxNewTokens?: number;
+  /** 0 takes the most likely token. Default 0. */
+  readonly temperature?: number;
+  /** Of the draws at a temperature above 0. Default 0. */
+  readonly seed?: number;
+  /** What a local model's products read. Default "f32". */
+  readonly precision?: InferencePrecision;
+  /** Where a local model computes, and what it is told. */
+  readonly core?: Pick<CoreReferenceOptions, "door" | "device" | "threads" | "kvBytes" | "onDownload">;
+  /** Ends the opening. */
+  readonly signal?: AbortSignal;
+}
+
+/** A question with two answers. */
+export interface Pair {
+  /** The question, or a conversation that ends with the user's message. */
+  readonly prompt: string | readonly Message[];
+  readonly a: string;
+  readonly b: string;
+}
+
+/** A question with several answers. */
+export interface Answers {
+  /** As {@link Pair.prompt}. */
+  readonly prompt: string | readonly Message[];
+  /** At least one. */
+  readonly answers: readonly string[];
+}
+
+/** Options of {@link Judge.compare}. */
+export interface CompareOptions {
+  /** Judge with the answers in both places, or only as given. Judges lean to a place: default `both`. */
+  readonly orders?: "both" | "given";
+  /** Judgements of each order; more than one needs a temperature. Default 1. */
+  readonly samples?: number;
+  /** Ends the work. */
+  readonly signal?: AbortSignal;
+}
+
+/** What {@link Judge.stream} tells: the text of a judgement so far, by its index, and at the end the comparison. */
+export type CompareEvent =
+  | { readonly type: "trace"; readonly judgement: number; readonly swapped: boolean; readonly text: string }
+  | { readonly type: "comparison"; readonly comparison: Comparison };
+
+/**
+ * A judge of answers: a model in this process, or one behind a server.
+ *
+ * @example A model of one's own, trained or downloaded
+ * ```ts ignore
+ * import { Judge } from "rm-r1";
+ *
+ * await using judge = await Judge.open("runs/default/final");
+ * const { verdict, rubric, quotes } = await judge.compare({
+ *   prompt: "What is 2 + 2?",
+ *   a: "It is 4.",
+ *   b: "It is 5.",
+ * });
+ * ```
+ *
+ * @example A server that speaks OpenAI's API; nothing is computed here
+ * ```ts ignore
+ * import { Judge } from "rm-r1";
+ *
+ * await using judge = await Judge.open("http://localhost:8000/v1", { model: "gaotang/RM-R1-Qwen2.5-Instruct-7B" });
+ * for await (const event of judge.stream({ prompt: "Name a prime.", a: "9", b: "7" })) {
+ *   if (event.type === "trace") console.log(event.text);
+ *   else console.log(event.comparison.verdict);
+ * }
+ * ```
+ */
+export class Judge implements AsyncDisposable {
+  /** As it was named. */
+  readonly name: string;
+  /** What computes, in words: a device, or a server's address. */
+  readonly where: string;
+  readonly #judge: PairJudge;
+
+  private constructor(judge: PairJudge, where: string) {
+    this.#judge = judge;
+    this.name = judge.name;
+    this.where = where;
+  }
+
+  /**
+   * Opens a judge.
+   *
+   * @param source a model's name, folder or GGUF file; a server's URL with `model` in the options; the URL of a GGUF file;
+   * or a model's files, from wherever they come. Downloads and files need the core in WebAssembly.
+   * @throws {EngineError | ModelError | JudgeSpecError | RangeError} It cannot be opened, or is no judge.
+   */
+  static async open(source: string | URL | ModelFiles, options: OpenOptions = {}): Promise<Judge> {
+    options.signal?.throwIfAborted();
+    const url = urlOf(source);
+    if (url !== null && (options.model !== undefined || !/\.gguf$/i.test(url.pathname))) {
+      return Judge.#openServed(url, options);
+    }
+    const { core = {}, precision, signal } = options;
+    const opening = {
+      ...core,
+      ...(precision !== undefined && { precision }),
+      ...(signal !== undefined && { signal }),
+    };
+    const model = url === null ? source as string | ModelFiles : modelFromUrl(url);
+    const found = typeof model === "string" ? await resolveSource(model) : model;
+    const card = await cardOf(found, signal);
+    const engine = await CoreReference.open(found, opening);
+    const { protocol, verdicts, maxNewTokens, temperature, seed } = options;
+    const judge = await judgeOf(engine, card, {
+      name: typeof model === "string" ? model : model.name,
+      ...(protocol !== undefined && { protocol }),
+      ...(verdicts !== undefined && { verdicts }),
+      ...(maxNewTokens !== undefined && { maxNewTokens }),
+      ...(temperature !== undefined && { temperature }),
+      ...(seed !== undefined && { seed }),
+    });
+    return new Judge(judge, `${engine.info.backend}, by ${engine.about}`);
+  }
+
+  /**
+   * Says which of two answers is the better, and why.
+   *
+   * @throws {Error} The model or the server failed.
+   * @throws The signal's reason.
+   */
+  async compare(pair: Pair, options: CompareOptions = {}): Promise<Comparison> {
+    return await this.#compare(pair, options);
+  }
+
+  /** As {@link Judge.compare}, telling what is written as it is written. Leaving the iteration ends the work. */
+  async *stream(pair: Pair, options: CompareOptions = {}): AsyncGenerator<CompareEvent, void, undefined> {
+    const left = new AbortController();
+    const signal = options.signal === undefined
+      ? left.signal
+      : AbortSignal.any([left.signal, options.signal]);
+    const waiting: CompareEvent[] = [];
+    let wake = (): void => {};
+    let ended = false;
+    const compared = this.#compare(pair, { ...options, signal }, (judgement, swapped, text) => {
+      waiting.push({ type: "trace", judgement, swapped, text });
+      wake();
+    }).finally(() => {
+      ended = true;
+      wake();
+    });
+    // It is awaited below, unless the iteration is left before.
+    compared.catch(() => {});
+    try {
+      while (!ended || waiting.length > 0) {
+        if (waiting.length === 0) await new Promise<void>((resolve) => wake = resolve);
+        yield* waiting.splice(0);
+      }
+      yield { type: "comparison", comparison: await compared };
+    } finally {
+      left.abort();
+    }
+  }
+
+  /**
+   * Finds the best of several answers.
+   *
+   * @param options `method`: `knockout` takes n − 1 comparisons, `all-pairs` n(n − 1)/2. Default `knockout`
+   * @throws {RangeError} There is no answer.
+   * @throws {Error} The model or the server failed.
+   */
+  async bestOf(
+    { prompt, answers }: Answers,
+    options: { readonly method?: BestOfNMethod; readonly seed?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<BestOfN> {
+    const conversation = conversationOf(prompt);
+    const [best] = await bestOfN(this.#judge, [{ id: "answers", conversation, answers }], options);
+    return best!;
+  }
+
+  /** Frees the model. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#judge[Symbol.asyncDispose]();
+  }
+
+  static #openServed(url: URL, options: OpenOptions): Judge {
+    const { model, key, api, protocol = "instruct", verdicts, maxNewTokens = 8192, temperature = 0 } =
+      options;
+    if (model === undefined) {
+      throw new RangeError(`Option model is missing, expected the name of a model of the server at "${url}"`);
+    }
+    const common = { url: String(url), ...(api !== undefined && { api }) };
+    const variable = APIS[new Endpoint({ ...common, key: null }).api].keyVariable;
+    const endpoint = new Endpoint({ ...common, key: key ?? environment(variable) ?? null });
+    const writer = new ServerWriter({ endpoint, model, sampling: { maxTokens: maxNewTokens, temperature } });
+    const judge = new EndpointJudge(writer, {
+      name: model,
+      protocol,
+      ...(verdicts !== undefined && { verdicts }),
+    });
+    return new Judge(judge, `the server at ${endpoint.endpoint}`);
+  }
+
+  async #compare(
+    { prompt, a, b }: Pair,
+    { orders = "both", samples = 1, signal }: CompareOptions,
+    onText?: (judgement: number, swapped: boolean, text: string) => void,
+  ): Promise<Comparison> {
+    if (!Number.isSafeInteger(samples) || samples < 1) {
+      throw new RangeError(`Option samples is "${samples}", expected a positive integer`);
+    }
+    const conversation = conversationOf(prompt);
+    const places = orders === "both" ? [{ a, b }, { a: b, b: a }] : [{ a, b }];
+    const inputs: JudgeInput[] = Array.from(
+      { length: samples },
+      (_, sample) => places.map((answers) => ({ conversation, ...answers, sample })),
+    ).flat();
+    const isSwapped = (index: number): boolean => index % places.length === 1;
+    const judgements: JudgedOnce[] = [];
+    const answering = this.#judge.judge(inputs, {
+      ...(signal !== undefined && { signal }),
+      ...(onText !== undefined && { onText: (index, text) => onText(index, isSwapped(index), text) }),
+    });
+    for await (const { index, answer, error } of answering) {
+      if (error !== undefined) throw error;
+      judgements[index] = judgedOnce(inputs[index]!, answer, isSwapped(index));
+    }
+    return comparisonOf(judgements);
+  }
+}
+
+function conversationOf(prompt: Pair["prompt"]): readonly Message[] {
+  return typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt;
+}
+
+function urlOf(source: string | URL | ModelFiles): URL | null {
+  if (source instanceof URL) return source;
+  return typeof source === "string" && /^https?:/i.test(source) && URL.canParse(source)
+    ? new URL(source)
+    : null;
+}
+
+async function cardOf(model: string | ModelFiles, signal?: AbortSignal): Promise<JudgeCard | null> {
+  if (typeof model === "string") {
+    const text = await readBeside(model, JUDGE_FILE);
+    return text === null ? null : parseCard(`${model}/${JUDGE_FILE}`, text);
+  }
+  const file = model.files.find(({ name }) => name === JUDGE_FILE);
+  if (file === undefined) return null;
+  const { stream } = await file.open(signal);
+  return parseCard(`${model.name}/${JUDGE_FILE}`, await new Response(stream).text());
+}
