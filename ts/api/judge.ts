@@ -3,21 +3,17 @@
  *
  * @module
  */
-import { environment, readBeside, resolveSource } from "#sources";
 import type { Protocol } from "../cor/prompts.ts";
 import type { VerdictRule } from "../cor/verdict.ts";
-import { type ApiName, APIS } from "../endpoint/apis.ts";
-import { Endpoint } from "../endpoint/endpoint.ts";
-import { CoreReference, type CoreReferenceOptions } from "../engine/core/core_engine.ts";
-import { type ModelFiles, modelFromUrl } from "../engine/core/model_files.ts";
+import type { ApiName } from "../endpoint/apis.ts";
+import type { CoreReferenceOptions } from "../engine/core/core_engine.ts";
+import type { ModelFiles } from "../engine/core/model_files.ts";
 import type { InferencePrecision, Message } from "../engine/engine.ts";
-import { type BestOfN, bestOfN, type BestOfNMethod } from "../judge/best_of_n.ts";
-import { EndpointJudge } from "../judge/endpoint_judge.ts";
+import type { BestOfN, BestOfNMethod } from "../judge/best_of_n.ts";
 import type { Judge as PairJudge, JudgeInput } from "../judge/judge.ts";
-import { JUDGE_FILE, type JudgeCard, parseCard } from "../judge/judge_card.ts";
-import { judgeOf } from "../judge/judge_of.ts";
-import { ServerWriter } from "../judge/server_writer.ts";
 import { type Comparison, comparisonOf, type JudgedOnce, judgedOnce } from "./comparison.ts";
+
+// What opens a judge is loaded when one is opened: importing this module costs little.
 
 /** Options of {@link Judge.open}. */
 export interface OpenOptions {
@@ -129,28 +125,13 @@ export class Judge implements AsyncDisposable {
     options.signal?.throwIfAborted();
     const url = urlOf(source);
     if (url !== null && (options.model !== undefined || !/\.gguf$/i.test(url.pathname))) {
-      return Judge.#openServed(url, options);
+      const { openServed } = await import("./open_served.ts");
+      const { judge, where } = openServed(url, options);
+      return new Judge(judge, where);
     }
-    const { core = {}, precision, signal } = options;
-    const opening = {
-      ...core,
-      ...(precision !== undefined && { precision }),
-      ...(signal !== undefined && { signal }),
-    };
-    const model = url === null ? source as string | ModelFiles : modelFromUrl(url);
-    const found = typeof model === "string" ? await resolveSource(model) : model;
-    const card = await cardOf(found, signal);
-    const engine = await CoreReference.open(found, opening);
-    const { protocol, verdicts, maxNewTokens, temperature, seed } = options;
-    const judge = await judgeOf(engine, card, {
-      name: typeof model === "string" ? model : model.name,
-      ...(protocol !== undefined && { protocol }),
-      ...(verdicts !== undefined && { verdicts }),
-      ...(maxNewTokens !== undefined && { maxNewTokens }),
-      ...(temperature !== undefined && { temperature }),
-      ...(seed !== undefined && { seed }),
-    });
-    return new Judge(judge, `${engine.info.backend}, by ${engine.about}`);
+    const { openLocal } = await import("./open_local.ts");
+    const { judge, where } = await openLocal(url ?? source, options);
+    return new Judge(judge, where);
   }
 
   /**
@@ -203,6 +184,7 @@ export class Judge implements AsyncDisposable {
     { prompt, answers }: Answers,
     options: { readonly method?: BestOfNMethod; readonly seed?: number; readonly signal?: AbortSignal } = {},
   ): Promise<BestOfN> {
+    const { bestOfN } = await import("../judge/best_of_n.ts");
     const conversation = conversationOf(prompt);
     const [best] = await bestOfN(this.#judge, [{ id: "answers", conversation, answers }], options);
     return best!;
@@ -211,24 +193,6 @@ export class Judge implements AsyncDisposable {
   /** Frees the model. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#judge[Symbol.asyncDispose]();
-  }
-
-  static #openServed(url: URL, options: OpenOptions): Judge {
-    const { model, key, api, protocol = "instruct", verdicts, maxNewTokens = 8192, temperature = 0 } =
-      options;
-    if (model === undefined) {
-      throw new RangeError(`Option model is missing, expected the name of a model of the server at "${url}"`);
-    }
-    const common = { url: String(url), ...(api !== undefined && { api }) };
-    const variable = APIS[new Endpoint({ ...common, key: null }).api].keyVariable;
-    const endpoint = new Endpoint({ ...common, key: key ?? environment(variable) ?? null });
-    const writer = new ServerWriter({ endpoint, model, sampling: { maxTokens: maxNewTokens, temperature } });
-    const judge = new EndpointJudge(writer, {
-      name: model,
-      protocol,
-      ...(verdicts !== undefined && { verdicts }),
-    });
-    return new Judge(judge, `the server at ${endpoint.endpoint}`);
   }
 
   async #compare(
@@ -268,15 +232,4 @@ function urlOf(source: string | URL | ModelFiles): URL | null {
   return typeof source === "string" && /^https?:/i.test(source) && URL.canParse(source)
     ? new URL(source)
     : null;
-}
-
-async function cardOf(model: string | ModelFiles, signal?: AbortSignal): Promise<JudgeCard | null> {
-  if (typeof model === "string") {
-    const text = await readBeside(model, JUDGE_FILE);
-    return text === null ? null : parseCard(`${model}/${JUDGE_FILE}`, text);
-  }
-  const file = model.files.find(({ name }) => name === JUDGE_FILE);
-  if (file === undefined) return null;
-  const { stream } = await file.open(signal);
-  return parseCard(`${model.name}/${JUDGE_FILE}`, await new Response(stream).text());
 }

@@ -154,7 +154,7 @@ function collect(part: unknown, bound: Set<string>, free: Set<string>, names: Se
       const [first, second] = [new Set(bound), new Set(bound)];
       collect(node["body"], first, free, names);
       collect(node["alternate"], second, free, names);
-      first.intersection(second).forEach((name) => bound.add(name));
+      for (const name of first) if (second.has(name)) bound.add(name);
       return;
     }
     case "For": {

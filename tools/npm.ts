@@ -1,0 +1,190 @@
+/**
+ * Builds the npm package `rm-r1` in `npm/package` and packs it: JavaScript and declarations by tsc, the core in
+ * WebAssembly, and a package.json whose conditions choose what a runtime can load. `--check` holds it to publint and
+ * to "Are the types wrong?".
+ *
+ * @module
+ */
+import { existsSync } from "node:fs";
+import { cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { runCommand } from "./command.ts";
+
+const FOLDER = "npm";
+const PACKAGE = join(FOLDER, "package");
+const WASM = join("target", "wasm");
+/** The newest tsc that is JavaScript and writes declarations of what it emits. */
+const TYPESCRIPT = "typescript@5.9.3";
+const TYPES = ["@types/node@20", "@types/deno@2.5.0"];
+/** What the package's modules import, at the versions of deno.json. */
+const DEPENDENCIES = ["@huggingface/jinja", "@noble/hashes", "eventsource-parser", "zod"];
+const ENTRIES = [
+  "mod.ts",
+  "engine/wasm/worker.ts",
+  "engine/wasm/node_worker.ts",
+  "engine/doors/browser.ts",
+  "api/sources_browser.ts",
+];
+
+/** What stands in the way of the package. */
+class PackageError extends Error {}
+
+async function run(program: string, ...args: string[]): Promise<void> {
+  const { ok } = await runCommand({ name: program, program, args });
+  if (!ok) throw new PackageError(`"${[program, ...args].join(" ")}" failed`);
+}
+
+async function json(file: string): Promise<Record<string, never>> {
+  return JSON.parse(await readFile(file, "utf8"));
+}
+
+/** Versions of the dependencies, as the workspace has them. */
+async function dependencies(): Promise<Record<string, string>> {
+  const imports = (await json("deno.json"))["imports"] as Record<string, string>;
+  return Object.fromEntries(DEPENDENCIES.map((name) => {
+    const version = new RegExp(`^npm:${name}@(.+)$`).exec(imports[name] ?? "")?.[1];
+    if (version === undefined) throw new PackageError(`deno.json names no version of "${name}"`);
+    return [name, `^${version}`];
+  }));
+}
+
+async function emit(): Promise<void> {
+  const packages = Object.entries(await dependencies()).map(([name, version]) => `${name}@${version}`);
+  const modules = join(FOLDER, "node_modules");
+  await writeFile(join(FOLDER, "package.json"), JSON.stringify({ private: true, type: "module" }));
+  const quiet = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
+  await run("npm", "install", ...quiet, "--prefix", FOLDER, TYPESCRIPT, ...TYPES, ...packages);
+  const config = {
+    compilerOptions: {
+      target: "ES2022",
+      lib: ["ES2023", "ES2024.String", "DOM", "DOM.Iterable", "DOM.AsyncIterable", "ESNext.Disposable"],
+      module: "ESNext",
+      moduleResolution: "bundler",
+      moduleDetection: "force",
+      types: ["node", "deno"],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      skipLibCheck: true,
+      declaration: true,
+      rewriteRelativeImportExtensions: true,
+      resolvePackageJsonImports: false,
+      rootDir: "source",
+      outDir: "package/dist",
+      paths: {
+        "#doors": ["./source/engine/doors/server.ts"],
+        "#sources": ["./source/api/sources_server.ts"],
+      },
+    },
+    files: ENTRIES.map((entry) => join("source", entry)),
+  };
+  await writeFile(join(FOLDER, "tsconfig.json"), JSON.stringify(config, null, 2));
+  await rm(join(FOLDER, "source"), { recursive: true, force: true });
+  await cp("ts", join(FOLDER, "source"), { recursive: true });
+  await run(
+    process.execPath,
+    "run",
+    "-A",
+    "--node-modules-dir=manual",
+    join(modules, "typescript", "bin", "tsc"),
+    "-p",
+    FOLDER,
+  );
+}
+
+/** Replaces what tsc leaves as it is. */
+async function edit(file: string, find: string, replace: string): Promise<void> {
+  const path = join(PACKAGE, "dist", file);
+  const text = await readFile(path, "utf8");
+  if (!text.includes(find)) throw new PackageError(`"${path}" has no ${JSON.stringify(find)}`);
+  await writeFile(path, text.replaceAll(find, replace));
+}
+
+/** In place of the workspace's module: a static path, which bundlers can follow. */
+const GLUE = `export const WASM_URL = new URL("./rmr1_core_bg.wasm", import.meta.url);
+export async function loadGlue() {
+  return await import("./rmr1_core.js");
+}
+`;
+
+async function addWasm(): Promise<void> {
+  const target = join(PACKAGE, "dist", "engine", "wasm");
+  for (const file of ["rmr1_core.js", "rmr1_core_bg.wasm"]) {
+    if (!existsSync(join(WASM, file))) {
+      throw new PackageError(`There is no "${join(WASM, file)}": build it with "deno task wasm"`);
+    }
+    await cp(join(WASM, file), join(target, file));
+  }
+  await writeFile(join(target, "glue.js"), GLUE);
+  await edit("engine/doors/node_worker.js", "../wasm/node_worker.ts", "../wasm/node_worker.js");
+  await edit("engine/doors/web_worker.js", "../wasm/worker.ts", "../wasm/worker.js");
+}
+
+async function manifest(): Promise<Record<string, unknown>> {
+  const { version, license } = await json(join("ts", "deno.json"));
+  const swapped = (server: string, browser: string): Record<string, string> => ({
+    types: `./dist/${server}.d.ts`,
+    browser: `./dist/${browser}.js`,
+    default: `./dist/${server}.js`,
+  });
+  return {
+    name: "rm-r1",
+    version,
+    description:
+      "Judges that reason before they decide: reasoning reward models in Node, Deno, Bun and browsers",
+    keywords: ["reward model", "llm judge", "rlhf", "webassembly"],
+    license,
+    type: "module",
+    sideEffects: ["./dist/engine/wasm/worker.js", "./dist/engine/wasm/node_worker.js"],
+    engines: { node: ">=20.19" },
+    files: ["dist"],
+    exports: {
+      ".": { types: "./dist/mod.d.ts", default: "./dist/mod.js" },
+      "./worker": "./dist/engine/wasm/worker.js",
+      "./rmr1_core_bg.wasm": "./dist/engine/wasm/rmr1_core_bg.wasm",
+      "./package.json": "./package.json",
+    },
+    imports: {
+      "#doors": swapped("engine/doors/server", "engine/doors/browser"),
+      "#sources": swapped("api/sources_server", "api/sources_browser"),
+    },
+    dependencies: await dependencies(),
+    peerDependencies: { koffi: "^3.3.4" },
+    peerDependenciesMeta: { koffi: { optional: true } },
+  };
+}
+
+async function check(tarball: string): Promise<void> {
+  await run("npx", "-y", "publint@0.3.25", "--strict", PACKAGE);
+  await run(
+    "npx",
+    "-y",
+    "@arethetypeswrong/cli@0.18.5",
+    tarball,
+    "--profile",
+    "esm-only",
+    "--exclude-entrypoints",
+    "worker",
+    "rmr1_core_bg.wasm",
+  );
+}
+
+try {
+  await rm(PACKAGE, { recursive: true, force: true });
+  await mkdir(PACKAGE, { recursive: true });
+  await emit();
+  await addWasm();
+  const content = await manifest();
+  await writeFile(join(PACKAGE, "package.json"), `${JSON.stringify(content, null, 2)}\n`);
+  await cp("LICENSE", join(PACKAGE, "LICENSE"));
+  await cp(join("docs", "package.md"), join(PACKAGE, "README.md"));
+  await run("npm", "pack", "--silent", "--pack-destination", FOLDER, `./${PACKAGE}`);
+  const tarball = join(FOLDER, `rm-r1-${content["version"]}.tgz`);
+  process.stdout.write(`${tarball}: ${((await stat(tarball)).size / 1e6).toFixed(2)} MB\n`);
+  if (process.argv.includes("--check")) await check(tarball);
+} catch (error) {
+  if (!(error instanceof PackageError)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exitCode = 1;
+}
