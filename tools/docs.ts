@@ -48,7 +48,10 @@ export function docFaults(output: DocOutput, root: string): string[] {
     const file = relative(root, fileURLToPath(url));
     if (!module.module_doc?.doc) faults.push(`${file}: the module has no doc comment`);
     for (const symbol of module.symbols) {
-      const exported = symbol.declarations.filter((each) => each.declarationKind === "export");
+      // A reference is to a symbol that another of these modules has, and is documented there.
+      const exported = symbol.declarations.filter((each) =>
+        each.declarationKind === "export" && each.kind !== "reference"
+      );
       const [first] = exported;
       if (first === undefined) continue;
       const place = `${relative(root, fileURLToPath(first.location.filename))}:${first.location.line}`;

@@ -21,6 +21,7 @@ const TYPES = ["@types/node@20", "@types/deno@2.5.0"];
 const DEPENDENCIES = ["@huggingface/jinja", "@noble/hashes", "eventsource-parser", "zod"];
 const ENTRIES = [
   "mod.ts",
+  "engine/mod.ts",
   "engine/wasm/worker.ts",
   "engine/wasm/node_worker.ts",
   "engine/doors/browser.ts",
@@ -35,7 +36,7 @@ async function run(program: string, ...args: string[]): Promise<void> {
   if (!ok) throw new PackageError(`"${[program, ...args].join(" ")}" failed`);
 }
 
-async function json(file: string): Promise<Record<string, never>> {
+async function json(file: string): Promise<Record<string, unknown>> {
   return JSON.parse(await readFile(file, "utf8"));
 }
 
@@ -102,9 +103,11 @@ async function edit(file: string, find: string, replace: string): Promise<void> 
 }
 
 /** In place of the workspace's module: a static path, which bundlers can follow. */
-const GLUE = `export const WASM_URL = new URL("./rmr1_core_bg.wasm", import.meta.url);
-export async function loadGlue() {
-  return await import("./rmr1_core.js");
+const GLUE = `import * as glue from "./rmr1_core.js";
+
+export const WASM_URL = new URL("./rmr1_core_bg.wasm", import.meta.url);
+export function loadGlue() {
+  return Promise.resolve(glue);
 }
 `;
 
@@ -141,6 +144,7 @@ async function manifest(): Promise<Record<string, unknown>> {
     files: ["dist"],
     exports: {
       ".": { types: "./dist/mod.d.ts", default: "./dist/mod.js" },
+      "./engine": { types: "./dist/engine/mod.d.ts", default: "./dist/engine/mod.js" },
       "./worker": "./dist/engine/wasm/worker.js",
       "./rmr1_core_bg.wasm": "./dist/engine/wasm/rmr1_core_bg.wasm",
       "./package.json": "./package.json",

@@ -26,6 +26,7 @@ interface Step {
 const STEPS: readonly Step[] = [
   { command: deno("check", "task", "--quiet", "check") },
   { command: deno("setup", "task", "--quiet", "setup") },
+  { command: deno("wasm", "task", "--quiet", "wasm", "--if-possible") },
   { command: cargo("cargo test", ["test", "--locked", "--quiet", "--no-fail-fast"]), count: countCargoTests },
   { command: deno("cuda:check", "task", "--quiet", "cuda:check"), count: countKernelChecks },
   { command: deno("deno test", "test", "--quiet", "--allow-all", "--no-check"), count: countDenoTests },

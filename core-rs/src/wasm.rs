@@ -83,6 +83,12 @@ pub fn failure() -> Vec<String> {
     }
     let words = PANIC.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
     let words = words.unwrap_or_else(|| "a trap without words".into());
+    // More than 2 GiB in one piece: Rust refuses it before it asks for it.
+    if words.contains("capacity overflow") {
+        let reason =
+            "WebAssembly has no memory for arrays of 2 GiB or more, expected a smaller model or batch";
+        return vec!["memory".into(), reason.into()];
+    }
     vec!["internal".into(), Error::Internal(words).to_string()]
 }
 

@@ -11,9 +11,9 @@ import { fileURLToPath } from "node:url";
 import { place } from "../../ts/data/mod.ts";
 import { generateTasks } from "../../ts/data/tasks/mod.ts";
 import {
+  CoreEngine,
   type DoneEvent,
   forestOf,
-  CoreEngine,
   type StepOptions,
   type TrainableEngine,
 } from "../../ts/engine/mod.ts";

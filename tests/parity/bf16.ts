@@ -8,7 +8,7 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { flatForest, CoreEngine } from "../../ts/engine/mod.ts";
+import { CoreEngine, flatForest } from "../../ts/engine/mod.ts";
 import { cacheFolder, CATALOG, placeOf } from "../../ts/models/mod.ts";
 import { inTemporary, python } from "./python.ts";
 

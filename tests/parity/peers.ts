@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { flatForest, CoreEngine, type SaveOptions } from "../../ts/engine/mod.ts";
+import { CoreEngine, flatForest, type SaveOptions } from "../../ts/engine/mod.ts";
 import { cacheFolder, CATALOG, placeOf } from "../../ts/models/mod.ts";
 import { inTemporary, python } from "./python.ts";
 

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { trlWithPpo } from "../../benchmarks/peers/environment.ts";
 import { generalizedAdvantages, whiten } from "../../ts/algorithms/mod.ts";
 import { generateTasks } from "../../ts/data/tasks/mod.ts";
-import { type Engine, CoreEngine } from "../../ts/engine/mod.ts";
+import { CoreEngine, type Engine } from "../../ts/engine/mod.ts";
 import { encodeAnswers } from "../../ts/judge/mod.ts";
 import { parseConfig, type Stage2Config } from "../../ts/train/config.ts";
 import { updateCritic, type ValuedSequence, valuesOf } from "../../ts/train/critic.ts";

@@ -1,7 +1,8 @@
 import { expect } from "expect";
 import fc from "fast-check";
 import type { DoneEvent, Engine, TokenEvent } from "../engine/mod.ts";
-import { showing, TextStream } from "./streaming.ts";
+import { TextStream } from "../judge/text_stream.ts";
+import { showing } from "./streaming.ts";
 
 /** An engine whose tokens are the bytes of UTF-8; it writes a given text. */
 function byteEngine(text: string): Engine {

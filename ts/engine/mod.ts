@@ -5,7 +5,18 @@
  * @module
  */
 
+export { openDoor, openWasmDoor } from "#doors";
 export * from "./chat_template.ts";
+export type { CoreFiles, Door, DoorEvent } from "./core/door.ts";
+export {
+  type DownloadProgress,
+  fileFromUrl,
+  type ModelFile,
+  type ModelFiles,
+  modelFromBlobs,
+  modelFromUrl,
+  type UrlOptions,
+} from "./core/model_files.ts";
 export * from "./device.ts";
 export * from "./engine.ts";
 export * from "./error.ts";

@@ -40,6 +40,8 @@ export interface Door {
   readonly about: string;
   /** Files that the core reads in place of the system's; null where it reads those. */
   readonly files: CoreFiles | null;
+  /** It has died or was ended: whatever is asked of it fails. */
+  readonly isEnded: boolean;
   /** Starts a job by an encoded frame. */
   start(request: Uint8Array<ArrayBuffer>): number;
   /** Waits for the job's next event and takes it. */

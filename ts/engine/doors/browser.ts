@@ -12,16 +12,17 @@ import { startWebWorker } from "./web_worker.ts";
 let opened: Promise<Door> | undefined;
 
 /**
- * The page's core, which stays open.
+ * The page's core, which stays open; one that has died is replaced.
  *
  * @throws {EngineError} It cannot be had, or the browser has no WebAssembly with SIMD.
  */
-export function openDoor(): Promise<Door> {
-  opened ??= openWasmDoor("a browser has no other");
-  opened.catch(() => {
-    opened = undefined;
-  });
-  return opened;
+export async function openDoor(): Promise<Door> {
+  const before = opened;
+  const door = await before?.catch(() => null);
+  if (door && !door.isEnded) return door;
+  // Of several callers the first one opens it anew.
+  if (opened === before) opened = openWasmDoor("a browser has no other");
+  return await opened!;
 }
 
 /** A core on a worker of its own. */

@@ -29,6 +29,7 @@ export interface NativeSymbols {
 export class NativeDoor implements Door {
   readonly about: string;
   readonly files = null;
+  readonly isEnded = false;
   readonly #symbols: NativeSymbols;
 
   /** @param about which library it is, and why it was taken */

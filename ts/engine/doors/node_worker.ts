@@ -11,7 +11,7 @@ export function startNodeWorker(): CoreWorker {
   const worker = new Worker(new URL("../wasm/node_worker.ts", import.meta.url));
   worker.unref();
   return {
-    post: (message, transfer) => worker.postMessage(message, transfer as ArrayBuffer[]),
+    post: (message, transfer) => worker.postMessage(message, [...transfer]),
     onMessage: (listener) => {
       worker.on("message", listener);
     },

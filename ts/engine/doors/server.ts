@@ -20,17 +20,18 @@ import { startNodeWorker } from "./node_worker.ts";
 let opened: Promise<Door> | undefined;
 
 /**
- * The process's core, which stays open. In this order: the file that `RMR1_NATIVE_LIB` names, what
+ * The process's core, which stays open; one that has died is replaced. In this order: the file that `RMR1_NATIVE_LIB` names, what
  * `cargo build --release` left in this workspace, the platform's package, WebAssembly.
  *
  * @throws {EngineError} Kind `library`: none can be loaded, or the one that was named cannot.
  */
-export function openDoor(): Promise<Door> {
-  opened ??= find();
-  opened.catch(() => {
-    opened = undefined;
-  });
-  return opened;
+export async function openDoor(): Promise<Door> {
+  const before = opened;
+  const door = await before?.catch(() => null);
+  if (door && !door.isEnded) return door;
+  // Of several callers the first one opens it anew.
+  if (opened === before) opened = find();
+  return await opened!;
 }
 
 /** The core in WebAssembly, on a worker of its own, whatever else there is. */
@@ -132,11 +133,11 @@ function packaged(): string | null {
  */
 export async function modelFiles(path: string): Promise<ModelFiles> {
   try {
-    if (!(await stat(path)).isDirectory()) return { name: basename(path), files: [await fileAt(path)] };
+    if (!(await stat(path)).isDirectory()) return { name: basename(path), files: [fileAt(path)] };
     const names = (await readdir(path, { withFileTypes: true })).filter((entry) => entry.isFile());
     return {
       name: basename(path),
-      files: await Promise.all(names.map(({ name }) => fileAt(join(path, name)))),
+      files: names.map(({ name }) => fileAt(join(path, name))),
     };
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
@@ -144,7 +145,7 @@ export async function modelFiles(path: string): Promise<ModelFiles> {
   }
 }
 
-async function fileAt(path: string): Promise<ModelFile> {
+function fileAt(path: string): ModelFile {
   return {
     name: basename(path),
     open: async () => ({ size: (await stat(path)).size, stream: await streamOf(path) }),

@@ -9,7 +9,7 @@ import type { CoreWorker } from "../wasm/worker_door.ts";
 export function startWebWorker(): CoreWorker {
   const worker = new Worker(new URL("../wasm/worker.ts", import.meta.url), { type: "module" });
   return {
-    post: (message, transfer) => worker.postMessage(message, transfer as ArrayBuffer[]),
+    post: (message, transfer) => worker.postMessage(message, [...transfer]),
     onMessage: (listener) => {
       worker.onmessage = ({ data }) => listener(data);
     },

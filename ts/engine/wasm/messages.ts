@@ -12,6 +12,9 @@ export interface Call {
   readonly args: readonly unknown[];
 }
 
+/** In the place of a call's number: the core has started, or could not; the core has died. */
+export const STARTED = 0, DIED = -1;
+
 /** An error as data. */
 export interface SentError {
   readonly kind: EngineErrorKind;

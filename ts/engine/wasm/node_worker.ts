@@ -13,7 +13,7 @@ const port = parentPort;
 
 await serve(
   {
-    post: (message, transfer) => port.postMessage(message, transfer),
+    post: (message, transfer) => port.postMessage(message, [...transfer]),
     onMessage: (listener) => {
       port.on("message", listener);
     },

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { type Call, type Port, sendError, transferred } from "./messages.ts";
+import { type Call, DIED, type Port, sendError, STARTED, transferred } from "./messages.ts";
 import type { Glue } from "./glue.ts";
 import { WasmDoor } from "./wasm_door.ts";
 
 /**
- * Answers calls by a core that starts now. Its first message is `{"id": 0}`, with the error if it could not start.
+ * Answers calls by a core that starts now. Its first message is that of {@link STARTED}, with the error if it could not.
  *
  * @param wasm where the WebAssembly is, or its bytes
  */
@@ -21,7 +21,7 @@ export async function serve(
   try {
     door = await WasmDoor.open(await glue, await wasm);
   } catch (error) {
-    port.post({ id: 0, error: sendError(error) }, []);
+    port.post({ id: STARTED, error: sendError(error) }, []);
     return;
   }
   /** The core's numbers of jobs by the caller's, which are there before the core has heard of them. */
@@ -51,7 +51,8 @@ export async function serve(
       port.post({ id, value }, transferred([value].flat()));
     } catch (error) {
       port.post({ id, error: sendError(error) }, []);
+      if (door.isEnded) port.post({ id: DIED, error: sendError(error) }, []);
     }
   });
-  port.post({ id: 0, value: null }, []);
+  port.post({ id: STARTED, value: null }, []);
 }

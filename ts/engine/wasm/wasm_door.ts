@@ -67,6 +67,10 @@ export class WasmDoor implements Door {
     return new WasmDoor(glue, memory);
   }
 
+  get isEnded(): boolean {
+    return this.#failure !== undefined;
+  }
+
   start(request: Uint8Array<ArrayBuffer>): number {
     return this.#call(() => this.#glue.start(request));
   }
@@ -168,13 +172,18 @@ function refusal(kind: string): EngineError {
 
 const channel = new MessageChannel();
 const waiting: (() => void)[] = [];
-channel.port1.onmessage = () => waiting.shift()?.();
-// In Node an open port keeps the process alive.
-(channel.port1 as { unref?: () => void }).unref?.();
+/** Outside of browsers an open port keeps the process alive, which it is to do while somebody waits. */
+const held = channel.port1 as { ref?: () => void; unref?: () => void };
+channel.port1.onmessage = () => {
+  waiting.shift()?.();
+  if (waiting.length === 0) held.unref?.();
+};
+held.unref?.();
 
 /** Lets the thread hear of messages. Timers would wait for milliseconds. */
 function breathe(): Promise<void> {
   return new Promise((resolve) => {
+    if (waiting.length === 0) held.ref?.();
     waiting.push(resolve);
     channel.port2.postMessage(null);
   });

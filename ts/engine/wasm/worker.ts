@@ -14,7 +14,8 @@ interface WorkerScope {
 
 const scope = globalThis as unknown as WorkerScope;
 
-await serve(
+// Not awaited: bundlers write workers as scripts, which cannot wait. What goes wrong is told to the port.
+void serve(
   {
     post: (message, transfer) => scope.postMessage(message, transfer),
     onMessage: (listener) => {

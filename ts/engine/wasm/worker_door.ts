@@ -5,7 +5,7 @@
  */
 import { closedError, type CoreFiles, type Door, type DoorEvent } from "../core/door.ts";
 import { EngineError } from "../error.ts";
-import { type Answer, type Port, receiveError, transferred } from "./messages.ts";
+import { type Answer, DIED, type Port, receiveError, STARTED, transferred } from "./messages.ts";
 import { filesOf } from "./pieces.ts";
 
 /** A worker that has been started. */
@@ -60,12 +60,16 @@ export class WorkerDoor implements Door {
   static async open(worker: CoreWorker, about: string): Promise<WorkerDoor> {
     const door = new WorkerDoor(worker, about);
     try {
-      await door.#answer(0);
+      await door.#answer(STARTED);
     } catch (error) {
       worker.terminate();
       throw error;
     }
     return door;
+  }
+
+  get isEnded(): boolean {
+    return this.#ended !== undefined;
   }
 
   start(request: Uint8Array<ArrayBuffer>): number {
@@ -117,6 +121,11 @@ export class WorkerDoor implements Door {
   }
 
   #settle(answer: Answer): void {
+    if (answer.id === DIED && "error" in answer) {
+      this.#end(receiveError(answer.error));
+      this.#worker.terminate();
+      return;
+    }
     const waiting = this.#waiting.get(answer.id);
     this.#waiting.delete(answer.id);
     if (this.#waiting.size === 0) this.#worker.hold(false);

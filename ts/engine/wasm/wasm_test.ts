@@ -1,0 +1,107 @@
+import { expect } from "expect";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { openWasmDoor } from "../doors/server.ts";
+import { CoreEngine, CoreReference } from "../core/core_engine.ts";
+import { flatForest } from "../forest.ts";
+import { loadGlue, WASM_URL } from "./glue.ts";
+import { WasmDoor } from "./wasm_door.ts";
+
+const BASE = fileURLToPath(new URL("../../../models/embedded-base", import.meta.url));
+const ADAM_W = { learningRate: 1e-3, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 };
+const missing = !existsSync(WASM_URL);
+if (missing) {
+  process.stderr.write(
+    'SKIPPED: the core has not been built for WebAssembly; build it with "deno task wasm"\n',
+  );
+}
+const options = { ignore: missing };
+
+Deno.test(
+  "training in WebAssembly comes to what it comes to natively, and saves and restores",
+  options,
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "rm-r1-wasm-"));
+    const door = await openWasmDoor();
+    try {
+      const losses = await Promise.all([{}, { door }].map(async (place, at) => {
+        await using engine = await CoreEngine.open(BASE, place);
+        const tokens = await engine.encode(["Anna has 57 pens.", "Tom buys 12 apples."]);
+        const { forest } = flatForest(tokens);
+        const seen: number[] = [];
+        for (let step = 0; step < 3; step++) {
+          using tape = await engine.forward(forest);
+          const dLogprobs = tape.logprobs.map((logprob) => Number.isNaN(logprob) ? 0 : -0.1);
+          seen.push(tape.logprobs.filter((x) => !Number.isNaN(x)).reduce((sum, x) => sum + x, 0));
+          await tape.backward({ dLogprobs });
+          await engine.step(ADAM_W);
+        }
+        const saved = join(folder, String(at));
+        await engine.save(saved, { optimizer: true });
+        await engine.load(saved);
+        expect(JSON.parse(await readFile(join(saved, "config.json"), "utf8")).model_type).toBe("llama");
+        return seen;
+      }));
+      expect(losses[0]!.length).toBe(3);
+      expect(losses[0]![0]).not.toBeCloseTo(losses[0]![2]!, 1);
+      for (const [at, loss] of losses[0]!.entries()) expect(losses[1]![at]).toBeCloseTo(loss, 2);
+    } finally {
+      door.terminate();
+      await rm(folder, { recursive: true, force: true });
+    }
+  },
+);
+
+Deno.test(
+  "memory that runs out in the middle ends the core with that error, and nothing hangs",
+  options,
+  async () => {
+    const door = await openWasmDoor();
+    const config = JSON.parse(await readFile(join(BASE, "config.json"), "utf8"));
+    const huge = { ...config, vocab_size: 300_000, hidden_size: 4096 };
+    await expect(CoreEngine.init(huge, { door })).rejects.toMatchObject({
+      kind: "memory",
+      message: expect.stringMatching(/^WebAssembly has no memory for/),
+    });
+    await expect(CoreReference.open(BASE, { door })).rejects.toMatchObject({ kind: "memory" });
+    expect(door.isEnded).toBe(true);
+  },
+);
+
+Deno.test(
+  "a job that is cancelled ends within a turn, on this thread as on a worker's",
+  options,
+  async () => {
+    const here = await WasmDoor.open(await loadGlue(), await readFile(WASM_URL) as Uint8Array<ArrayBuffer>);
+    const worker = await openWasmDoor();
+    try {
+      for (const door of [here, worker]) {
+        await using engine = await CoreReference.open(BASE, { door });
+        const [prompt] = await engine.encode(["Anna has"]);
+        const enough = new AbortController();
+        const request = {
+          prompt: prompt!,
+          maxTokens: 400,
+          temperature: 0,
+          ignoreEos: true,
+          key: { seed: 0, step: 0, prompt: 0, rollout: 0 },
+        };
+        let tokens = 0;
+        const generated = async (): Promise<void> => {
+          for await (const event of engine.generate([request], { stream: true, signal: enough.signal })) {
+            if (event.type === "token" && ++tokens === 5) enough.abort(new Error("enough"));
+          }
+        };
+        await expect(generated()).rejects.toThrow("enough");
+        expect(tokens).toBeLessThan(40);
+        expect((await engine.logprobs(flatForest([prompt!]).forest)).length).toBe(prompt!.length);
+      }
+    } finally {
+      worker.terminate();
+    }
+  },
+);
