@@ -9,7 +9,7 @@ import { existsSync } from "node:fs";
 import { cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import { runCommand } from "./command.ts";
+import { dependencies, installPackages, PackageError, readJson, run } from "./npm_packages.ts";
 
 const FOLDER = "npm";
 const PACKAGE = join(FOLDER, "package");
@@ -17,8 +17,6 @@ const WASM = join("target", "wasm");
 /** The newest tsc that is JavaScript and writes declarations of what it emits. */
 const TYPESCRIPT = "typescript@5.9.3";
 const TYPES = ["@types/node@20", "@types/deno@2.5.0"];
-/** What the package's modules import, at the versions of deno.json. */
-const DEPENDENCIES = ["@huggingface/jinja", "@noble/hashes", "eventsource-parser", "zod"];
 const ENTRIES = [
   "mod.ts",
   "engine/mod.ts",
@@ -28,34 +26,8 @@ const ENTRIES = [
   "api/sources_browser.ts",
 ];
 
-/** What stands in the way of the package. */
-class PackageError extends Error {}
-
-async function run(program: string, ...args: string[]): Promise<void> {
-  const { ok } = await runCommand({ name: program, program, args });
-  if (!ok) throw new PackageError(`"${[program, ...args].join(" ")}" failed`);
-}
-
-async function json(file: string): Promise<Record<string, unknown>> {
-  return JSON.parse(await readFile(file, "utf8"));
-}
-
-/** Versions of the dependencies, as the workspace has them. */
-async function dependencies(): Promise<Record<string, string>> {
-  const imports = (await json("deno.json"))["imports"] as Record<string, string>;
-  return Object.fromEntries(DEPENDENCIES.map((name) => {
-    const version = new RegExp(`^npm:${name}@(.+)$`).exec(imports[name] ?? "")?.[1];
-    if (version === undefined) throw new PackageError(`deno.json names no version of "${name}"`);
-    return [name, `^${version}`];
-  }));
-}
-
 async function emit(): Promise<void> {
-  const packages = Object.entries(await dependencies()).map(([name, version]) => `${name}@${version}`);
-  const modules = join(FOLDER, "node_modules");
-  await writeFile(join(FOLDER, "package.json"), JSON.stringify({ private: true, type: "module" }));
-  const quiet = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
-  await run("npm", "install", ...quiet, "--prefix", FOLDER, TYPESCRIPT, ...TYPES, ...packages);
+  const modules = await installPackages(FOLDER, [TYPESCRIPT, ...TYPES]);
   const config = {
     compilerOptions: {
       target: "ES2022",
@@ -125,7 +97,7 @@ async function addWasm(): Promise<void> {
 }
 
 async function manifest(): Promise<Record<string, unknown>> {
-  const { version, license } = await json(join("ts", "deno.json"));
+  const { version, license } = await readJson(join("ts", "deno.json"));
   const swapped = (server: string, browser: string): Record<string, string> => ({
     types: `./dist/${server}.d.ts`,
     browser: `./dist/${browser}.js`,

@@ -1,0 +1,63 @@
+/**
+ * What the page brings along: gzip in base64, in elements that no browser runs.
+ *
+ * @module
+ */
+/// <reference lib="dom" />
+import type { ModelFiles } from "../ts/engine/core/model_files.ts";
+import { type CoreWorker, WorkerDoor } from "../ts/engine/wasm/worker_door.ts";
+
+function contentOf(id: string): string {
+  return document.getElementById(id)?.textContent ?? "";
+}
+
+/** Unpacks what an element holds. */
+export async function unpack(id: string): Promise<Blob> {
+  const bytes = Uint8Array.from(atob(contentOf(id)), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return await new Response(stream).blob();
+}
+
+/** The judge that comes with the page: null where it was built without one. */
+export function embeddedJudge(): ModelFiles | null {
+  const names = [...document.querySelectorAll("[data-judge-file]")].map((found) => found.id);
+  if (names.length === 0) return null;
+  return {
+    name: "the small judge",
+    files: names.map((id) => ({
+      name: id.slice("judge/".length),
+      open: async () => {
+        const blob = await unpack(id);
+        return { size: blob.size, stream: blob.stream() };
+      },
+    })),
+  };
+}
+
+/** Starts the core on a worker. */
+export async function startCore(): Promise<WorkerDoor> {
+  const source = await unpack("worker");
+  const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  const worker = new Worker(address);
+  const core: CoreWorker = {
+    post: (message, transfer) => worker.postMessage(message, [...transfer]),
+    onMessage: (listener) => {
+      worker.onmessage = ({ data }) => listener(data);
+    },
+    onEnd: (listener) => {
+      worker.onerror = (event) => {
+        event.preventDefault();
+        listener(event.message ?? "it could not be loaded");
+      };
+    },
+    hold: () => {},
+    terminate: () => worker.terminate(),
+  };
+  const wasm = await (await unpack("wasm")).arrayBuffer();
+  worker.postMessage(wasm, [wasm]);
+  try {
+    return await WorkerDoor.open(core, "WebAssembly on a worker's thread (a browser has no other)");
+  } finally {
+    URL.revokeObjectURL(address);
+  }
+}
