@@ -20,6 +20,7 @@ const TYPES = ["@types/node@20", "@types/deno@2.5.0"];
 const ENTRIES = [
   "mod.ts",
   "engine/mod.ts",
+  "api/bin.ts",
   "engine/wasm/worker.ts",
   "engine/wasm/node_worker.ts",
   "engine/doors/browser.ts",
@@ -121,6 +122,7 @@ async function manifest(): Promise<Record<string, unknown>> {
       "./rmr1_core_bg.wasm": "./dist/engine/wasm/rmr1_core_bg.wasm",
       "./package.json": "./package.json",
     },
+    bin: { "rm-r1": "dist/api/bin.js" },
     imports: {
       "#doors": swapped("engine/doors/server", "engine/doors/browser"),
       "#sources": swapped("api/sources_server", "api/sources_browser"),

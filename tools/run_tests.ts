@@ -29,6 +29,10 @@ const STEPS: readonly Step[] = [
   { command: deno("wasm", "task", "--quiet", "wasm", "--if-possible") },
   { command: cargo("cargo test", ["test", "--locked", "--quiet", "--no-fail-fast"]), count: countCargoTests },
   { command: deno("cuda:check", "task", "--quiet", "cuda:check"), count: countKernelChecks },
+  {
+    command: deno("examples", "test", "--quiet", "--allow-all", "--doc", "ts/api/judge.ts"),
+    count: countDenoTests,
+  },
   { command: deno("deno test", "test", "--quiet", "--allow-all", "--no-check"), count: countDenoTests },
 ];
 

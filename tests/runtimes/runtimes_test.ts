@@ -85,6 +85,22 @@ Deno.test("without a native core Node says that it takes WebAssembly, and why", 
   expect(about).toMatch(/^WebAssembly on a worker's thread \(there is no native core for \w+-\w+\)$/);
 });
 
+Deno.test("the package's program judges, and says what it does not understand", needsPackage(), async () => {
+  const { folder, run } = await installed();
+  const pair = ["--prompt", "What is 57-25?", "--a", "It is 32.", "--b", "It is 42."];
+  const program = join(folder, "node_modules", ".bin", "rm-r1");
+  const judged = await run(program, "--judge", MODELS[0]!, "--protocol", "compact", ...pair, "--json");
+  expect(JSON.parse(judged).judgements.length).toBe(2);
+  await expect(run(program, "--judge", MODELS[0]!, ...pair)).rejects.toThrow(
+    "No protocol is known for judge",
+  );
+  await expect(run(program, "--judge", "nowhere", ...pair)).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('No model "nowhere"'),
+  });
+  await expect(run(program, "--orders", "none", "--judge", "x", ...pair)).rejects.toMatchObject({ code: 2 });
+});
+
 /** Serves files of a folder, and models by their names. */
 function serve(folder: string): { readonly url: string; readonly server: Deno.HttpServer } {
   const types: Record<string, string> = {

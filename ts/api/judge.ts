@@ -78,16 +78,30 @@ export type CompareEvent =
 /**
  * A judge of answers: a model in this process, or one behind a server.
  *
- * @example A model of one's own, trained or downloaded
- * ```ts ignore
+ * @example A model of one's own: here the small base of this repository, which has not learnt to judge yet
+ * ```ts
  * import { Judge } from "rm-r1";
  *
- * await using judge = await Judge.open("runs/default/final");
- * const { verdict, rubric, quotes } = await judge.compare({
- *   prompt: "What is 2 + 2?",
- *   a: "It is 4.",
- *   b: "It is 5.",
+ * await using judge = await Judge.open("embedded", { protocol: "compact" });
+ * const { verdict, votes, quotes, trace } = await judge.compare({
+ *   prompt: "Anna has 57 pens. Later 25 of the pens are sold. How many pens does Anna have now?",
+ *   a: "So the answer is 32.",
+ *   b: "So the answer is 42.",
  * });
+ * console.assert(votes.A + votes.B + votes.none === 2 && trace.includes("<eval>"), verdict, quotes);
+ * ```
+ *
+ * @example The trace as it is written, and the best of several answers
+ * ```ts
+ * import { Judge } from "rm-r1";
+ *
+ * await using judge = await Judge.open("embedded", { protocol: "compact" });
+ * const prompt = "Anna has 57 pens. Later 25 of the pens are sold. How many pens does Anna have now?";
+ * for await (const event of judge.stream({ prompt, a: "So the answer is 32.", b: "So the answer is 42." })) {
+ *   if (event.type === "comparison") console.assert(event.comparison.judgements.length === 2);
+ * }
+ * const { best } = await judge.bestOf({ prompt, answers: ["It is 32.", "It is 42.", "It is 3."] });
+ * console.assert(best >= 0 && best < 3);
  * ```
  *
  * @example A server that speaks OpenAI's API; nothing is computed here
