@@ -10,7 +10,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import type { ElementHandle, Page } from "puppeteer-core";
 import { findChromium, openChromium } from "../harness/testing/chromium.ts";
-import { needsPackage } from "./runtimes/package.ts";
+import { needsPackage } from "../tools/installed_package.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const BASE = join(ROOT, "models", "embedded-base");

@@ -1,13 +1,13 @@
 import { expect } from "expect";
 import { existsSync } from "node:fs";
-import { readFile, rm, stat, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { findChromium, openChromium } from "../../harness/testing/chromium.ts";
 import * as engine from "../../ts/engine/mod.ts";
-import { installPackage, needsPackage, type Project } from "./package.ts";
+import { installPackage, needsPackage, type Project } from "../../tools/installed_package.ts";
 import { probe } from "./probe.js";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -27,9 +27,15 @@ interface Probed {
 
 let project: Promise<Project> | undefined;
 
+async function install(): Promise<Project> {
+  const made = await installPackage("koffi@3.3.4", "esbuild@0.28.2", "vite@8");
+  await cp(new URL("probe.js", import.meta.url), join(made.folder, "probe.js"));
+  return made;
+}
+
 /** Installed once for all tests. */
 function installed(): Promise<Project> {
-  return project ??= installPackage("koffi@3.3.4", "esbuild@0.28.2", "vite@8");
+  return project ??= install();
 }
 
 const NODE = `

@@ -18,8 +18,8 @@ const messages = [
 
 /** Seconds that any one template may take on a busy machine; the interpreter's own limit is 5. */
 const PATIENCE = 15;
-/** Bytes that a rendering may hold on to while it runs. */
-const HELD = 1 << 30;
+/** Bytes that a rendering may hold on to while it runs; what has not been collected yet counts among them. */
+const HELD = 2 ** 31;
 
 function outcome(source: string): string {
   const start = performance.now();

@@ -5,14 +5,14 @@
  */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { cp, mkdtemp, readFile, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const WASM = join(ROOT, "target", "wasm", "rmr1_core_bg.wasm");
 const run = promisify(execFile);
 
@@ -45,7 +45,6 @@ export async function installPackage(...beside: readonly string[]): Promise<Proj
   await writeFile(join(folder, "package.json"), '{ "private": true, "type": "module" }');
   const quiet = ["--silent", "--no-audit", "--no-fund", "--ignore-scripts"];
   await run("npm", ["install", ...quiet, tarball, ...beside], { cwd: folder });
-  await cp(new URL("probe.js", import.meta.url), join(folder, "probe.js"));
   return {
     folder,
     packed: (await stat(tarball)).size,
