@@ -9,6 +9,7 @@ import { existsSync } from "node:fs";
 import { cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import { packPlatform, platformPackages } from "./npm_platform.ts";
 import { dependencies, installPackages, PackageError, readJson, run } from "./npm_packages.ts";
 
 const FOLDER = "npm";
@@ -128,6 +129,7 @@ async function manifest(): Promise<Record<string, unknown>> {
       "#sources": swapped("api/sources_server", "api/sources_browser"),
     },
     dependencies: await dependencies(),
+    optionalDependencies: platformPackages(String(version)),
     peerDependencies: { koffi: "^3.3.4" },
     peerDependenciesMeta: { koffi: { optional: true } },
   };
@@ -160,6 +162,10 @@ try {
   await run("npm", "pack", "--silent", "--pack-destination", FOLDER, `./${PACKAGE}`);
   const tarball = join(FOLDER, `rm-r1-${content["version"]}.tgz`);
   process.stdout.write(`${tarball}: ${((await stat(tarball)).size / 1e6).toFixed(2)} MB\n`);
+  const native = await packPlatform(FOLDER, String(content["version"]), String(content["license"]));
+  if (native !== null) {
+    process.stdout.write(`${native}: ${((await stat(native)).size / 1e6).toFixed(2)} MB\n`);
+  }
   if (process.argv.includes("--check")) await check(tarball);
 } catch (error) {
   if (!(error instanceof PackageError)) throw error;

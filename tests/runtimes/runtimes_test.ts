@@ -1,6 +1,6 @@
 import { expect } from "expect";
 import { existsSync } from "node:fs";
-import { cp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { cp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
@@ -90,6 +90,31 @@ Deno.test("without a native core Node says that it takes WebAssembly, and why", 
   const { about } = JSON.parse(await run("node", "node.js", MODELS[0]!, "any"));
   expect(about).toMatch(/^WebAssembly on a worker's thread \(there is no native core for \w+-\w+\)$/);
 });
+
+Deno.test(
+  "with its package Node takes the native core, and without koffi says so",
+  needsPackage(),
+  async () => {
+    const { folder, run } = await installed();
+    const names = await readdir(join(ROOT, "npm"));
+    const tarball = names.find((name) => /^rm-r1-[a-z]+-[\w-]+-\d.*\.tgz$/.test(name))!;
+    await writeFile(join(folder, "node.js"), NODE);
+    await run(
+      "npm",
+      "install",
+      "--silent",
+      "--no-audit",
+      "--no-fund",
+      "--ignore-scripts",
+      join(ROOT, "npm", tarball),
+    );
+    const { about } = JSON.parse(await run("node", "node.js", MODELS[0]!, "any"));
+    expect(about).toMatch(/^native core ".*@rm-r1.*" \(the package of this platform\)$/);
+    await run("npm", "uninstall", "--silent", "koffi");
+    const { about: without } = JSON.parse(await run("node", "node.js", MODELS[0]!, "any"));
+    expect(without).toMatch(/^WebAssembly .*install koffi beside rm-r1/);
+  },
+);
 
 Deno.test("the package's program judges, and says what it does not understand", needsPackage(), async () => {
   const { folder, run } = await installed();

@@ -116,14 +116,18 @@ function platform(): string {
   return `${process.platform}-${process.arch}`;
 }
 
+/** npm installs the package of the platform and its C library, or none. */
 function packaged(): string | null {
   if (!import.meta.url.startsWith("file:")) return null;
-  try {
-    const folder = createRequire(import.meta.url).resolve(`@rm-r1/${platform()}/package.json`);
-    return join(folder, "..", libraryName());
-  } catch {
-    return null;
+  const { resolve } = createRequire(import.meta.url);
+  for (const name of [platform(), `${platform()}-gnu`]) {
+    try {
+      return join(resolve(`@rm-r1/${name}/package.json`), "..", libraryName());
+    } catch {
+      // It is not installed.
+    }
   }
+  return null;
 }
 
 /**
