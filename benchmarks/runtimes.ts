@@ -25,6 +25,8 @@ import { peersPython } from "./peers/environment.ts";
 const WLLAMA = "@wllama/wllama@3.13.0";
 const TOKENS = 128;
 const PROMPT = "The history of the city begins with";
+const THEIRS = "wllama 3.13.0 (llama.cpp in WebAssembly)";
+const LLAMA = "llama.cpp (llama-cpp-python 0.3.36), native";
 const DOCUMENT = "docs/results/runtimes.md";
 
 /** Tokens a second of a repetition. */
@@ -171,10 +173,10 @@ for (const precision of ["f32", "int8"] as const) {
   sides[`rm-r1 in WebAssembly, ${precision}`] = async () => await call(`ours("${precision}")`) as number;
 }
 await call(`openWllama(location.origin + "/model.gguf")`);
-sides["wllama 3.13.0 (llama.cpp in WebAssembly)"] = async () => await call("theirs()") as number;
+sides[THEIRS] = async () => await call("theirs()") as number;
 const llama = await llamaSide(path);
 if (llama === null) process.stderr.write("SKIPPED: llama.cpp; make the peers' environment\n");
-else sides["llama.cpp (llama-cpp-python 0.3.36), native"] = llama.side;
+else sides[LLAMA] = llama.side;
 for (const precision of ["f32", "int8"] as const) {
   sides[`rm-r1, native, ${precision}`] = await nativeSide(path, precision);
 }
@@ -192,18 +194,29 @@ llama?.end();
 await end();
 await rm(folder, { recursive: true, force: true });
 
-const [f32] = Object.values(rates);
-const rows = Object.entries(rates).map(([name, each]) => {
-  const ratios = each.map((rate, at) => f32![at]! / rate);
-  const [low, high] = [Math.min(...each), Math.max(...each)];
-  return { name, rate: median(each), low, high, ratio: median(ratios) };
-});
+/** Medians over the rounds of what a side is to another one; null where that one is not there. */
+function ratio(name: string, peer: string): number | null {
+  const theirs = rates[peer];
+  return theirs === undefined ? null : median(rates[name]!.map((rate, at) => rate / theirs[at]!));
+}
+
+const rows = Object.entries(rates).map(([name, each]) => ({
+  name,
+  rate: median(each),
+  low: Math.min(...each),
+  high: Math.max(...each),
+  toLlama: ratio(name, LLAMA),
+  toWllama: ratio(name, THEIRS),
+}));
 if (values.json) process.stdout.write(`${JSON.stringify({ rows })}\n`);
+const times = (ratio: number | null): string => ratio === null ? "–" : `${ratio.toFixed(2)} ×`;
 const table = [
-  "| one thread | tok/s, median (lowest – highest) | rm-r1 in WebAssembly, f32, is |",
-  "| --- | --- | --- |",
-  ...rows.map(({ name, rate, low, high, ratio }) =>
-    `| ${name} | ${rate.toFixed(1)} (${low.toFixed(1)} – ${high.toFixed(1)}) | ${ratio.toFixed(2)} × |`
+  "| one thread | tok/s, median (lowest – highest) | to llama.cpp | to wllama |",
+  "| --- | --- | --- | --- |",
+  ...rows.map(({ name, rate, low, high, toLlama, toWllama }) =>
+    `| ${name} | ${rate.toFixed(1)} (${low.toFixed(1)} – ${high.toFixed(1)}) | ${times(toLlama)} | ${
+      times(toWllama)
+    } |`
   ),
 ].join("\n");
 if (!values.json) process.stdout.write(`${table}\n`);
@@ -211,7 +224,8 @@ if (values["write-docs"]) {
   const text = `# Decoding in WebAssembly
 
 SmolLM2-135M-Instruct in Q4_1, greedy, one sequence, ${TOKENS} tokens, one thread each; the sides take turns, ${values.repetitions}
-rounds after one that warms up. Ratios are medians over the rounds. Made by
+rounds after one that warms up. Ratios are medians over the rounds. llama.cpp rounds activations to
+8 bits, as int8 does; f32 does not. Made by
 \`deno task bench:runtimes --write-docs\` on ${thisMachine().cpu}.
 
 ${table}
