@@ -2,14 +2,16 @@
 import { expect } from "expect";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { readdir } from "node:fs/promises";
-import { homedir } from "node:os";
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import type { ElementHandle, Page } from "puppeteer-core";
 import { findChromium, openChromium } from "../harness/testing/chromium.ts";
+import { scriptedRun } from "../harness/testing/scripted_run.ts";
+import { viewPage } from "../harness/view/page.ts";
 import { needsPackage } from "../tools/installed_package.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
@@ -97,6 +99,38 @@ Deno.test(
           await status(page, "Cancelled");
           expect(await page.$eval("#judge", (button) => (button as HTMLButtonElement).disabled)).toBe(false);
         },
+      });
+
+      await test.step("a run of the harness, twice, and files that are none", async () => {
+        const folder = await mkdtemp(join(tmpdir(), "rm-r1-web-"));
+        const [run, damaged] = [join(folder, "view.html"), join(folder, "damaged.html")];
+        const written = await viewPage(await scriptedRun(6));
+        await writeFile(run, written);
+        await writeFile(damaged, written.replace(/(id="data">.{200}).{40}/, "$1"));
+        const input = await page.$("#run-file") as ElementHandle<HTMLInputElement>;
+        for (const _ of [1, 2]) {
+          await input.uploadFile(run);
+          await page.waitForFunction(() => document.activeElement!.id === "run-title");
+          expect(await page.$eval("#run-title", (element) => element.textContent)).toBe(
+            "scripted on RM-Bench",
+          );
+          await page.select("select[name=outcome]", "");
+          await page.waitForFunction(() =>
+            /^(\d+) of \1 cases$/.test(document.getElementById("count")!.textContent!)
+          );
+          expect(await page.$$eval("#detail mark", (marks) => marks.length)).toBeGreaterThan(0);
+        }
+        for (
+          const [file, words] of [[damaged, "is damaged"], [join(BASE, "README.md"), "holds no run"]] as const
+        ) {
+          await input.uploadFile(file);
+          await page.waitForFunction(
+            (words) => document.getElementById("run-status")!.textContent!.includes(words),
+            { timeout: 5000 },
+            words,
+          );
+        }
+        await rm(folder, { recursive: true });
       });
 
       await test.step("every field has a name, for who hears the page", async () => {

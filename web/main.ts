@@ -17,6 +17,7 @@ import type { InferencePrecision } from "../ts/engine/engine.ts";
 import type { WorkerDoor } from "../ts/engine/wasm/worker_door.ts";
 import { embeddedJudge, startCore } from "./embedded.ts";
 import { resultElements } from "./result.ts";
+import { openRun } from "./runs.ts";
 
 function by<T extends HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
@@ -135,6 +136,17 @@ by("model").addEventListener("submit", (event) => {
 by("pair").addEventListener("submit", (event) => {
   event.preventDefault();
   void work(compare);
+});
+by("run-file").addEventListener("change", async () => {
+  const file = by<HTMLInputElement>("run-file").files?.[0];
+  if (file === undefined) return;
+  const told = by("run-status");
+  told.textContent = "";
+  try {
+    await openRun(file, by("run"), by<HTMLTemplateElement>("run-browser"));
+  } catch (error) {
+    told.textContent = error instanceof Error ? error.message : String(error);
+  }
 });
 cancel.addEventListener("click", () => working?.abort());
 by("source").addEventListener("change", chooseSource);

@@ -4,10 +4,11 @@
  * @module
  */
 import { type Html, markup } from "rm-r1/report/parts";
+import { VIEW_LAYOUT, viewBrowser } from "../harness/view/page.ts";
 
 /** Added to the style of reports. */
-export const LAYOUT = `
-form { display: grid; gap: 0.6rem; margin: 0.75rem 0; }
+export const LAYOUT = `${VIEW_LAYOUT}
+form:not(#filters) { display: grid; gap: 0.6rem; margin: 0.75rem 0; }
 label { display: grid; gap: 0.15rem; font-size: 0.85rem; color: var(--quiet); }
 label[hidden] { display: none; }
 .fields { display: flex; flex-wrap: wrap; gap: 0.6rem 1rem; align-items: end; }
@@ -67,6 +68,11 @@ this page: nothing is sent anywhere.</p></header>
 <section id="result" aria-label="Result"></section>
 <section id="traces" aria-labelledby="trace-title" hidden><h2 id="trace-title">Trace</h2>
 <div id="trace" tabindex="0" role="region" aria-labelledby="trace-title"></div></section>
+<section aria-labelledby="runs-title"><h2 id="runs-title">A run of the harness</h2>
+<p>Judgements to browse: the page that <code>deno task bench view RUN</code> wrote.</p>
+<label>Page of a run <input id="run-file" type="file" accept=".html"></label>
+<p id="run-status" role="status"></p><div id="run"></div>
+<template id="run-browser">${viewBrowser()}</template></section>
 </main>
 ${content}`;
 }

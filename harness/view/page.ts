@@ -14,7 +14,8 @@ import type { StoredRun } from "../stored_run.ts";
 import * as browser from "./browser/mod.ts";
 import { viewData } from "./data.ts";
 
-const LAYOUT = `
+/** The style of {@link viewBrowser}, beside that of reports. */
+export const VIEW_LAYOUT = `
 form { display: flex; flex-wrap: wrap; gap: 0.4rem 0.9rem; align-items: end; margin: 0.75rem 0; }
 form label { display: grid; font-size: 0.8rem; color: var(--quiet); }
 select, input, button { font: inherit; font-size: 0.875rem; color: var(--ink); background: var(--raised);
@@ -91,23 +92,26 @@ export async function viewPage(run: StoredRun): Promise<string> {
   const functions = Object.values(browser).map((each) => `${each}`);
   return await pageWithScript({
     title: `${result.judge.name} on ${benchmark.title}`,
-    style: STYLE + LAYOUT,
+    style: STYLE + VIEW_LAYOUT,
     script: `"use strict";\n${functions.join("\n")}\nstartView();\n`,
     body: markup`<header><h1>${result.judge.name} on ${benchmark.title}</h1>
 <p>${aboutOf(result)}</p></header>
 <main>
 <p id="state" role="status">Reading the run…<noscript> This page needs JavaScript.</noscript></p>
-<div id="browser" hidden>
-<form id="filters" aria-label="Filters">${Object.entries(CHOICES).map(chooser)}
+<div id="browser" hidden>${viewBrowser()}</div>
+</main>
+<script type="application/octet-stream" id="data">${raw(data)}</script>`,
+  });
+}
+
+/** What cases are browsed with: filters, their list, and one of them. */
+export function viewBrowser(): Html {
+  return markup`<form id="filters" aria-label="Filters">${Object.entries(CHOICES).map(chooser)}
 <label>Search<input type="search" name="search" placeholder="In all texts"></label>
 <button type="reset">Reset</button>
 <output id="count" aria-live="polite"></output></form>
 <div id="list" role="listbox" tabindex="0" aria-label="Cases"></div>
-<section id="detail" aria-label="Case"></section>
-</div>
-</main>
-<script type="application/octet-stream" id="data">${raw(data)}</script>`,
-  });
+<section id="detail" aria-label="Case"></section>`;
 }
 
 function chooser([name, { label, options }]: readonly [string, (typeof CHOICES)[string]]): Html {
