@@ -5,7 +5,8 @@
  */
 /// <reference lib="dom" />
 import type { ModelFiles } from "../ts/engine/core/model_files.ts";
-import { type CoreWorker, WorkerDoor } from "../ts/engine/wasm/worker_door.ts";
+import { coreWorkerOf } from "../ts/engine/doors/web_worker.ts";
+import { WorkerDoor } from "../ts/engine/wasm/worker_door.ts";
 
 function contentOf(id: string): string {
   return document.getElementById(id)?.textContent ?? "";
@@ -39,24 +40,13 @@ export async function startCore(): Promise<WorkerDoor> {
   const source = await unpack("worker");
   const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
   const worker = new Worker(address);
-  const core: CoreWorker = {
-    post: (message, transfer) => worker.postMessage(message, [...transfer]),
-    onMessage: (listener) => {
-      worker.onmessage = ({ data }) => listener(data);
-    },
-    onEnd: (listener) => {
-      worker.onerror = (event) => {
-        event.preventDefault();
-        listener(event.message ?? "it could not be loaded");
-      };
-    },
-    hold: () => {},
-    terminate: () => worker.terminate(),
-  };
   const wasm = await (await unpack("wasm")).arrayBuffer();
   worker.postMessage(wasm, [wasm]);
   try {
-    return await WorkerDoor.open(core, "WebAssembly on a worker's thread (a browser has no other)");
+    return await WorkerDoor.open(
+      coreWorkerOf(worker),
+      "WebAssembly on a worker's thread (a browser has no other)",
+    );
   } finally {
     URL.revokeObjectURL(address);
   }

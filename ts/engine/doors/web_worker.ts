@@ -7,7 +7,11 @@ import type { CoreWorker } from "../wasm/worker_door.ts";
 
 /** Starts the core's worker. */
 export function startWebWorker(): CoreWorker {
-  const worker = new Worker(new URL("../wasm/worker.ts", import.meta.url), { type: "module" });
+  return coreWorkerOf(new Worker(new URL("../wasm/worker.ts", import.meta.url), { type: "module" }));
+}
+
+/** A worker that has the core. */
+export function coreWorkerOf(worker: Worker): CoreWorker {
   return {
     post: (message, transfer) => worker.postMessage(message, [...transfer]),
     onMessage: (listener) => {
