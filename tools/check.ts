@@ -13,6 +13,7 @@ const COMMANDS: readonly Command[] = [
   deno("deno fmt", "fmt", "--check"),
   deno("deno lint", "lint", "--quiet"),
   deno("deno check", "check", "--quiet", "."),
+  deno("deno doc", "doc", "--lint", "--quiet", "ts/mod.ts"),
   cargo("cargo fmt", ["fmt", "--check"]),
   cargo("cargo clippy", ["clippy", "--locked", "--quiet", "--all-targets", "--", "-D", "warnings"]),
   cargo("cargo doc", ["doc", "--locked", "--quiet", "--no-deps", "--document-private-items"], {

@@ -3,13 +3,16 @@
  *
  * @module
  */
-export * from "./api/comparison.ts";
-export * from "./api/judge.ts";
-export type { CheckedQuote, TaskType } from "./cor/trace.ts";
-export type { RubricItem } from "./cor/rubric.ts";
-export type { Side } from "./data/record.ts";
 export { openDoor, openWasmDoor } from "#doors";
-export type { Door } from "./engine/core/door.ts";
+export type { Comparison, JudgedOnce } from "./api/comparison.ts";
+export * from "./api/judge.ts";
+export type { Protocol } from "./cor/prompts.ts";
+export type { RubricItem } from "./cor/rubric.ts";
+export type { CheckedQuote, Citation, QuoteOutcome, TaskType } from "./cor/trace.ts";
+export type { UnparsableReason, Verdict, VerdictRule } from "./cor/verdict.ts";
+export type { Side } from "./data/record.ts";
+export type { ApiName } from "./endpoint/apis.ts";
+export type { CoreFiles, Door, DoorEvent, OwnDoor } from "./engine/core/door.ts";
 export {
   type DownloadProgress,
   fileFromUrl,
@@ -19,7 +22,9 @@ export {
   modelFromUrl,
   type UrlOptions,
 } from "./engine/core/model_files.ts";
+export type { Device } from "./engine/device.ts";
+export type { InferencePrecision, Message, Precision } from "./engine/engine.ts";
 export { EngineError, type EngineErrorKind } from "./engine/error.ts";
-export type { Message } from "./engine/engine.ts";
-export type { BestOfN, BestOfNMethod } from "./judge/best_of_n.ts";
+export type { BestOfN, BestOfNMethod, Meeting } from "./judge/best_of_n.ts";
+export type { NoVerdictReason, Outcome } from "./judge/judge.ts";
 export { JudgeSpecError } from "./judge/judge_card.ts";

@@ -24,6 +24,7 @@ export interface JudgedOnce {
   readonly tokens: number;
   /** What the judge took the task for. */
   readonly type: TaskType | null;
+  /** The criteria of a chat task. */
   readonly rubric: readonly RubricItem[];
   /** The judge's own solution, of a reasoning task. */
   readonly solution: string | null;
@@ -39,6 +40,7 @@ export interface Comparison extends Omit<JudgedOnce, "swapped" | "tokens" | "fin
   readonly verdict: Side | null;
   /** `votes-tied`, or where no judgement has a verdict the first one's reason. */
   readonly reason: string | null;
+  /** Judgements by what they are for. */
   readonly votes: { readonly A: number; readonly B: number; readonly none: number };
   /** All judgements. The rubric, quotes and trace above are those of the first one that has the verdict. */
   readonly judgements: readonly JudgedOnce[];

@@ -6,14 +6,29 @@
 import type { Protocol } from "../cor/prompts.ts";
 import type { VerdictRule } from "../cor/verdict.ts";
 import type { ApiName } from "../endpoint/apis.ts";
-import type { CoreReferenceOptions } from "../engine/core/core_engine.ts";
-import type { ModelFiles } from "../engine/core/model_files.ts";
+import type { Door } from "../engine/core/door.ts";
+import type { DownloadProgress, ModelFiles } from "../engine/core/model_files.ts";
+import type { Device } from "../engine/device.ts";
 import type { InferencePrecision, Message } from "../engine/engine.ts";
 import type { BestOfN, BestOfNMethod } from "../judge/best_of_n.ts";
 import type { Judge as PairJudge, JudgeInput } from "../judge/judge.ts";
 import { type Comparison, comparisonOf, type JudgedOnce, judgedOnce } from "./comparison.ts";
 
 // What opens a judge is loaded when one is opened: importing this module costs little.
+
+/** How a local model is computed. */
+export interface CoreChoice {
+  /** Which core computes. Default: the first of those that there are. */
+  readonly door?: Door;
+  /** Where it computes. Default "auto". */
+  readonly device?: Device;
+  /** Threads of the whole process from now on. Default: as many as the machine offers. */
+  readonly threads?: number;
+  /** Most bytes of keys and values. Default: half of the free memory. */
+  readonly kvBytes?: number;
+  /** Told as files arrive in a core that has no files of its own. */
+  readonly onDownload?: (progress: DownloadProgress) => void;
+}
 
 /** Options of {@link Judge.open}. */
 export interface OpenOptions {
@@ -38,8 +53,8 @@ export interface OpenOptions {
   readonly seed?: number;
   /** What a local model's products read. Default "f32". */
   readonly precision?: InferencePrecision;
-  /** Where a local model computes, and what it is told. */
-  readonly core?: Pick<CoreReferenceOptions, "door" | "device" | "threads" | "kvBytes" | "onDownload">;
+  /** How a local model is computed. */
+  readonly core?: CoreChoice;
   /** Ends the opening. */
   readonly signal?: AbortSignal;
 }
@@ -48,7 +63,9 @@ export interface OpenOptions {
 export interface Pair {
   /** The question, or a conversation that ends with the user's message. */
   readonly prompt: string | readonly Message[];
+  /** One answer. */
   readonly a: string;
+  /** The other one. */
   readonly b: string;
 }
 

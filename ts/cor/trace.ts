@@ -20,11 +20,13 @@ export interface Rubric {
 
 /** Words that a judge attributes to an answer. */
 export interface Citation {
+  /** The answer that they are attributed to. */
   readonly side: Side;
   /** Without the whitespace around it. */
   readonly text: string;
   /** Offsets of that text in the trace, in UTF-16 code units. */
   readonly start: number;
+  /** Behind the last one. */
   readonly end: number;
 }
 
@@ -186,6 +188,7 @@ export type QuoteOutcome = "exact" | "normalised" | "missing" | "empty";
 
 /** A quote with what became of it. */
 export interface CheckedQuote extends Citation {
+  /** Whether it stands in the answer. */
   readonly found: QuoteOutcome;
 }
 

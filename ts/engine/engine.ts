@@ -7,7 +7,9 @@
 
 /** One message of a conversation, in the roles that chat templates know. */
 export interface Message {
+  /** Who says it. */
   readonly role: "system" | "user" | "assistant";
+  /** The words. */
   readonly content: string;
 }
 

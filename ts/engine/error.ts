@@ -26,6 +26,7 @@ export type EngineErrorKind =
 
 /** An engine refused or failed. */
 export class EngineError extends Error {
+  /** For messages. */
   override readonly name = "EngineError";
   /** The class of the failure. */
   readonly kind: EngineErrorKind;

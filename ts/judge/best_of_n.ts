@@ -32,7 +32,7 @@ export interface Candidates {
 }
 
 /** Two answers that met. */
-export interface Comparison {
+export interface Meeting {
   /** Indices of the answers, the one that was drawn first in front. */
   readonly pair: readonly [number, number];
   /** The judge's verdicts by order, the answer drawn first in A in the first one. */
@@ -48,7 +48,7 @@ export interface BestOfN {
   /** By answer: comparisons won, an undecided one counting half; of a judge that scores, the scores. */
   readonly points: readonly (number | null)[];
   /** None of a judge that scores. */
-  readonly comparisons: readonly Comparison[];
+  readonly comparisons: readonly Meeting[];
 }
 
 /** Options of {@link bestOfN} and {@link tournament}. */
@@ -118,7 +118,7 @@ export async function tournament(
   refuseEmpty(questions);
   const state = questions.map((question) => {
     const draw = drawn(question, seed);
-    return { draw, left: draw, comparisons: [] as Comparison[] };
+    return { draw, left: draw, comparisons: [] as Meeting[] };
   });
   for (;;) {
     const met = state.flatMap(({ left }, question) =>
@@ -182,7 +182,7 @@ function pairsOf(left: readonly number[], method: BestOfNMethod): (readonly [num
 }
 
 /** Who is left of a knockout after its newest round. */
-function winnersOf(left: readonly number[], comparisons: readonly Comparison[]): number[] {
+function winnersOf(left: readonly number[], comparisons: readonly Meeting[]): number[] {
   const round = left.length >> 1;
   if (round === 0) return [...left];
   const winners = comparisons.slice(-round).map(({ pair, winner }) => winner ?? pair[0]);

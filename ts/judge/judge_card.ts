@@ -26,6 +26,7 @@ export interface JudgeCard {
 
 /** No judge can be opened by that name. */
 export class JudgeSpecError extends Error {
+  /** For messages. */
   override readonly name = "JudgeSpecError";
 }
 

@@ -12,6 +12,7 @@ export const EVENT = { end: 0, progress: 1, done: 2, failed: 3 } as const;
 export interface DoorEvent {
   /** One of {@link EVENT}. */
   readonly kind: number;
+  /** An encoded frame. */
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
@@ -52,6 +53,12 @@ export interface Door {
   closeJob(job: number): void;
   /** Frees a model or a tape as soon as no job uses it. */
   closeHandle(handle: number): void;
+}
+
+/** A door with a core of its own. */
+export interface OwnDoor extends Door {
+  /** Ends the core and frees all its memory. Whatever is open fails. */
+  terminate(): void;
 }
 
 /** Version of what all doors speak; the same number is in the core. */

@@ -20,13 +20,17 @@ export interface ModelFile {
 export interface ModelFiles {
   /** For messages. */
   readonly name: string;
+  /** In any order. */
   readonly files: readonly ModelFile[];
 }
 
 /** How far a file is, in bytes. */
 export interface DownloadProgress {
+  /** Its name. */
   readonly file: string;
+  /** Bytes that have come. */
   readonly received: number;
+  /** Bytes of all of it. */
   readonly total: number;
 }
 

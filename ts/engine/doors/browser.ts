@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { CoreFiles, Door } from "../core/door.ts";
+import type { CoreFiles, Door, OwnDoor } from "../core/door.ts";
 import type { ModelFiles } from "../core/model_files.ts";
 import { EngineError } from "../error.ts";
 import { WorkerDoor } from "../wasm/worker_door.ts";
@@ -26,7 +26,7 @@ export async function openDoor(): Promise<Door> {
 }
 
 /** A core on a worker of its own. */
-export function openWasmDoor(why = "asked for"): Promise<WorkerDoor> {
+export function openWasmDoor(why = "asked for"): Promise<OwnDoor> {
   return WorkerDoor.open(startWebWorker(), `WebAssembly on a worker's thread (${why})`);
 }
 

@@ -9,7 +9,7 @@ import { createRequire } from "node:module";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { ABI_VERSION, type CoreFiles, type Door } from "../core/door.ts";
+import { ABI_VERSION, type CoreFiles, type Door, type OwnDoor } from "../core/door.ts";
 import type { ModelFile, ModelFiles } from "../core/model_files.ts";
 import { EngineError } from "../error.ts";
 import { WASM_URL } from "../wasm/glue.ts";
@@ -35,7 +35,7 @@ export async function openDoor(): Promise<Door> {
 }
 
 /** The core in WebAssembly, on a worker of its own, whatever else there is. */
-export async function openWasmDoor(why = "asked for"): Promise<WorkerDoor> {
+export async function openWasmDoor(why = "asked for"): Promise<OwnDoor> {
   if (WASM_URL.protocol === "file:" && !existsSync(WASM_URL)) {
     throw new EngineError(
       "library",

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { closedError, type CoreFiles, type Door, type DoorEvent } from "../core/door.ts";
+import { closedError, type CoreFiles, type DoorEvent, type OwnDoor } from "../core/door.ts";
 import { EngineError } from "../error.ts";
 import { type Answer, DIED, type Port, receiveError, STARTED, transferred } from "./messages.ts";
 import { filesOf } from "./pieces.ts";
@@ -23,7 +23,7 @@ interface Waiting {
 }
 
 /** A door onto a worker. */
-export class WorkerDoor implements Door {
+export class WorkerDoor implements OwnDoor {
   readonly about: string;
   readonly files: CoreFiles;
   readonly #worker: CoreWorker;
@@ -96,7 +96,6 @@ export class WorkerDoor implements Door {
     this.#tell("closeHandle", [handle]);
   }
 
-  /** Ends the worker and frees all its memory. Whatever is open fails. */
   terminate(): void {
     this.#end(closedError());
     this.#worker.terminate();
