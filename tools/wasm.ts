@@ -1,7 +1,7 @@
 /**
- * Builds the core for WebAssembly to `target/wasm`: with the toolchain's own standard library for
- * `wasm32-unknown-unknown`, or where a distribution's Rust brings that library's sources, with one built here.
- * `--if-possible` passes where neither is there, and says so.
+ * Builds the core for WebAssembly to `target/wasm`. Its memory can be shared between threads, which the standard library
+ * of `wasm32-unknown-unknown` as it is delivered was not built for, so that one is built here from its sources.
+ * `--if-possible` passes where they are not there, and says so.
  *
  * @module
  */
@@ -14,8 +14,20 @@ import { cargo, type Command, runCommand } from "./command.ts";
 
 const TARGET = "wasm32-unknown-unknown";
 const OUTPUT = join("target", "wasm");
-const FLAGS = '-C target-feature=+simd128 --cfg getrandom_backend="wasm_js"';
-const BUILD = ["build", "--release", "--locked", "--quiet", "--target", TARGET, "--package", "rmr1-core"];
+/** What each thread needs of an instance: wasm-bindgen makes its start from these. */
+const PER_THREAD = ["__wasm_init_tls", "__tls_size", "__tls_align", "__tls_base"];
+/** The most that 32 bits reach. */
+const MOST_BYTES = 2 ** 32;
+const FLAGS = [
+  "-Ctarget-feature=+simd128,+atomics,+bulk-memory,+mutable-globals",
+  '--cfg=getrandom_backend="wasm_js"',
+  ...["--shared-memory", "--import-memory", `--max-memory=${MOST_BYTES}`].map((arg) => `-Clink-arg=${arg}`),
+  ...PER_THREAD.map((name) => `-Clink-arg=--export=${name}`),
+].join(" ");
+const BUILD = [
+  ...["build", "--release", "--locked", "--quiet", "--target", TARGET, "--package", "rmr1-core"],
+  "-Zbuild-std=std,panic_abort",
+];
 /** A distribution's Rust, and the linker that it comes without. */
 const SYSTEM_RUSTC = "/usr/bin/rustc";
 const LINKERS = ["wasm-ld", "wasm-ld-19", "wasm-ld-18", "wasm-ld-17", "wasm-ld-16"];
@@ -31,24 +43,27 @@ async function output(program: string, ...args: string[]): Promise<string | null
   return ok ? stdout.trim() : null;
 }
 
-/** The build by the standard library that is there. */
+/** Whether a Rust brings the sources of its standard library. */
+async function bringsSources(rustc: string): Promise<boolean> {
+  const sysroot = await output(rustc, "--print", "sysroot");
+  return sysroot !== null && existsSync(join(sysroot, "lib/rustlib/src/rust/library/std"));
+}
+
+/** The build by the Rust that can make a standard library. */
 async function build(): Promise<Command> {
-  const libraries = await output("rustc", "--print", "target-libdir", "--target", TARGET);
-  if (libraries !== null && existsSync(libraries)) return cargo("cargo", BUILD, { RUSTFLAGS: FLAGS });
-  const sysroot = existsSync(SYSTEM_RUSTC) ? await output(SYSTEM_RUSTC, "--print", "sysroot") : null;
-  const sources = sysroot !== null && existsSync(join(sysroot, "lib/rustlib/src/rust/library/std"));
+  const env = { RUSTFLAGS: FLAGS, RUSTC_BOOTSTRAP: "1" };
+  if (await bringsSources("rustc")) return cargo("cargo", BUILD, env);
   const folders = (process.env["PATH"] ?? "").split(":");
   const linker = LINKERS.find((name) => folders.some((folder) => existsSync(join(folder, name))));
-  if (!sources || linker === undefined) {
+  if (!existsSync(SYSTEM_RUSTC) || !await bringsSources(SYSTEM_RUSTC) || linker === undefined) {
     throw new MissingError(
-      `There is no standard library for ${TARGET}: install it with "rustup target add ${TARGET}", or on Debian the ` +
-        'packages "rustc-web", "rust-web-src" and "lld-19"',
+      "There are no sources of Rust's standard library: install them with " +
+        '"rustup component add rust-src", or on Debian the packages "rustc-web", "rust-web-src" and "lld-19"',
     );
   }
-  return cargo("cargo", [...BUILD, "-Zbuild-std=std,panic_abort"], {
-    RUSTFLAGS: FLAGS,
+  return cargo("cargo", BUILD, {
+    ...env,
     RUSTC: SYSTEM_RUSTC,
-    RUSTC_BOOTSTRAP: "1",
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: linker,
   });
 }

@@ -5,7 +5,7 @@
  */
 /// <reference lib="dom" />
 import type { ModelFiles } from "../ts/engine/core/model_files.ts";
-import { coreWorkerOf } from "../ts/engine/doors/web_worker.ts";
+import { browserCore, coreWorkerOf } from "../ts/engine/doors/web_worker.ts";
 import { WorkerDoor } from "../ts/engine/wasm/worker_door.ts";
 
 function contentOf(id: string): string {
@@ -35,18 +35,13 @@ export function embeddedJudge(): ModelFiles | null {
   };
 }
 
-/** Starts the core on a worker. */
+/** Starts the core on workers. */
 export async function startCore(): Promise<WorkerDoor> {
   const source = await unpack("worker");
   const address = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-  const worker = new Worker(address);
   const wasm = await (await unpack("wasm")).arrayBuffer();
-  worker.postMessage(wasm, [wasm]);
   try {
-    return await WorkerDoor.open(
-      coreWorkerOf(worker),
-      "WebAssembly on a worker's thread (a browser has no other)",
-    );
+    return await WorkerDoor.open(() => coreWorkerOf(new Worker(address)), { ...browserCore({}), wasm });
   } finally {
     URL.revokeObjectURL(address);
   }

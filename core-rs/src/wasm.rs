@@ -2,8 +2,10 @@
 //! throws the name of an [`Error`]'s kind.
 //!
 //! WebAssembly here cannot unwind: a panic, or memory that runs out, ends the instance with a trap, after which
-//! [`failure`] says why and nothing else may be called.
+//! [`failure`] says why, in the instance that it ended, and nothing else may be called. The core's memory can be shared
+//! by instances on several threads: one serves calls, the others lend their threads.
 
+use crate::backend::lent_threads;
 use crate::service::{Kind, Tasks};
 use crate::{Error, files};
 use sha2::{Digest, Sha256};
@@ -98,6 +100,18 @@ pub fn abi_version() -> u32 {
     crate::service::ABI_VERSION
 }
 
+/// Lends the thread of this instance, which shares the core's memory, to the core's loops. It does not come back.
+#[wasm_bindgen(js_name = lendThread)]
+pub fn lend_thread() {
+    lent_threads::lend()
+}
+
+/// Tells the core how many threads are lent to it; it uses all of them.
+#[wasm_bindgen(js_name = expectThreads)]
+pub fn expect_threads(threads: usize) {
+    lent_threads::expect(threads);
+}
+
 /// See [`Tasks::start`].
 #[wasm_bindgen]
 pub fn start(request: Vec<u8>) -> Answer<usize> {
@@ -168,8 +182,9 @@ pub fn list_files(folder: &str) -> Vec<String> {
     files::memory::below(Path::new(folder))
 }
 
-/// A copy of a file's bytes.
-#[wasm_bindgen(js_name = readFile)]
-pub fn read_file(path: &str) -> Answer<Vec<u8>> {
-    files::memory::read(Path::new(path)).map_err(|_| JsValue::from_str("io"))
+/// Where a file's bytes lie in the instance's memory until the file is removed: `[start, length]`.
+#[wasm_bindgen(js_name = findFile)]
+pub fn find_file(path: &str) -> Answer<Vec<usize>> {
+    let bytes = files::map(Path::new(path)).map_err(|_| JsValue::from_str("io"))?;
+    Ok(vec![bytes.as_ptr() as usize, bytes.len()])
 }

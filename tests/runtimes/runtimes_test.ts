@@ -70,10 +70,13 @@ Deno.test(
     for (const model of MODELS) {
       const native: Probed = await probe(engine, model, await engine.openDoor());
       expect(native.tokens.length).toBe(24);
-      agree(await probe(engine, model, await engine.openWasmDoor()), native);
+      const inDeno: Probed = await probe(engine, model, await engine.openWasmDoor({ threads: 2 }));
+      expect(inDeno.backend).toContain("2 threads, simd128");
+      agree(inDeno, native);
       const wasm = JSON.parse(await run("node", "node.js", model, "wasm"));
       expect(wasm.backend).toContain("simd128");
       agree(wasm, native);
+      expect(wasm.logprobs).toEqual(inDeno.logprobs);
       const node = JSON.parse(
         await run("env", `RMR1_NATIVE_LIB=${LIBRARY}`, "node", "node.js", model, "native"),
       );
@@ -88,7 +91,7 @@ Deno.test("without a native core Node says that it takes WebAssembly, and why", 
   const { folder, run } = await installed();
   await writeFile(join(folder, "node.js"), NODE);
   const { about } = JSON.parse(await run("node", "node.js", MODELS[0]!, "any"));
-  expect(about).toMatch(/^WebAssembly on a worker's thread \(there is no native core for \w+-\w+\)$/);
+  expect(about).toMatch(/^WebAssembly on \d+ threads? \(there is no native core for \w+-\w+\)$/);
 });
 
 Deno.test(
@@ -132,7 +135,13 @@ Deno.test("the package's program judges, and says what it does not understand", 
   await expect(run(program, "--orders", "none", "--judge", "x", ...pair)).rejects.toMatchObject({ code: 2 });
 });
 
-/** Serves files of a folder, and models by their names. */
+/** What a page needs to be cross-origin isolated, which lets it share memory between threads. */
+const ISOLATION = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+};
+
+/** Serves files of a folder, and models by their names; below `/isolated/` with {@link ISOLATION}. */
 function serve(folder: string): { readonly url: string; readonly server: Deno.HttpServer } {
   const types: Record<string, string> = {
     html: "text/html",
@@ -140,7 +149,8 @@ function serve(folder: string): { readonly url: string; readonly server: Deno.Ht
     wasm: "application/wasm",
   };
   const server = Deno.serve({ port: 0, onListen: () => {} }, async (request) => {
-    const { pathname, searchParams } = new URL(request.url);
+    const { pathname: asked, searchParams } = new URL(request.url);
+    const pathname = asked.replace(/^\/isolated\//, "/");
     const model = MODELS.find((path) => basename(path) === basename(pathname));
     const path = pathname === "/model.safetensors" || pathname.endsWith(".json")
       ? join(MODELS[0]!, basename(pathname))
@@ -150,6 +160,7 @@ function serve(folder: string): { readonly url: string; readonly server: Deno.Ht
     const headers = {
       "content-length": String(size),
       "content-type": types[path.split(".").pop()!] ?? "application/octet-stream",
+      ...(pathname !== asked && ISOLATION),
     };
     if (!searchParams.has("fault")) return new Response(await readFile(path), { headers });
     const bytes = await readFile(path);
@@ -219,9 +230,27 @@ Deno.test("Chromium comes to the same tokens, and each fault ends cleanly", inCh
       await test.step(`tokens of ${basename(model)}`, async () => {
         const native: Probed = await probe(engine, model, await engine.openDoor());
         const script = `return await probe(engine, ${source}, await engine.openDoor())`;
-        agree(await inPage(script) as Probed, native);
+        const alone = await inPage(script) as Probed;
+        expect(alone.backend).toContain("1 thread, simd128");
+        agree(alone, native);
+        const isolated = await browser.newPage();
+        isolated.on("pageerror", (error) => problems.push(String(error)));
+        await isolated.goto(`${url}/isolated/site/index.html`);
+        await isolated.waitForFunction("globalThis.engine !== undefined");
+        const threaded = await isolated.evaluate(
+          `(async () => await probe(engine, ${source}, await engine.openWasmDoor({ threads: 2 })))()`,
+        ) as Probed;
+        expect(threaded.backend).toContain("2 threads, simd128");
+        expect(threaded).toEqual({ ...alone, backend: threaded.backend });
+        await isolated.close();
       });
     }
+    await test.step("why there is one thread", async () => {
+      expect(await inPage("return (await engine.openDoor()).about")).toBe(
+        "WebAssembly on 1 thread (a browser has no other core, and more threads need a page that is " +
+          "cross-origin isolated)",
+      );
+    });
     const open = (source: string): string => `await engine.CoreReference.open(${source})`;
     const weights = (query: string, options = "{}"): string =>
       `{ name: "embedded", files: ${files}.map((file) => file.name.endsWith(".safetensors")

@@ -21,6 +21,7 @@ export * from "./device.ts";
 export * from "./engine.ts";
 export * from "./error.ts";
 export * from "./forest.ts";
+export type { WasmOptions } from "./wasm/threads.ts";
 export {
   CoreEngine,
   type CoreEngineOptions,

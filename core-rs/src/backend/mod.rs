@@ -7,6 +7,8 @@ pub mod cpu;
 #[cfg(not(target_family = "wasm"))]
 pub mod cuda;
 mod device;
+#[cfg(any(test, target_family = "wasm"))]
+pub mod lent_threads;
 mod mask;
 mod precision;
 pub mod threads;

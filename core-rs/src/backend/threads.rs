@@ -1,9 +1,9 @@
 //! The pool that CPU kernels run in.
 
 use super::cpu::isa::Isa;
-use super::{InferencePrecision, Precision};
 #[cfg(target_family = "wasm")]
-pub use caller::{count, install, set_threads};
+pub use super::lent_threads::{count, install, set_threads};
+use super::{InferencePrecision, Precision};
 #[cfg(not(target_family = "wasm"))]
 pub use pool::{count, install, set_threads};
 
@@ -43,23 +43,6 @@ mod pool {
     /// Threads in use.
     pub fn count() -> usize {
         pool().current_num_threads()
-    }
-}
-
-/// Without threads: all work is the caller's, and loops are parallel in name alone.
-#[cfg(target_family = "wasm")]
-mod caller {
-    /// There is one thread, whatever is asked for.
-    pub fn set_threads(_: usize) {}
-
-    /// Runs the work.
-    pub fn install<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-        work()
-    }
-
-    /// Threads in use.
-    pub fn count() -> usize {
-        1
     }
 }
 

@@ -7,7 +7,8 @@ import type { CoreFiles, Door, OwnDoor } from "../core/door.ts";
 import type { ModelFiles } from "../core/model_files.ts";
 import { EngineError } from "../error.ts";
 import { WorkerDoor } from "../wasm/worker_door.ts";
-import { startWebWorker } from "./web_worker.ts";
+import type { WasmOptions } from "../wasm/threads.ts";
+import { browserCore, startWebWorker } from "./web_worker.ts";
 
 let opened: Promise<Door> | undefined;
 
@@ -21,13 +22,17 @@ export async function openDoor(): Promise<Door> {
   const door = await before?.catch(() => null);
   if (door && !door.isEnded) return door;
   // Of several callers the first one opens it anew.
-  if (opened === before) opened = openWasmDoor("a browser has no other");
+  if (opened === before) opened = openWasmDoor();
   return await opened!;
 }
 
-/** A core on a worker of its own. */
-export function openWasmDoor(why = "asked for"): Promise<OwnDoor> {
-  return WorkerDoor.open(startWebWorker(), `WebAssembly on a worker's thread (${why})`);
+/**
+ * A core on workers of its own.
+ *
+ * @throws {EngineError} It cannot be had, or the browser has no WebAssembly with SIMD.
+ */
+export async function openWasmDoor(options: WasmOptions = {}): Promise<OwnDoor> {
+  return await WorkerDoor.open(startWebWorker, browserCore(options));
 }
 
 /** Refused: a page cannot read files by their paths. */

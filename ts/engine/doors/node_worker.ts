@@ -6,14 +6,15 @@
 import { Worker } from "node:worker_threads";
 import type { CoreWorker } from "../wasm/worker_door.ts";
 
-/** Starts the core's worker. It keeps the process alive only while it is held. */
+/** Starts a worker of the core. */
 export function startNodeWorker(): CoreWorker {
   const worker = new Worker(new URL("../wasm/node_worker.ts", import.meta.url));
-  worker.unref();
   return {
     post: (message, transfer) => worker.postMessage(message, [...transfer]),
     onMessage: (listener) => {
       worker.on("message", listener);
+      // A listener holds the worker.
+      worker.unref();
     },
     onEnd: (listener) => {
       worker.on("error", (error) => listener(String(error)));

@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, open, readdir, rename, stat, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -13,6 +14,7 @@ import { ABI_VERSION, type CoreFiles, type Door, type OwnDoor } from "../core/do
 import type { ModelFile, ModelFiles } from "../core/model_files.ts";
 import { EngineError } from "../error.ts";
 import { WASM_URL } from "../wasm/glue.ts";
+import { threadCount, type WasmOptions } from "../wasm/threads.ts";
 import { WorkerDoor } from "../wasm/worker_door.ts";
 import { NativeDoor } from "./native_door.ts";
 import { startNodeWorker } from "./node_worker.ts";
@@ -34,15 +36,24 @@ export async function openDoor(): Promise<Door> {
   return await opened!;
 }
 
-/** The core in WebAssembly, on a worker of its own, whatever else there is. */
-export async function openWasmDoor(why = "asked for"): Promise<OwnDoor> {
+/**
+ * The core in WebAssembly, on workers of its own, whatever else there is.
+ *
+ * @throws {EngineError} It cannot be had.
+ */
+export async function openWasmDoor(options: WasmOptions = {}): Promise<OwnDoor> {
+  return await openWasm("asked for", options);
+}
+
+async function openWasm(why: string, options: WasmOptions = {}): Promise<OwnDoor> {
   if (WASM_URL.protocol === "file:" && !existsSync(WASM_URL)) {
     throw new EngineError(
       "library",
       `There is no WebAssembly core at "${fileURLToPath(WASM_URL)}": build it with "deno task wasm"`,
     );
   }
-  return await WorkerDoor.open(startNodeWorker(), `WebAssembly on a worker's thread (${why})`);
+  const threads = threadCount(options, availableParallelism());
+  return await WorkerDoor.open(startNodeWorker, { why, shares: true, threads });
 }
 
 async function find(): Promise<Door> {
@@ -64,7 +75,7 @@ async function find(): Promise<Door> {
   }
   if (reasons.length === 0) reasons.push(`there is no native core for ${platform()}`);
   try {
-    return await openWasmDoor(reasons.join("; "));
+    return await openWasm(reasons.join("; "));
   } catch (error) {
     if (!(error instanceof EngineError)) throw error;
     throw new EngineError("library", [...reasons, error.message].join("; "), { cause: error });

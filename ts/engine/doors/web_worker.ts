@@ -3,14 +3,29 @@
  *
  * @module
  */
-import type { CoreWorker } from "../wasm/worker_door.ts";
+import { threadCount, type WasmOptions } from "../wasm/threads.ts";
+import type { CoreChoice, CoreWorker } from "../wasm/worker_door.ts";
 
-/** Starts the core's worker. */
+/** The core that a browser can have: memory is shared only on pages that are isolated from other sites. */
+export function browserCore(options: WasmOptions): CoreChoice {
+  const why = "a browser has no other core";
+  if (globalThis.crossOriginIsolated) {
+    return { why, shares: true, threads: threadCount(options, navigator.hardwareConcurrency) };
+  }
+  threadCount(options, 1);
+  return {
+    why: `${why}, and more threads need a page that is cross-origin isolated`,
+    shares: false,
+    threads: 1,
+  };
+}
+
+/** Starts a worker of the core. */
 export function startWebWorker(): CoreWorker {
   return coreWorkerOf(new Worker(new URL("../wasm/worker.ts", import.meta.url), { type: "module" }));
 }
 
-/** A worker that has the core. */
+/** A worker of the core. */
 export function coreWorkerOf(worker: Worker): CoreWorker {
   return {
     post: (message, transfer) => worker.postMessage(message, [...transfer]),

@@ -7,12 +7,14 @@
 
 /** What the core's WebAssembly exports, as wasm-bindgen wraps it. See `core-rs/src/wasm.rs`. */
 export interface Glue {
-  /** Compiles and starts the core. */
+  /** Starts an instance of the core in this memory. */
   default(
-    options: { readonly module_or_path: URL | BufferSource },
-  ): Promise<{ readonly memory: WebAssembly.Memory }>;
+    options: { readonly module_or_path: WebAssembly.Module; readonly memory: WebAssembly.Memory },
+  ): Promise<unknown>;
   abiVersion(): number;
   failure(): string[];
+  lendThread(): void;
+  expectThreads(threads: number): void;
   start(request: Uint8Array): number;
   advance(job: number): number;
   take(job: number): Uint8Array<ArrayBuffer>;
@@ -24,7 +26,7 @@ export interface Glue {
   hashFile(path: string): string;
   removeFiles(path: string): void;
   listFiles(folder: string): string[];
-  readFile(path: string): Uint8Array<ArrayBuffer>;
+  findFile(path: string): ArrayLike<number>;
 }
 
 const FOLDER = new URL("../../../target/wasm/", import.meta.url);

@@ -1,9 +1,26 @@
 /**
- * Messages between a thread and the worker that has the core.
+ * Messages between a thread and the workers that have the core.
  *
  * @module
  */
 import { EngineError, type EngineErrorKind } from "../error.ts";
+
+/** A core's code, and its memory, which is shared by all threads that compute in it. */
+export interface SharedCore {
+  readonly module: WebAssembly.Module;
+  readonly memory: WebAssembly.Memory;
+}
+
+/** A worker's first message: what it is to be. */
+export type Role =
+  | {
+    readonly role: "core";
+    /** The WebAssembly; null where the worker knows where it is. */
+    readonly wasm: BufferSource | null;
+    /** Whether the answer to {@link STARTED} is to have the {@link SharedCore}. */
+    readonly shares: boolean;
+  }
+  | { readonly role: "thread"; readonly core: SharedCore };
 
 /** A call: a method of the door, or a piece of a file. */
 export interface Call {
@@ -12,7 +29,7 @@ export interface Call {
   readonly args: readonly unknown[];
 }
 
-/** In the place of a call's number: the core has started, or could not; the core has died. */
+/** In the place of a call's number: the worker has started, or could not; the core has died. */
 export const STARTED = 0, DIED = -1;
 
 /** An error as data. */

@@ -11,13 +11,12 @@ import { serve } from "./serve.ts";
 if (parentPort === null) throw new TypeError("This module runs in a worker");
 const port = parentPort;
 
-await serve(
+serve(
   {
     post: (message, transfer) => port.postMessage(message, [...transfer]),
     onMessage: (listener) => {
       port.on("message", listener);
     },
   },
-  loadGlue(),
-  readFile(WASM_URL) as Promise<Uint8Array<ArrayBuffer>>,
+  { loadGlue, wasm: () => readFile(WASM_URL) as Promise<Uint8Array<ArrayBuffer>> },
 );

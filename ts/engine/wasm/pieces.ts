@@ -9,31 +9,45 @@ import { EngineError } from "../error.ts";
 
 /** What a core in WebAssembly can do with files. */
 export interface FilePieces {
-  /** Makes room for a file. */
-  reserve(path: string, size: number): Promise<void>;
-  /** Fills a reserved file from a byte on. The chunk may be given away. */
-  fill(path: string, at: number, chunk: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Makes room for a file, and tells where in the core's memory. */
+  reserve(path: string, size: number): Promise<number>;
+  /** Writes into a reserved file. The chunk may be given away. */
+  fill(address: number, chunk: Uint8Array<ArrayBuffer>): Promise<void>;
   /** Lets a filled file be read, if it has this hash. */
   publish(path: string, sha256: string | null): Promise<void>;
   list(folder: string): Promise<string[]>;
-  read(path: string): Promise<Uint8Array<ArrayBuffer>>;
+  /** Where a file lies in the core's memory, and its length. */
+  find(path: string): Promise<readonly [address: number, length: number]>;
+  /** A copy of what lies there. */
+  copy(address: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
   remove(path: string): Promise<void>;
+}
+
+/** What needs no more than the core's memory. */
+export function memoryPieces(memory: WebAssembly.Memory): Pick<FilePieces, "fill" | "copy"> {
+  // Growing the memory gives it another buffer, so no view is kept.
+  const bytes = (): Uint8Array => new Uint8Array(memory.buffer);
+  return {
+    fill: (address, chunk) => new Promise((resolve) => resolve(bytes().set(chunk, address))),
+    copy: (address, length) =>
+      new Promise((resolve) => resolve(new Uint8Array(bytes().subarray(address, address + length)))),
+  };
 }
 
 /** Files by their pieces. */
 export function filesOf(pieces: FilePieces): CoreFiles {
   return {
     list: (folder) => pieces.list(folder),
-    read: (path) => pieces.read(path),
+    read: async (path) => await pieces.copy(...await pieces.find(path)),
     remove: (path) => pieces.remove(path),
     async write(path, size, stream, sha256) {
       let at = 0;
       try {
-        await pieces.reserve(path, size);
+        const start = await pieces.reserve(path, size);
         for await (const chunk of chunks(stream)) {
           if (at + chunk.length > size) throw wrongSize(path, `more than ${at}`, size);
           const { length } = chunk;
-          await pieces.fill(path, at, owned(chunk));
+          await pieces.fill(start + at, owned(chunk));
           at += length;
         }
         if (at < size) throw wrongSize(path, String(at), size);

@@ -1,35 +1,53 @@
 /**
- * The worker's side: a core that answers messages.
+ * The worker's side: a core that answers messages, or a thread that computes with one.
  *
  * @module
  */
-import { type Call, DIED, type Port, sendError, STARTED, transferred } from "./messages.ts";
+import { type Call, DIED, type Port, type Role, sendError, STARTED, transferred } from "./messages.ts";
 import type { Glue } from "./glue.ts";
-import { WasmDoor } from "./wasm_door.ts";
+import { failureOf, WasmDoor } from "./wasm_door.ts";
 
-/**
- * Answers calls by a core that starts now. Its first message is that of {@link STARTED}, with the error if it could not.
- *
- * @param wasm where the WebAssembly is, or its bytes
- */
-export async function serve(
-  port: Port,
-  glue: Promise<Glue>,
-  wasm: URL | Promise<BufferSource>,
-): Promise<void> {
-  let door: WasmDoor;
+/** What a worker is made of. */
+export interface WorkerParts {
+  readonly loadGlue: () => Promise<Glue>;
+  /** Where the WebAssembly is, or its bytes, unless they come with the {@link Role}. */
+  readonly wasm: () => URL | Promise<BufferSource>;
+}
+
+/** Takes the role that the first message names. */
+export function serve(port: Port, parts: WorkerParts): void {
+  let answer: ((call: Call) => Promise<void>) | null = null;
+  port.onMessage(async (message) => {
+    if (answer !== null) return await answer(message as Call);
+    const role = message as Role;
+    try {
+      if (role.role === "thread") return await lend(port, await parts.loadGlue(), role.core);
+      const door = await WasmDoor.open(await parts.loadGlue(), role.wasm ?? await parts.wasm());
+      answer = answers(port, door);
+      port.post({ id: STARTED, value: role.shares ? door.shared : null }, []);
+    } catch (error) {
+      port.post({ id: STARTED, error: sendError(error) }, []);
+    }
+  });
+}
+
+/** Gives this worker's thread to a core. It hears of nothing from then on. */
+async function lend(port: Port, glue: Glue, { module, memory }: WasmDoor["shared"]): Promise<void> {
+  await glue.default({ module_or_path: module, memory });
+  port.post({ id: STARTED, value: null }, []);
   try {
-    door = await WasmDoor.open(await glue, await wasm);
+    glue.lendThread();
   } catch (error) {
-    port.post({ id: STARTED, error: sendError(error) }, []);
-    return;
+    port.post({ id: DIED, error: sendError(failureOf(glue, error)) }, []);
   }
+}
+
+function answers(port: Port, door: WasmDoor): (call: Call) => Promise<void> {
   /** The core's numbers of jobs by the caller's, which are there before the core has heard of them. */
   const jobs = new Map<number, number>();
   const known = (job: unknown): number => jobs.get(job as number) ?? 0;
-  const { pieces } = door;
   const methods: Record<string, (...args: never[]) => unknown> = {
-    ...pieces,
+    ...door.pieces,
     start: (job: number, request: Uint8Array<ArrayBuffer>) => {
       jobs.set(job, door.start(request));
     },
@@ -43,9 +61,9 @@ export async function serve(
       jobs.delete(job);
     },
     closeHandle: (handle: number) => door.closeHandle(handle),
+    expectThreads: (threads: number) => door.expectThreads(threads),
   };
-  port.onMessage(async (message) => {
-    const { id, method, args } = message as Call;
+  return async ({ id, method, args }) => {
     try {
       const value = await methods[method]!(...args as never[]);
       port.post({ id, value }, transferred([value].flat()));
@@ -53,6 +71,5 @@ export async function serve(
       port.post({ id, error: sendError(error) }, []);
       if (door.isEnded) port.post({ id: DIED, error: sendError(error) }, []);
     }
-  });
-  port.post({ id: STARTED, value: null }, []);
+  };
 }

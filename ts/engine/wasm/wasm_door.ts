@@ -6,7 +6,8 @@
 import { ABI_VERSION, closedError, type CoreFiles, type Door, type DoorEvent, EVENT } from "../core/door.ts";
 import { EngineError, type EngineErrorKind } from "../error.ts";
 import type { Glue } from "./glue.ts";
-import { type FilePieces, filesOf } from "./pieces.ts";
+import type { SharedCore } from "./messages.ts";
+import { type FilePieces, filesOf, memoryPieces } from "./pieces.ts";
 
 /** No event yet: the job has had a turn and asks for another. */
 const WORKING = 4;
@@ -24,15 +25,15 @@ export class WasmDoor implements Door {
   readonly files: CoreFiles;
   /** As {@link WasmDoor.files}, for who passes pieces on. */
   readonly pieces: FilePieces;
+  /** For threads that compute with this one. */
+  readonly shared: SharedCore;
   readonly #glue: Glue;
-  readonly #memory: WebAssembly.Memory;
-  readonly #reserved = new Map<string, number>();
   #failure: EngineError | undefined;
   #turnEnds = 0;
 
-  private constructor(glue: Glue, memory: WebAssembly.Memory) {
+  private constructor(glue: Glue, shared: SharedCore) {
     this.#glue = glue;
-    this.#memory = memory;
+    this.shared = shared;
     this.pieces = this.#makePieces();
     this.files = filesOf(this.pieces);
   }
@@ -50,9 +51,10 @@ export class WasmDoor implements Door {
         "There is no WebAssembly with SIMD here, expected a browser or runtime of 2023 or newer",
       );
     }
-    let memory;
+    let shared: SharedCore;
     try {
-      ({ memory } = await glue.default({ module_or_path: wasm }));
+      shared = { module: await compile(wasm), memory: newMemory() };
+      await glue.default({ module_or_path: shared.module, memory: shared.memory });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new EngineError("library", `Cannot start the WebAssembly core: ${reason}`, { cause: error });
@@ -64,7 +66,7 @@ export class WasmDoor implements Door {
         `The WebAssembly core has ABI version "${version}", expected ${ABI_VERSION}: build it again`,
       );
     }
-    return new WasmDoor(glue, memory);
+    return new WasmDoor(glue, shared);
   }
 
   get isEnded(): boolean {
@@ -91,6 +93,11 @@ export class WasmDoor implements Door {
     this.#call(() => this.#glue.cancel(job));
   }
 
+  /** Tells the core how many threads compute with it. */
+  expectThreads(threads: number): void {
+    this.#call(() => this.#glue.expectThreads(threads));
+  }
+
   closeJob(job: number): void {
     this.#close(() => this.#glue.closeJob(job));
   }
@@ -102,20 +109,10 @@ export class WasmDoor implements Door {
   #makePieces(): FilePieces {
     const call = <T>(work: () => T): Promise<T> => new Promise((resolve) => resolve(this.#call(work)));
     return {
-      reserve: (path, size) =>
-        call(() => {
-          this.#reserved.set(path, this.#glue.reserveFile(path, size));
-        }),
-      fill: (path, at, chunk) =>
-        call(() => {
-          const start = this.#reserved.get(path);
-          if (start === undefined) throw closedError();
-          // Growing the memory gives it another buffer, so no view is kept.
-          new Uint8Array(this.#memory.buffer).set(chunk, start + at);
-        }),
+      ...memoryPieces(this.shared.memory),
+      reserve: (path, size) => call(() => this.#glue.reserveFile(path, size)),
       publish: (path, sha256) =>
         call(() => {
-          this.#reserved.delete(path);
           this.#glue.publishFile(path);
           const found = sha256 === null ? null : this.#glue.hashFile(path);
           if (found === sha256) return;
@@ -126,12 +123,8 @@ export class WasmDoor implements Door {
           );
         }),
       list: (folder) => call(() => this.#glue.listFiles(folder)),
-      read: (path) => call(() => this.#glue.readFile(path)),
-      remove: (path) =>
-        call(() => {
-          this.#reserved.delete(path);
-          this.#glue.removeFiles(path);
-        }),
+      find: (path) => call(() => Array.from(this.#glue.findFile(path)) as [number, number]),
+      remove: (path) => call(() => this.#glue.removeFiles(path)),
     };
   }
 
@@ -148,12 +141,47 @@ export class WasmDoor implements Door {
       if (error instanceof EngineError) throw error;
       if (typeof error === "string") throw refusal(error);
       // A trap: the instance is of no use any more.
-      const [kind, message] = this.#glue.failure();
-      const words = kind === "internal" && error instanceof Error ? `${message} (${error.message})` : message;
-      this.#failure = new EngineError(kind as EngineErrorKind, words!, { cause: error });
+      this.#failure = failureOf(this.#glue, error);
       throw this.#failure;
     }
   }
+}
+
+/** Why a trap ended an instance. */
+export function failureOf(glue: Glue, trap: unknown): EngineError {
+  const [kind, message] = glue.failure();
+  const words = kind === "internal" && trap instanceof Error ? `${message} (${trap.message})` : message;
+  return new EngineError(kind as EngineErrorKind, words!, { cause: trap });
+}
+
+async function compile(wasm: URL | BufferSource): Promise<WebAssembly.Module> {
+  if (!(wasm instanceof URL)) return await WebAssembly.compile(wasm);
+  const response = await fetch(wasm);
+  if (!response.ok) throw new Error(`status "${response.status}" for "${wasm}", expected 200`);
+  // Only what is served by this name may be compiled while it comes.
+  const inPieces = response.headers.get("content-type") === "application/wasm";
+  return inPieces
+    ? await WebAssembly.compileStreaming(response)
+    : await WebAssembly.compile(await response.arrayBuffer());
+}
+
+/** Room for the core's own data; pages of 64 KiB, which take memory only when they are used. */
+const FIRST_PAGES = 64;
+/** What 32 bits reach. Some systems set no such range of addresses aside for what threads share. */
+const MOST_PAGES = [65536, 32768, 16384, 8192];
+
+/** A memory of the largest limit that there is room for. It can be shared, which only some pages may then do. */
+function newMemory(): WebAssembly.Memory {
+  let refused: unknown;
+  for (const maximum of MOST_PAGES) {
+    try {
+      return new WebAssembly.Memory({ initial: FIRST_PAGES, maximum, shared: true });
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      refused = error;
+    }
+  }
+  throw refused;
 }
 
 function refusal(kind: string): EngineError {

@@ -57,18 +57,52 @@ Deno.test(
 );
 
 Deno.test(
-  "memory that runs out in the middle ends the core with that error, and nothing hangs",
+  "memory that runs out in the middle ends the core with that error, on each number of threads, and nothing hangs",
   options,
   async () => {
-    const door = await openWasmDoor();
     const config = JSON.parse(await readFile(join(BASE, "config.json"), "utf8"));
     const huge = { ...config, vocab_size: 300_000, hidden_size: 4096 };
-    await expect(CoreEngine.init(huge, { door })).rejects.toMatchObject({
-      kind: "memory",
-      message: expect.stringMatching(/^WebAssembly has no memory for/),
-    });
-    await expect(CoreReference.open(BASE, { door })).rejects.toMatchObject({ kind: "memory" });
-    expect(door.isEnded).toBe(true);
+    for (const threads of [1, 3]) {
+      const door = await openWasmDoor({ threads });
+      await expect(CoreEngine.init(huge, { door })).rejects.toMatchObject({
+        kind: "memory",
+        message: expect.stringMatching(/^WebAssembly has no memory for/),
+      });
+      await expect(CoreReference.open(BASE, { door })).rejects.toMatchObject({ kind: "memory" });
+      expect(door.isEnded).toBe(true);
+    }
+  },
+);
+
+Deno.test(
+  "the bits do not depend on the threads, which can be fewer from one model to the next",
+  options,
+  async () => {
+    const found: Float32Array[] = [];
+    for (const threads of [1, 3]) {
+      const door = await openWasmDoor({ threads });
+      try {
+        expect(door.about).toBe(`WebAssembly on ${threads} thread${threads === 1 ? "" : "s"} (asked for)`);
+        for (const asked of [threads, 2, 64]) {
+          await using engine = await CoreReference.open(BASE, { door, threads: asked });
+          const used = Math.min(asked, threads);
+          expect(engine.info.backend).toContain(`cpu (${used} thread${used === 1 ? "" : "s"}, simd128)`);
+          const [tokens] = await engine.encode([
+            "Anna has 57 pens. Later 25 of the pens are sold. ".repeat(4),
+          ]);
+          found.push(await engine.logprobs(flatForest([tokens!]).forest));
+        }
+      } finally {
+        door.terminate();
+      }
+    }
+    for (const logprobs of found) expect(logprobs).toEqual(found[0]);
+    for (const threads of [0, -1, 1.5]) {
+      await expect(openWasmDoor({ threads })).rejects.toMatchObject({
+        kind: "input",
+        message: `Option threads is "${threads}", expected a whole number above 0`,
+      });
+    }
   },
 );
 

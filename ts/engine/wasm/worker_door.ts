@@ -1,20 +1,41 @@
 /**
- * The core in WebAssembly on a worker's thread.
+ * The core in WebAssembly on threads of workers.
  *
  * @module
  */
 import { closedError, type CoreFiles, type DoorEvent, type OwnDoor } from "../core/door.ts";
 import { EngineError } from "../error.ts";
-import { type Answer, DIED, type Port, receiveError, STARTED, transferred } from "./messages.ts";
-import { filesOf } from "./pieces.ts";
+import {
+  type Answer,
+  DIED,
+  type Port,
+  receiveError,
+  type Role,
+  type SharedCore,
+  STARTED,
+  transferred,
+} from "./messages.ts";
+import { type FilePieces, filesOf, memoryPieces } from "./pieces.ts";
 
 /** A worker that has been started. */
 export interface CoreWorker extends Port {
   /** Told when the worker has ended by itself, and why. */
   onEnd(listener: (reason: string) => void): void;
-  /** While calls are open the worker keeps the process alive, where that is a question. */
+  /** A worker keeps the process alive only while it is held, where that is a question. */
   hold(isBusy: boolean): void;
   terminate(): void;
+}
+
+/** Which core is to be started. */
+export interface CoreChoice {
+  /** Why this one was taken, in words. */
+  readonly why: string;
+  /** Whether workers may share memory. Without it there is one thread, and files go to it as messages. */
+  readonly shares: boolean;
+  /** Threads that compute. */
+  readonly threads: number;
+  /** The WebAssembly, where the worker does not know where it is. */
+  readonly wasm?: BufferSource;
 }
 
 interface Waiting {
@@ -22,50 +43,58 @@ interface Waiting {
   readonly reject: (error: EngineError) => void;
 }
 
-/** A door onto a worker. */
+/** A door onto workers: one has the core, and if there are to be several threads the others compute with it. */
 export class WorkerDoor implements OwnDoor {
   readonly about: string;
   readonly files: CoreFiles;
-  readonly #worker: CoreWorker;
+  readonly #workers: CoreWorker[] = [];
   readonly #waiting = new Map<number, Waiting>();
+  /** How files' bytes go to the core and come back: as messages, unless its memory is shared. */
+  #bytes: Pick<FilePieces, "fill" | "copy">;
   #calls = 0;
   #jobs = 0;
   #ended: EngineError | undefined;
 
-  private constructor(worker: CoreWorker, about: string) {
-    this.#worker = worker;
+  private constructor(about: string) {
     this.about = about;
-    worker.onMessage((message) => this.#settle(message as Answer));
-    worker.onEnd((reason) =>
-      this.#end(new EngineError("internal", `The worker that has the core ended: ${reason}`))
-    );
     const call = <T>(method: string) => (...args: unknown[]): Promise<T> =>
       this.#call(method, args) as Promise<T>;
+    this.#bytes = { fill: call("fill"), copy: call("copy") };
     this.files = filesOf({
       reserve: call("reserve"),
-      fill: call("fill"),
+      fill: async (address, chunk) => {
+        if (this.#ended !== undefined) throw this.#ended;
+        await this.#bytes.fill(address, chunk);
+      },
       publish: call("publish"),
       list: call("list"),
-      read: call("read"),
+      find: call("find"),
+      copy: (address, length) => this.#bytes.copy(address, length),
       remove: call("remove"),
     });
   }
 
   /**
-   * Waits until the worker's core has started.
+   * Waits until the core has started on all its threads.
    *
-   * @param about which core it is, and why it was taken
    * @throws {EngineError} It could not start.
    */
-  static async open(worker: CoreWorker, about: string): Promise<WorkerDoor> {
-    const door = new WorkerDoor(worker, about);
+  static async open(startWorker: () => CoreWorker, choice: CoreChoice): Promise<WorkerDoor> {
+    const { why, shares, threads, wasm = null } = choice;
+    const door = new WorkerDoor(`WebAssembly on ${threads} thread${threads === 1 ? "" : "s"} (${why})`);
     try {
-      await door.#answer(STARTED);
+      const core = await door.#add(startWorker(), { role: "core", wasm, shares }) as SharedCore | null;
+      if (core !== null) door.#bytes = memoryPieces(core.memory);
+      if (core !== null && threads > 1) {
+        const role: Role = { role: "thread", core };
+        await Promise.all(Array.from({ length: threads }, () => door.#add(startWorker(), role)));
+        await door.#call("expectThreads", [threads]);
+      }
+      return door;
     } catch (error) {
-      worker.terminate();
+      door.terminate();
       throw error;
     }
-    return door;
   }
 
   get isEnded(): boolean {
@@ -98,7 +127,20 @@ export class WorkerDoor implements OwnDoor {
 
   terminate(): void {
     this.#end(closedError());
-    this.#worker.terminate();
+  }
+
+  /** Gives a new worker its role, and waits until it has taken it. */
+  #add(worker: CoreWorker, role: Role): Promise<unknown> {
+    this.#workers.push(worker);
+    const started = ++this.#calls;
+    worker.onMessage((message) => {
+      const answer = message as Answer;
+      this.#settle(answer.id === STARTED ? { ...answer, id: started } : answer);
+    });
+    worker.onEnd((reason) => this.#end(new EngineError("internal", `A worker of the core ended: ${reason}`)));
+    const answer = this.#answer(started);
+    worker.post(role, []);
+    return answer;
   }
 
   /** A call whose answer nobody waits for: if it fails, so does what follows it. */
@@ -110,32 +152,32 @@ export class WorkerDoor implements OwnDoor {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const id = ++this.#calls;
     const answer = this.#answer(id);
-    this.#worker.post({ id, method, args }, transferred(args));
+    this.#workers[0]!.post({ id, method, args }, transferred(args));
     return answer;
   }
 
   #answer(id: number): Promise<unknown> {
-    if (this.#waiting.size === 0) this.#worker.hold(true);
+    if (this.#waiting.size === 0) this.#workers[0]!.hold(true);
     return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
   }
 
   #settle(answer: Answer): void {
-    if (answer.id === DIED && "error" in answer) {
-      this.#end(receiveError(answer.error));
-      this.#worker.terminate();
-      return;
-    }
+    if (answer.id === DIED && "error" in answer) return this.#end(receiveError(answer.error));
     const waiting = this.#waiting.get(answer.id);
     this.#waiting.delete(answer.id);
-    if (this.#waiting.size === 0) this.#worker.hold(false);
+    if (this.#waiting.size === 0) this.#workers[0]!.hold(false);
     if ("error" in answer) waiting?.reject(receiveError(answer.error));
     else waiting?.resolve(answer.value);
   }
 
+  /** Ends all workers: with one of them the core has died. */
   #end(error: EngineError): void {
     this.#ended ??= error;
     for (const { reject } of this.#waiting.values()) reject(this.#ended);
     this.#waiting.clear();
-    this.#worker.hold(false);
+    for (const worker of this.#workers) {
+      worker.hold(false);
+      worker.terminate();
+    }
   }
 }

@@ -1,0 +1,31 @@
+/**
+ * How many threads the core in WebAssembly takes.
+ *
+ * @module
+ */
+import { EngineError } from "../error.ts";
+
+/** How a core in WebAssembly is opened. */
+export interface WasmOptions {
+  /**
+   * Threads that compute, at least 1. Default: as many as the machine has processors, up to 8. In a browser more than one
+   * need a page that is cross-origin isolated; elsewhere in browsers there is one. Results do not depend on it.
+   */
+  readonly threads?: number;
+}
+
+/** What is taken unasked: each thread has a worker with its code and a stack. */
+const MOST_UNASKED = 8;
+
+/**
+ * The number of threads.
+ *
+ * @throws {EngineError} What was asked for is no such number.
+ */
+export function threadCount({ threads }: WasmOptions, processors: number): number {
+  if (threads === undefined) return Math.max(1, Math.min(processors, MOST_UNASKED));
+  if (!Number.isSafeInteger(threads) || threads < 1) {
+    throw new EngineError("input", `Option threads is "${threads}", expected a whole number above 0`);
+  }
+  return threads;
+}
