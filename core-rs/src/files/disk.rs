@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Result, Write};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,30 @@ pub fn map(path: &Path) -> Result<Bytes> {
     // SAFETY: the map is private to the caller and only read. Another process that shortens the file meanwhile would
     // end this one with SIGBUS; model files are replaced by renaming, which leaves the mapped file whole.
     unsafe { memmap2::Mmap::map(&File::open(path)?) }
+}
+
+/// As [`Bytes`]. Those of a disk take no memory that reading them could free.
+pub struct Taken(Bytes);
+
+impl Taken {
+    /// Whether [`Taken::free_from`] frees memory.
+    pub const FREES: bool = false;
+
+    /// Does nothing.
+    pub fn free_from(&mut self, _: usize) {}
+}
+
+impl Deref for Taken {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// As [`map`].
+pub fn take(path: &Path) -> Result<Taken> {
+    map(path).map(Taken)
 }
 
 /// A whole file.

@@ -18,6 +18,29 @@ impl Deref for Bytes {
     }
 }
 
+/// A file's bytes, which nobody else has.
+pub struct Taken(Vec<u8>);
+
+impl Taken {
+    /// Whether [`Taken::free_from`] frees memory.
+    pub const FREES: bool = true;
+
+    /// Frees what lies behind the first bytes, for whoever needs memory next.
+    pub fn free_from(&mut self, length: usize) {
+        self.0.truncate(length);
+        // In place: an allocation that becomes smaller is cut.
+        self.0.shrink_to_fit();
+    }
+}
+
+impl Deref for Taken {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 #[derive(Default)]
 struct Table {
     published: BTreeMap<PathBuf, Bytes>,
@@ -71,6 +94,12 @@ pub fn remove(path: &Path) {
 /// A file's bytes.
 pub fn map(path: &Path) -> Result<Bytes> {
     table().published.get(path).cloned().ok_or_else(missing)
+}
+
+/// A file's bytes, and the file is gone. Where others still hold them this is a copy.
+pub fn take(path: &Path) -> Result<Taken> {
+    let Bytes(bytes) = table().published.remove(path).ok_or_else(missing)?;
+    Ok(Taken(Arc::unwrap_or_clone(bytes)))
 }
 
 /// A copy of a file's bytes.
@@ -142,6 +171,19 @@ mod tests {
         assert!(!exists(path) && publish(path).is_err());
         assert_eq!(&*bytes, b"abc");
         assert!(reserve(path, usize::MAX / 2).is_err());
+    }
+
+    #[test]
+    fn a_file_that_is_taken_is_gone_and_gives_up_what_lies_behind() {
+        let path = Path::new("taken");
+        replace(path, |file| file.write_all(b"abcdef")).unwrap();
+        let held = map(path).unwrap();
+        let mut taken = take(path).unwrap();
+        assert!(!exists(path) && take(path).is_err());
+        taken.free_from(2);
+        assert_eq!((&*taken, &*held), (&b"ab"[..], &b"abcdef"[..]));
+        taken.free_from(5);
+        assert_eq!(&*taken, b"ab");
     }
 
     #[test]

@@ -6,6 +6,6 @@ mod disk;
 pub mod memory;
 
 #[cfg(not(target_family = "wasm"))]
-pub use disk::{Bytes, create_folder, exists, is_folder, list, map, read, replace};
+pub use disk::{Bytes, Taken, create_folder, exists, is_folder, list, map, read, replace, take};
 #[cfg(target_family = "wasm")]
-pub use memory::{Bytes, create_folder, exists, is_folder, list, map, read, replace};
+pub use memory::{Bytes, Taken, create_folder, exists, is_folder, list, map, read, replace, take};

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::layout::{self, EMBEDDING, LM_HEAD, SCORE};
+use super::stored::Place;
 use super::templates::{self, Templates};
 use super::{
-    Checkpoint, Dtype, Read, StoredTensor, TensorRef, TextAssets, check_tokenizer, map_file, peft,
-    safetensors, write_file,
+    Checkpoint, Dtype, Read, StoredTensor, TensorRef, TextAssets, check_tokenizer, peft, safetensors,
+    take_file, write_file,
 };
 use crate::config::ModelConfig;
-use crate::files::{self, Bytes};
+use crate::files::{self, Taken};
 use crate::tokenizer::Tokenizer;
 use crate::{Error, Result};
 
@@ -39,7 +40,7 @@ pub(super) fn load<T: Send>(dir: &Path, decode: &Read<T>) -> Result<Checkpoint<T
         Some(_) => files.into_iter().map(|file| dir.join(file)).collect(),
         None => vec![dir.join(WEIGHTS)],
     };
-    let maps: Vec<Bytes> = files.iter().map(|file| map_file(file)).collect::<Result<_>>()?;
+    let maps: Vec<Taken> = files.iter().map(|file| take_file(file)).collect::<Result<_>>()?;
     let mut stored: BTreeMap<String, StoredTensor> = BTreeMap::new();
     for (file, map) in files.iter().zip(&maps) {
         for (name, tensor) in safetensors::read(file, map)? {
@@ -55,7 +56,19 @@ pub(super) fn load<T: Send>(dir: &Path, decode: &Read<T>) -> Result<Checkpoint<T
         }
     }
     drop_tied_head(dir, &config, &mut stored)?;
-    let tensors = layout::read_all(dir, &config, &stored, decode)?;
+    let tensors = if Taken::FREES {
+        let file_of: BTreeMap<&Path, usize> =
+            files.iter().enumerate().map(|(at, file)| (file.as_path(), at)).collect();
+        let place = |(name, tensor): (String, StoredTensor)| {
+            let file = file_of[tensor.file];
+            (name, Place::of(tensor, file, &maps[file]))
+        };
+        let places = stored.into_iter().map(place).collect();
+        let files = files.iter().map(PathBuf::as_path).zip(maps).collect();
+        layout::read_freeing(dir, &config, files, places, decode)?
+    } else {
+        layout::read_all(dir, &config, &stored, decode)?
+    };
     Ok(Checkpoint { config, tensors, text })
 }
 

@@ -1,12 +1,15 @@
 //! Which tensors a model consists of, and the check that a file holds exactly these.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
 
+use super::stored::Place;
 use super::{Read, StoredTensor};
 use crate::config::ModelConfig;
+use crate::files::Taken;
 use crate::model::params::{Params, Spec};
 use crate::{Error, Result};
 
@@ -63,11 +66,33 @@ pub(super) fn read_all<T: Send>(
     stored.par_iter().map(|(name, tensor)| Ok((name.clone(), read(config, tensor)?))).collect()
 }
 
+/// As [`read_all`], one after the other: the last tensor of a file first, so that each gives its memory to the next.
+pub(super) fn read_freeing<T>(
+    path: &Path,
+    config: &ModelConfig,
+    mut files: Vec<(&Path, Taken)>,
+    stored: BTreeMap<String, Place>,
+    read: &Read<T>,
+) -> Result<BTreeMap<String, T>> {
+    check(config, stored.iter().map(|(name, place)| (name.as_str(), place.shape())))
+        .map_err(|reason| Error::format(path, reason))?;
+    let mut places: Vec<(String, Place)> = stored.into_iter().collect();
+    places.sort_by_key(|(_, place)| Reverse((place.file, place.bytes.start)));
+    let mut tensors = BTreeMap::new();
+    for (name, place) in places {
+        let (file, bytes) = &mut files[place.file];
+        tensors.insert(name, read(config, &place.tensor(file, bytes))?);
+        bytes.free_from(place.bytes.start);
+    }
+    Ok(tensors)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::Tensor;
+    use super::super::{Tensor, TensorRef, safetensors};
     use super::*;
     use crate::config::tests::small;
+    use std::sync::Mutex;
 
     /// Tensors of `config` with distinct values that f16 and bf16 hold exactly.
     pub(in crate::weights) fn tensors(config: &ModelConfig, score: bool) -> BTreeMap<String, Tensor> {
@@ -107,6 +132,39 @@ pub(super) mod tests {
         surplus
             .insert("model.layers.2.mlp.up_proj.weight".into(), Tensor { shape: vec![1], data: vec![0.0] });
         assert!(complaint(&config, &surplus).unwrap().contains("model.layers.2.mlp.up_proj.weight"));
+    }
+
+    #[test]
+    fn what_is_freed_as_it_is_read_is_read_whole_and_the_last_of_each_file_first() {
+        let (dir, config) = (tempfile::tempdir().unwrap(), small());
+        let whole = tensors(&config, false);
+        let (one, other): (Vec<_>, Vec<_>) = whole.iter().enumerate().partition(|(at, _)| at % 2 == 0);
+        let files = [dir.path().join("one"), dir.path().join("other")];
+        for (file, part) in files.iter().zip([&one, &other]) {
+            let refs: Vec<_> = part
+                .iter()
+                .map(|(_, (name, tensor))| {
+                    TensorRef::new((*name).clone(), tensor.shape.clone(), &tensor.data)
+                })
+                .collect();
+            safetensors::save_tensors(file, &refs, &BTreeMap::new()).unwrap();
+        }
+        let taken: Vec<_> =
+            files.iter().map(|file| (file.as_path(), crate::files::take(file).unwrap())).collect();
+        let mut places = BTreeMap::new();
+        for (at, (file, bytes)) in taken.iter().enumerate() {
+            for (name, tensor) in safetensors::read(file, bytes).unwrap() {
+                places.insert(name, Place::of(tensor, at, bytes));
+            }
+        }
+        let order = Mutex::new(Vec::new());
+        let read = |_: &ModelConfig, tensor: &StoredTensor| {
+            order.lock().unwrap().push(tensor.bytes.as_ptr().addr());
+            tensor.decode()
+        };
+        assert_eq!(read_freeing(dir.path(), &config, taken, places, &read).unwrap(), whole);
+        let falls = order.lock().unwrap().windows(2).filter(|pair| pair[1] > pair[0]).count();
+        assert!(falls <= 1, "{falls}");
     }
 
     #[test]

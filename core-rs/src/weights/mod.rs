@@ -194,6 +194,12 @@ fn map_file(path: &Path) -> Result<files::Bytes> {
     if bytes.is_empty() { Err(Error::format(path, "The file is empty")) } else { Ok(bytes) }
 }
 
+/// As [`map_file`], for whoever is the last to read it: a file in memory is gone then.
+fn take_file(path: &Path) -> Result<files::Taken> {
+    let bytes = files::take(path).map_err(|error| Error::io("read", path, &error))?;
+    if bytes.is_empty() { Err(Error::format(path, "The file is empty")) } else { Ok(bytes) }
+}
+
 /// Writes a file whole or not at all.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! A tensor as a file holds it.
 
+use std::ops::Range;
 use std::path::Path;
 
 use super::Tensor;
@@ -26,6 +27,46 @@ pub struct StoredTensor<'a> {
     pub(crate) encoding: Encoding,
     pub(super) bytes: &'a [u8],
     pub(super) order: RowOrder,
+}
+
+/// Where a tensor stands in one of several files, without holding their bytes.
+pub(super) struct Place {
+    /// Which of the files.
+    pub(super) file: usize,
+    /// Where in it.
+    pub(super) bytes: Range<usize>,
+    name: String,
+    shape: Vec<usize>,
+    encoding: Encoding,
+    order: RowOrder,
+}
+
+impl Place {
+    /// That of a tensor that was read from these bytes of this file.
+    pub(super) fn of(tensor: StoredTensor, file: usize, whole: &[u8]) -> Self {
+        let StoredTensor { name, shape, encoding, bytes, order, .. } = tensor;
+        let start = bytes.as_ptr().addr() - whole.as_ptr().addr();
+        Self { file, bytes: start..start + bytes.len(), name, shape, encoding, order }
+    }
+
+    /// Sizes, outermost first.
+    pub(super) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The tensor again.
+    pub(super) fn tensor<'a>(&self, file: &'a Path, whole: &'a [u8]) -> StoredTensor<'a> {
+        let Self { name, shape, encoding, order, .. } = self;
+        let bytes = &whole[self.bytes.clone()];
+        StoredTensor {
+            file,
+            name: name.clone(),
+            shape: shape.clone(),
+            encoding: *encoding,
+            bytes,
+            order: *order,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@
 
 /** What the core's WebAssembly exports, as wasm-bindgen wraps it. See `core-rs/src/wasm.rs`. */
 export interface Glue {
-  /** Starts an instance of the core in this memory. */
+  /** Starts the thread's instance of the core in this memory, unless there is one. */
   default(
     options: { readonly module_or_path: WebAssembly.Module; readonly memory: WebAssembly.Memory },
-  ): Promise<unknown>;
+  ): Promise<{ readonly memory: WebAssembly.Memory }>;
   abiVersion(): number;
   failure(): string[];
   lendThread(): void;

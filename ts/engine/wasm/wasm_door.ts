@@ -53,8 +53,10 @@ export class WasmDoor implements Door {
     }
     let shared: SharedCore;
     try {
-      shared = { module: await compile(wasm), memory: newMemory() };
-      await glue.default({ module_or_path: shared.module, memory: shared.memory });
+      const module = await compile(wasm);
+      // Where an instance has been started on this thread before, it is that one, with its own memory.
+      const { memory } = await glue.default({ module_or_path: module, memory: newMemory() });
+      shared = { module, memory };
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new EngineError("library", `Cannot start the WebAssembly core: ${reason}`, { cause: error });

@@ -1,7 +1,7 @@
 import { expect } from "expect";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -12,6 +12,8 @@ import { loadGlue, WASM_URL } from "./glue.ts";
 import { WasmDoor } from "./wasm_door.ts";
 
 const BASE = fileURLToPath(new URL("../../../models/embedded-base", import.meta.url));
+const SMOLLM2 = process.env["RMR1_SMOLLM2"] ??
+  join(homedir(), ".cache", "rm-r1", "smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf");
 const ADAM_W = { learningRate: 1e-3, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 };
 const missing = !existsSync(WASM_URL);
 if (missing) {
@@ -20,6 +22,11 @@ if (missing) {
   );
 }
 const options = { ignore: missing };
+
+/** A core on the thread of the tests, which has one. */
+async function openHere(): Promise<WasmDoor> {
+  return await WasmDoor.open(await loadGlue(), await readFile(WASM_URL) as Uint8Array<ArrayBuffer>);
+}
 
 Deno.test(
   "training in WebAssembly comes to what it comes to natively, and saves and restores",
@@ -107,10 +114,25 @@ Deno.test(
 );
 
 Deno.test(
+  "a quantised model takes little more memory than its file, while it opens and after",
+  { ignore: missing || !existsSync(SMOLLM2) },
+  async () => {
+    const door = await openHere();
+    const before = door.shared.memory.buffer.byteLength;
+    await using engine = await CoreReference.open(SMOLLM2, { door });
+    expect(engine.info.parameters).toBe(134_515_008);
+    const taken = door.shared.memory.buffer.byteLength - before;
+    const { size } = await stat(SMOLLM2);
+    expect(taken / size).toBeGreaterThan(0.9);
+    expect(taken / size).toBeLessThan(1.5);
+  },
+);
+
+Deno.test(
   "a job that is cancelled ends within a turn, on this thread as on a worker's",
   options,
   async () => {
-    const here = await WasmDoor.open(await loadGlue(), await readFile(WASM_URL) as Uint8Array<ArrayBuffer>);
+    const here = await openHere();
     const worker = await openWasmDoor();
     try {
       for (const door of [here, worker]) {

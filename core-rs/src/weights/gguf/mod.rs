@@ -10,13 +10,15 @@ use std::path::Path;
 use self::container::{Container, Entry};
 use self::hyper_parameters::ROPE_FREQUENCIES;
 use self::vocabulary::SpecialIds;
-use super::{Checkpoint, Read, RowOrder, StoredTensor, check_tokenizer, layout, map_file};
+use super::stored::Place;
+use super::{Checkpoint, Read, RowOrder, StoredTensor, check_tokenizer, layout, take_file};
 use crate::Error;
 use crate::config::Family;
+use crate::files::Taken;
 
 /// Reads a file. See [`super::load`].
 pub(super) fn load<T: Send>(path: &Path, read: &Read<T>) -> crate::Result<Checkpoint<T>> {
-    let bytes = map_file(path)?;
+    let bytes = take_file(path)?;
     let fail = |reason| Error::format(path, reason);
     let Container { metadata, mut tensors } = Container::parse(&bytes).map_err(fail)?;
     let frequencies = tensors.remove(ROPE_FREQUENCIES);
@@ -36,6 +38,13 @@ pub(super) fn load<T: Send>(path: &Path, read: &Read<T>) -> crate::Result<Checkp
         };
         let tensor = StoredTensor { file: path, name: name.clone(), shape, encoding, bytes, order };
         stored.insert(name, tensor);
+    }
+    if Taken::FREES {
+        let text = vocabulary::text_assets(&metadata, &special).map_err(fail)?;
+        check_tokenizer(path, &config, &text)?;
+        let places = stored.into_iter().map(|(name, tensor)| (name, Place::of(tensor, 0, &bytes))).collect();
+        let tensors = layout::read_freeing(path, &config, vec![(path, bytes)], places, read)?;
+        return Ok(Checkpoint { config, tensors, text });
     }
     let (tensors, text) = rayon::join(
         || layout::read_all(path, &config, &stored, read),

@@ -42,8 +42,15 @@ impl Factors {
 
     /// Those of all panels, in order.
     fn concat(panels: Vec<Self>) -> Self {
+        let rest = panels.len().saturating_sub(1);
         let mut panels = panels.into_iter();
         let mut all = panels.next().unwrap_or(Factors::None);
+        // All at once: an array that grows by doubling ends with room that nothing uses.
+        match &mut all {
+            Factors::Half(all) => all.reserve_exact(rest * all.len()),
+            Factors::Full(all) => all.reserve_exact(rest * all.len()),
+            Factors::None => {}
+        }
         for panel in panels {
             match (&mut all, panel) {
                 (Factors::Half(all), Factors::Half(panel)) => all.extend_from_slice(&panel),
