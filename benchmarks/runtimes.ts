@@ -1,7 +1,7 @@
 /**
- * Decoding in WebAssembly beside llama.cpp, each on one thread: SmolLM2-135M-Instruct in Q4_1, greedy, one sequence.
- * Ours and wllama, which is llama.cpp in WebAssembly, take turns in one page of Chromium; llama.cpp itself, where the
- * peers' environment has it, and our native core take turns beside them.
+ * Decoding in WebAssembly beside llama.cpp, each on one thread and then on every processor: SmolLM2-135M-Instruct in
+ * Q4_1, greedy, one sequence. Ours and wllama, which is llama.cpp in WebAssembly, take turns in one page of Chromium;
+ * llama.cpp itself, where the peers' environment has it, and our native core take turns beside them.
  *
  * `--repetitions N`, `--json`, `--write-docs`.
  *
@@ -29,20 +29,31 @@ const THEIRS = "wllama 3.13.0 (llama.cpp in WebAssembly)";
 const LLAMA = "llama.cpp (llama-cpp-python 0.3.36), native";
 const DOCUMENT = "docs/results/runtimes.md";
 
+type Precision = "f32" | "int8";
+const PRECISIONS: readonly Precision[] = ["f32", "int8"];
+/** Lets the page share memory between threads. */
+const ISOLATION = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+};
+
 /** Tokens a second of a repetition. */
 type Side = () => Promise<number>;
 
 const PAGE = `
-import { CoreReference, modelFromUrl } from "rm-r1/engine";
+import { CoreReference, modelFromUrl, openWasmDoor } from "rm-r1/engine";
 import { Wllama } from "@wllama/wllama";
 const prompt = ${JSON.stringify(PROMPT)};
 const rate = (times) => 1000 * (times.length - 1) / (times.at(-1) - times[0]);
 const engines = {};
-globalThis.openOurs = async (url, precision) => {
-  engines[precision] = await CoreReference.open(modelFromUrl(url), { precision });
+globalThis.openOurs = async (url, precision, threads) => {
+  const door = await openWasmDoor({ threads });
+  const engine = await CoreReference.open(modelFromUrl(url), { precision, door });
+  engines[precision + threads] = engine;
+  return engine.info.backend;
 };
-globalThis.ours = async (precision) => {
-  const engine = engines[precision];
+globalThis.ours = async (precision, threads) => {
+  const engine = engines[precision + threads];
   const [tokens] = await engine.encode([prompt]);
   const request = { prompt: tokens, maxTokens: ${TOKENS}, temperature: 0, ignoreEos: true,
     key: { seed: 0, step: 0, prompt: 0, rollout: 0 } };
@@ -52,15 +63,15 @@ globalThis.ours = async (precision) => {
   }
   return rate(times);
 };
-let wllama;
-globalThis.openWllama = async (url) => {
-  wllama = new Wllama({ default: "/wllama.wasm" }, { suppressNativeLog: true });
-  await wllama.loadModel([await (await fetch(url)).blob()], { n_threads: 1, n_ctx: 512, n_gpu_layers: 0 });
+const wllamas = {};
+globalThis.openWllama = async (url, threads) => {
+  const wllama = wllamas[threads] = new Wllama({ default: "/wllama.wasm" }, { suppressNativeLog: true });
+  await wllama.loadModel([await (await fetch(url)).blob()], { n_threads: threads, n_ctx: 512, n_gpu_layers: 0 });
   return wllama.getNumThreads();
 };
-globalThis.theirs = async () => {
+globalThis.theirs = async (threads) => {
   const times = [];
-  await wllama.createCompletion({ prompt, max_tokens: ${TOKENS}, temperature: 0, ignore_eos: true, stream: true,
+  await wllamas[threads].createCompletion({ prompt, max_tokens: ${TOKENS}, temperature: 0, ignore_eos: true, stream: true,
     onData: () => times.push(performance.now()) });
   // A chunk is a token; one that ends inside a character waits for the next.
   if (times.length < 0.9 * ${TOKENS}) throw new Error("wllama gave " + times.length + " chunks, expected ${TOKENS}");
@@ -69,8 +80,9 @@ globalThis.theirs = async () => {
 globalThis.ready = true;
 `;
 
-async function nativeSide(path: string, precision: "f32" | "int8"): Promise<Side> {
-  const engine: Engine = await CoreReference.open(path, { device: "cpu", threads: 1, precision });
+async function nativeSide(path: string, precision: Precision, threads: number): Promise<Side> {
+  // The number of threads is the process's, so that all native sides of a time have the same.
+  const engine: Engine = await CoreReference.open(path, { device: "cpu", threads, precision });
   const [prompt] = await engine.encode([PROMPT]);
   await engine.logprobs(flatForest([prompt!]).forest);
   return async () => {
@@ -85,7 +97,10 @@ async function nativeSide(path: string, precision: "f32" | "int8"): Promise<Side
 }
 
 /** llama.cpp in a process of its own; null where it is not installed. */
-async function llamaSide(path: string): Promise<{ readonly side: Side; readonly end: () => void } | null> {
+async function llamaSide(
+  path: string,
+  threads: number,
+): Promise<{ readonly side: Side; readonly end: () => void } | null> {
   const engine = await CoreReference.open(path);
   const [prompt] = await engine.encode([PROMPT]);
   await engine[Symbol.asyncDispose]();
@@ -99,7 +114,7 @@ async function llamaSide(path: string): Promise<{ readonly side: Side; readonly 
     return line === null || line.done ? null : JSON.parse(line.value);
   };
   child.stdin.write(
-    `${JSON.stringify({ model: { path }, threads: 1, newTokens: TOKENS, inputs: [[[...prompt!]]] })}\n`,
+    `${JSON.stringify({ model: { path }, threads, newTokens: TOKENS, inputs: [[[...prompt!]]] })}\n`,
   );
   if (!(await next())?.["ready"]) return null;
   return {
@@ -126,7 +141,8 @@ async function openPage(folder: string, model: string): Promise<{ page: Page; en
       .catch(() => null);
     if (bytes === null) return new Response(null, { status: 404 });
     const type = types[pathname.split(".").pop()!] ?? "application/octet-stream";
-    return new Response(bytes, { headers: { "content-type": type, "content-length": String(bytes.length) } });
+    const headers = { "content-type": type, "content-length": String(bytes.length), ...ISOLATION };
+    return new Response(bytes, { headers });
   });
   const browser = await openChromium(chromium);
   const page = await browser.newPage();
@@ -167,68 +183,100 @@ await cp(join(folder, "node_modules/@wllama/wllama/esm/wasm/wllama.wasm"), join(
 await writeFile(join(folder, "site/index.html"), '<script type="module" src="app/page.js"></script>');
 const { page, end } = await openPage(folder, path);
 const call = (script: string): Promise<unknown> => page.evaluate(script);
-const sides: Record<string, Side> = {};
-for (const precision of ["f32", "int8"] as const) {
-  await call(`openOurs(location.origin + "/model.gguf", "${precision}")`);
-  sides[`rm-r1 in WebAssembly, ${precision}`] = async () => await call(`ours("${precision}")`) as number;
-}
-await call(`openWllama(location.origin + "/model.gguf")`);
-sides[THEIRS] = async () => await call("theirs()") as number;
-const llama = await llamaSide(path);
-if (llama === null) process.stderr.write("SKIPPED: llama.cpp; make the peers' environment\n");
-else sides[LLAMA] = llama.side;
-for (const precision of ["f32", "int8"] as const) {
-  sides[`rm-r1, native, ${precision}`] = await nativeSide(path, precision);
+
+/** All sides on so many threads, by their names, and how to end them. */
+async function sidesOn(threads: number): Promise<{ sides: Record<string, Side>; end: () => void }> {
+  const sides: Record<string, Side> = {};
+  for (const precision of PRECISIONS) {
+    const backend = await call(`openOurs(location.origin + "/model.gguf", "${precision}", ${threads})`);
+    process.stderr.write(`rm-r1 in WebAssembly: ${backend}\n`);
+    sides[`rm-r1 in WebAssembly, ${precision}`] = async () =>
+      await call(`ours("${precision}", ${threads})`) as number;
+  }
+  const used = await call(`openWllama(location.origin + "/model.gguf", ${threads})`);
+  if (used !== threads) throw new Error(`wllama takes "${used}" threads, expected ${threads}`);
+  sides[THEIRS] = async () => await call(`theirs(${threads})`) as number;
+  const llama = await llamaSide(path, threads);
+  if (llama === null) process.stderr.write("SKIPPED: llama.cpp; make the peers' environment\n");
+  else sides[LLAMA] = llama.side;
+  for (const precision of PRECISIONS) {
+    sides[`rm-r1, native, ${precision}`] = await nativeSide(path, precision, threads);
+  }
+  return { sides, end: () => llama?.end() };
 }
 
-const rates: Record<string, number[]> = {};
-// The first round warms up.
-for (let round = 0; round <= Number(values.repetitions); round++) {
-  for (const [name, side] of Object.entries(sides)) {
-    const rate = await side();
-    if (round > 0) (rates[name] ??= []).push(rate);
-    process.stderr.write(`${name}: ${rate.toFixed(1)} tok/s\n`);
-  }
+/** A side on a number of threads. */
+interface Row {
+  readonly threads: number;
+  readonly name: string;
+  /** Tokens a second: median, least and most of the rounds. */
+  readonly rate: number;
+  readonly low: number;
+  readonly high: number;
+  /** Medians over the rounds of what it is to another side; null where that one is not there. */
+  readonly toLlama: number | null;
+  readonly toWllama: number | null;
 }
-llama?.end();
+
+async function measure(threads: number): Promise<Row[]> {
+  const { sides, end } = await sidesOn(threads);
+  const rates: Record<string, number[]> = {};
+  // The first round warms up.
+  for (let round = 0; round <= Number(values.repetitions); round++) {
+    for (const [name, side] of Object.entries(sides)) {
+      const rate = await side();
+      if (round > 0) (rates[name] ??= []).push(rate);
+      process.stderr.write(`${name}, ${threads} threads: ${rate.toFixed(1)} tok/s\n`);
+    }
+  }
+  end();
+  const ratio = (name: string, peer: string): number | null => {
+    const theirs = rates[peer];
+    return theirs === undefined ? null : median(rates[name]!.map((rate, at) => rate / theirs[at]!));
+  };
+  return Object.entries(rates).map(([name, each]) => ({
+    threads,
+    name,
+    rate: median(each),
+    low: Math.min(...each),
+    high: Math.max(...each),
+    toLlama: ratio(name, LLAMA),
+    toWllama: ratio(name, THEIRS),
+  }));
+}
+
+function table(rows: readonly Row[]): string {
+  const times = (ratio: number | null): string => ratio === null ? "–" : `${ratio.toFixed(2)} ×`;
+  const { threads } = rows[0]!;
+  return [
+    `| ${threads} thread${
+      threads === 1 ? "" : "s"
+    } | tok/s, median (lowest – highest) | to llama.cpp | to wllama |`,
+    "| --- | --- | --- | --- |",
+    ...rows.map(({ name, rate, low, high, toLlama, toWllama }) =>
+      `| ${name} | ${rate.toFixed(1)} (${low.toFixed(1)} – ${high.toFixed(1)}) | ${times(toLlama)} | ${
+        times(toWllama)
+      } |`
+    ),
+  ].join("\n");
+}
+
+const { cpu, cores } = thisMachine();
+const measured: Row[][] = [];
+for (const threads of new Set([1, cores])) measured.push(await measure(threads));
 await end();
 await rm(folder, { recursive: true, force: true });
-
-/** Medians over the rounds of what a side is to another one; null where that one is not there. */
-function ratio(name: string, peer: string): number | null {
-  const theirs = rates[peer];
-  return theirs === undefined ? null : median(rates[name]!.map((rate, at) => rate / theirs[at]!));
-}
-
-const rows = Object.entries(rates).map(([name, each]) => ({
-  name,
-  rate: median(each),
-  low: Math.min(...each),
-  high: Math.max(...each),
-  toLlama: ratio(name, LLAMA),
-  toWllama: ratio(name, THEIRS),
-}));
-if (values.json) process.stdout.write(`${JSON.stringify({ rows })}\n`);
-const times = (ratio: number | null): string => ratio === null ? "–" : `${ratio.toFixed(2)} ×`;
-const table = [
-  "| one thread | tok/s, median (lowest – highest) | to llama.cpp | to wllama |",
-  "| --- | --- | --- | --- |",
-  ...rows.map(({ name, rate, low, high, toLlama, toWllama }) =>
-    `| ${name} | ${rate.toFixed(1)} (${low.toFixed(1)} – ${high.toFixed(1)}) | ${times(toLlama)} | ${
-      times(toWllama)
-    } |`
-  ),
-].join("\n");
-if (!values.json) process.stdout.write(`${table}\n`);
+const tables = measured.map(table).join("\n\n");
+if (values.json) process.stdout.write(`${JSON.stringify({ rows: measured.flat() })}\n`);
+else process.stdout.write(`${tables}\n`);
 if (values["write-docs"]) {
   const text = `# Decoding in WebAssembly
 
-SmolLM2-135M-Instruct in Q4_1, greedy, one sequence, ${TOKENS} tokens, one thread each; the sides take turns, ${values.repetitions}
-rounds after one that warms up. Ratios are medians over the rounds. llama.cpp rounds activations to
-8 bits, as int8 does; f32 does not. Made by
-\`deno task bench:runtimes --write-docs\` on ${thisMachine().cpu}.
+SmolLM2-135M-Instruct in Q4_1, greedy, one sequence, ${TOKENS} tokens; the sides take turns, ${values.repetitions} rounds
+after one that warms up. Ratios are medians over the rounds. llama.cpp rounds activations to 8 bits, as int8
+does; f32 does not. Made by \`deno task bench:runtimes --write-docs\` on ${cpu}.
 
-${table}
+${tables}
 `;
   await writeFile(DOCUMENT, text);
 }

@@ -2,8 +2,8 @@
 import { expect } from "expect";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { availableParallelism, homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -131,6 +131,27 @@ Deno.test(
           );
         }
         await rm(folder, { recursive: true });
+      });
+
+      await test.step("served so that memory may be shared it computes on several threads", async () => {
+        const content = await readFile(join(ROOT, "target", "web", "index.html"));
+        const headers = {
+          "content-type": "text/html",
+          "cross-origin-opener-policy": "same-origin",
+          "cross-origin-embedder-policy": "require-corp",
+        };
+        const server = Deno.serve({ port: 0, onListen: () => {} }, () => new Response(content, { headers }));
+        const isolated = await browser.newPage();
+        await isolated.goto(`http://127.0.0.1:${(server.addr as Deno.NetAddr).port}/`);
+        await isolated.waitForSelector("html[data-ready]");
+        await isolated.select("#protocol", "compact");
+        await choose(isolated, (await readdir(BASE)).map((name) => join(BASE, name)));
+        const threads = Math.min(8, availableParallelism());
+        await status(isolated, `Ready: model.safetensors, on cpu (${threads} thread`);
+        await isolated.click("#judge");
+        await status(isolated, "Judged in");
+        await isolated.close();
+        await server.shutdown();
       });
 
       await test.step("every field has a name, for who hears the page", async () => {

@@ -72,7 +72,8 @@ function chosen(): ModelFiles | null {
     default: {
       const files = [...by<HTMLInputElement>("files").files ?? []];
       if (files.length === 0) return null;
-      return modelFromBlobs(files[0]!.name, Object.fromEntries(files.map((file) => [file.name, file])));
+      const weights = files.find(({ name }) => /\.(gguf|safetensors)$/i.test(name)) ?? files[0]!;
+      return modelFromBlobs(weights.name, Object.fromEntries(files.map((file) => [file.name, file])));
     }
   }
 }

@@ -54,7 +54,7 @@ this page: nothing is sent anywhere.</p></header>
 <label id="protocol-field">Asked as <select id="protocol"><option value="instruct">RM-R1 asks instruct models</option>
 <option value="reasoning">RM-R1 asks reasoning models</option><option value="compact">this project's small judges</option>
 </select></label>
-<label>Products <select id="precision"><option value="f32">f32</option><option value="int8">int8, faster</option></select></label>
+<label>Precision <select id="precision"><option value="f32">f32</option><option value="int8">int8, faster</option></select></label>
 <label>Most tokens <input id="tokens" type="number" min="1" max="8192" value="1024"></label>
 <button id="load">Load</button></div></form></section>
 <section aria-labelledby="pair-title"><h2 id="pair-title">Question and answers</h2>

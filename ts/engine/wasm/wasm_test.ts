@@ -28,6 +28,27 @@ async function openHere(): Promise<WasmDoor> {
   return await WasmDoor.open(await loadGlue(), await readFile(WASM_URL) as Uint8Array<ArrayBuffer>);
 }
 
+Deno.test("where there is no SIMD, or what is loaded is no core, an error says so", options, async () => {
+  const { validate } = WebAssembly;
+  WebAssembly.validate = () => false;
+  try {
+    await expect(openHere()).rejects.toMatchObject({
+      kind: "device",
+      message: "There is no WebAssembly with SIMD here, expected a browser or runtime of 2023 or newer",
+    });
+  } finally {
+    WebAssembly.validate = validate;
+  }
+  const glue = await loadGlue();
+  await expect(WasmDoor.open(glue, Uint8Array.of(1, 2, 3))).rejects.toMatchObject({
+    kind: "library",
+    message: expect.stringMatching(/^Cannot start the WebAssembly core: /),
+  });
+  await expect(WasmDoor.open(glue, new URL("none.wasm", import.meta.url))).rejects.toMatchObject({
+    kind: "library",
+  });
+});
+
 Deno.test(
   "training in WebAssembly comes to what it comes to natively, and saves and restores",
   options,
