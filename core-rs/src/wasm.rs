@@ -182,7 +182,7 @@ pub fn list_files(folder: &str) -> Vec<String> {
     files::memory::below(Path::new(folder))
 }
 
-/// Where a file's bytes lie in the instance's memory until the file is removed: `[start, length]`.
+/// Where a file's bytes lie in the instance's memory until the file is removed or opened as a model: `[start, length]`.
 #[wasm_bindgen(js_name = findFile)]
 pub fn find_file(path: &str) -> Answer<Vec<usize>> {
     let bytes = files::map(Path::new(path)).map_err(|_| JsValue::from_str("io"))?;

@@ -7,7 +7,7 @@
 
 export { openDoor, openWasmDoor } from "#doors";
 export * from "./chat_template.ts";
-export type { CoreFiles, Door, DoorEvent } from "./core/door.ts";
+export type { CoreFiles, Door, DoorEvent, OwnDoor, WriteOptions } from "./core/door.ts";
 export {
   type DownloadProgress,
   fileFromUrl,

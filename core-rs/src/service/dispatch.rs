@@ -13,17 +13,19 @@ use crate::model::{
     AdamW, Coefficients, ForwardOptions, FrozenModel, LanguageModel, LoraShape, Model, SaveOptions,
 };
 use crate::tokenizer::Tokenizer;
+use crate::turns::give_way;
 use crate::weights::TextAssets;
 use crate::{Error, Result};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, TryLockError};
 
 /// Where events on the way go; its error ends the work.
 pub type Emit<'a> = dyn FnMut(Frame) -> Result<()> + 'a;
 
-/// Carries out one request. Generation gives way as it goes; everything else is one turn.
+/// Carries out one request. Generation gives way as it goes; everything else is one turn, but for what changes a model,
+/// which on a single thread gives way until nobody else uses it.
 pub async fn dispatch(
     objects: &Arc<Objects>,
     mut request: Frame,
@@ -68,10 +70,10 @@ pub async fn dispatch(
             let options = ForwardOptions { temperature, select, entropy, scores, recompute, dropout };
             job.forward(model, &forest, &options)
         }
-        Operation::Backward { model, tape } => job.backward(model, tape, arrays),
+        Operation::Backward { model, tape } => job.backward(model, tape, arrays).await,
         other => {
             arrays.finish()?;
-            job.plain(other)
+            job.plain(other).await
         }
     }
 }
@@ -100,9 +102,20 @@ impl Running<'_> {
         }
     }
 
-    fn write<R>(&self, model: usize, work: impl FnOnce(&mut Model) -> Result<R>) -> Result<R> {
+    /// Waits until nobody else uses the model. Nothing that writes gives way, so that readers never wait in turns.
+    async fn write<R>(&self, model: usize, work: impl FnOnce(&mut Model) -> Result<R>) -> Result<R> {
         let shared = self.objects.model(model)?;
-        let mut model = shared.write().map_err(|_| broken())?;
+        let mut model = loop {
+            if !self.objects.take_turns() {
+                break shared.write().map_err(|_| broken())?;
+            }
+            // The one thread must not wait here for what it does itself in other turns.
+            match shared.try_write() {
+                Ok(model) => break model,
+                Err(TryLockError::WouldBlock) => give_way().await,
+                Err(TryLockError::Poisoned(_)) => return Err(broken()),
+            }
+        };
         self.cancel.check()?;
         match &mut *model {
             AnyModel::Trainable(model) => work(model),
@@ -118,7 +131,7 @@ impl Running<'_> {
     }
 
     /// The operations that take no arrays.
-    fn plain(&self, operation: Operation) -> Result<Reply> {
+    async fn plain(&self, operation: Operation) -> Result<Reply> {
         let body = match operation {
             Operation::Load { path, device, arithmetic, precision, frozen: true } => {
                 let model = FrozenModel::load(&path, place(&device, arithmetic)?, precision)?;
@@ -141,7 +154,7 @@ impl Running<'_> {
             Operation::Encode { model, texts } => return self.encode(model, &texts),
             Operation::Step { model, learning_rate, beta1, beta2, epsilon, weight_decay, max_grad_norm } => {
                 let options = AdamW { learning_rate, beta1, beta2, epsilon, weight_decay, max_grad_norm };
-                let norm = self.write(model, |m| m.step(&options))?;
+                let norm = self.write(model, |m| m.step(&options)).await?;
                 return Ok(Reply::new(Frame::new(json!({})).with("gradNorm", vec![norm])));
             }
             Operation::SetThreads { threads } => {
@@ -149,26 +162,33 @@ impl Running<'_> {
                 json!({ "threads": threads::count() })
             }
             Operation::Info { model } => self.read(model, |m| Ok(info(m)))?,
-            Operation::AddScoreHead { model } => self.write(model, |m| {
-                m.add_score_head()?;
-                Ok(info(m))
-            })?,
+            Operation::AddScoreHead { model } => {
+                self.write(model, |m| {
+                    m.add_score_head()?;
+                    Ok(info(m))
+                })
+                .await?
+            }
             Operation::AddLora { model, rank, alpha, dropout, targets, seed } => {
                 let targets = targets.iter().map(|name| name.parse()).collect::<Result<_>>()?;
                 let shape = LoraShape::new(rank, alpha, dropout, targets)?;
                 self.write(model, |m| {
                     m.add_lora(shape, seed)?;
                     Ok(info(m))
-                })?
+                })
+                .await?
             }
             Operation::TrainingMemory { model } => {
                 let memory = self.read_trainable(model, |m| m.training_memory())?;
                 serde_json::to_value(memory).map_err(|error| Error::Internal(error.to_string()))?
             }
-            Operation::DiscardGradients { model } => self.write(model, |m| {
-                m.discard_gradients();
-                Ok(json!({}))
-            })?,
+            Operation::DiscardGradients { model } => {
+                self.write(model, |m| {
+                    m.discard_gradients();
+                    Ok(json!({}))
+                })
+                .await?
+            }
             Operation::SaveGradients { model, path } => {
                 self.read_trainable(model, |m| m.save_gradients(&path))?;
                 json!({})
@@ -179,10 +199,13 @@ impl Running<'_> {
                 self.read_trainable(model, |m| m.save(&path, &options))?;
                 json!({})
             }
-            Operation::Restore { model, path } => self.write(model, |m| {
-                m.restore(&path)?;
-                Ok(info(m))
-            })?,
+            Operation::Restore { model, path } => {
+                self.write(model, |m| {
+                    m.restore(&path)?;
+                    Ok(info(m))
+                })
+                .await?
+            }
             Operation::Decode { .. }
             | Operation::Generate { .. }
             | Operation::Logprobs { .. }
@@ -264,7 +287,7 @@ impl Running<'_> {
         Ok(Reply { frame, grant: Some(grant) })
     }
 
-    fn backward(&self, model: usize, tape: usize, mut arrays: Frame) -> Result<Reply> {
+    async fn backward(&self, model: usize, tape: usize, mut arrays: Frame) -> Result<Reply> {
         let mut take = |name| arrays.take_optional(name).map(Option::unwrap_or_default);
         let coefficients = Coefficients {
             d_logprobs: take("dLogprobs")?,
@@ -273,7 +296,7 @@ impl Running<'_> {
         };
         arrays.finish()?;
         let tape = self.objects.tape(tape, model)?;
-        self.write(model, |m| m.backward(&tape, &coefficients, self.cancel))?;
+        self.write(model, |m| m.backward(&tape, &coefficients, self.cancel)).await?;
         Ok(Reply::new(Frame::new(json!({}))))
     }
 }

@@ -34,11 +34,24 @@ enum Object {
 
 /// The table of open objects. Closing a handle frees its object as soon as no job uses it.
 #[derive(Default)]
-pub struct Objects(Mutex<Slots<Object>>);
+pub struct Objects {
+    slots: Mutex<Slots<Object>>,
+    take_turns: bool,
+}
 
 impl Objects {
+    /// Objects that jobs use in turns on one thread.
+    pub fn in_turns() -> Self {
+        Self { take_turns: true, ..Self::default() }
+    }
+
+    /// Whether jobs use them in turns on one thread, which must not be blocked then.
+    pub fn take_turns(&self) -> bool {
+        self.take_turns
+    }
+
     fn lock(&self) -> MutexGuard<'_, Slots<Object>> {
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.slots.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     fn find(&self, handle: usize) -> Result<Object> {

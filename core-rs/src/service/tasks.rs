@@ -21,10 +21,15 @@ struct Task {
 }
 
 /// All open objects, and jobs that take turns on the thread that this is on.
-#[derive(Default)]
 pub struct Tasks {
     objects: Arc<Objects>,
     tasks: RefCell<Slots<Rc<Task>>>,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self { objects: Arc::new(Objects::in_turns()), tasks: RefCell::default() }
+    }
 }
 
 impl Tasks {
@@ -201,6 +206,28 @@ mod tests {
         let (kinds, _) = ask(&tasks, &Frame::new(json!({ "op": "add_score_head", "model": model })));
         assert_eq!(kinds, [Kind::Done, Kind::End]);
         tasks.close_handle(model).unwrap();
+    }
+
+    #[test]
+    fn what_changes_a_model_waits_in_turns_until_nobody_reads_it() {
+        let tasks = Tasks::default();
+        let model = model(&tasks);
+        let reading = tasks.start(generate(model, 1).encode()).unwrap();
+        assert_eq!(tasks.advance(reading).unwrap(), Kind::Progress);
+        let add = Frame::new(json!({ "op": "add_score_head", "model": model }));
+        let changing = tasks.start(add.encode()).unwrap();
+        let given_up = tasks.start(add.encode()).unwrap();
+        for job in [changing, given_up, changing] {
+            assert_eq!(tasks.advance(job).unwrap(), Kind::Working);
+        }
+        tasks.cancel(given_up).unwrap();
+        while tasks.advance(reading).unwrap() != Kind::End {
+            if tasks.advance(reading).unwrap() != Kind::Working {
+                tasks.take(reading).unwrap();
+            }
+        }
+        assert_eq!(tasks.advance(changing).unwrap(), Kind::Done);
+        assert_eq!(tasks.advance(given_up).unwrap(), Kind::Failed);
     }
 
     #[test]

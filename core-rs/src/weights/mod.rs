@@ -141,7 +141,8 @@ pub fn load(path: &Path) -> Result<Checkpoint> {
 /// How a tensor of a model becomes something else.
 pub(crate) type Read<'a, T> = dyn Fn(&ModelConfig, &StoredTensor) -> Result<T> + Sync + 'a;
 
-/// As [`load()`], with each tensor read from its file by `read`, in parallel.
+/// As [`load()`], with each tensor read from its file by `read`: in parallel, or where files are in memory, one after the
+/// other, so that they are freed as they are read.
 ///
 /// # Errors
 /// As [`load()`], and those of `read`.

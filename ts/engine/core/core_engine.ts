@@ -50,7 +50,7 @@ export interface CoreOptions {
   readonly arithmetic?: Arithmetic;
   /**
    * Threads of the whole process from now on, for all its engines. Results do not depend on it. Default: as
-   * many as the machine offers.
+   * many as the machine offers; in WebAssembly as many as its door was opened with, which is also the most.
    */
   readonly threads?: number;
   /**
@@ -350,7 +350,9 @@ export class CoreEngine extends CoreReference implements TrainableEngine {
    * @throws {EngineError} There are none.
    */
   async saveGradients(file: string): Promise<void> {
-    await this.call({ op: "save_gradients", path: file });
+    const slash = Math.max(file.lastIndexOf("/"), file.lastIndexOf("\\"));
+    const [directory, name] = slash < 0 ? [".", file] : [file.slice(0, slash), file.slice(slash + 1)];
+    await this.#stored(directory, (folder) => this.call({ op: "save_gradients", path: `${folder}/${name}` }));
   }
 
   async reference(options?: ReferenceOptions): Promise<Engine> {
@@ -368,14 +370,21 @@ export class CoreEngine extends CoreReference implements TrainableEngine {
 
   async save(directory: string, options?: SaveOptions): Promise<void> {
     const { dtype = "f32", optimizer = false, adapters } = options ?? {};
+    const body = { op: "save", dtype, optimizer, ...(adapters && { adapters }) };
+    await this.#stored(directory, (path) => this.call({ ...body, path }));
+  }
+
+  /** Lets the core write into a folder: by way of one of its own, where it has files of its own. */
+  async #stored(directory: string, write: (folder: string) => Promise<unknown>): Promise<void> {
     const { files } = this.door;
-    const path = files === null ? directory : scratchFolder("saved");
-    await this.call({ op: "save", path, dtype, optimizer, ...(adapters && { adapters }) });
-    if (files === null) return;
+    if (files === null) return void await write(directory);
+    const folder = scratchFolder("saved");
     try {
-      await storeFiles(files, path, directory);
+      await write(folder);
+      await storeFiles(files, folder, directory);
     } finally {
-      await files.remove(path);
+      // A core that has died has no files; its death has been reported.
+      await files.remove(folder).catch(() => {});
     }
   }
 

@@ -16,17 +16,31 @@ export interface DoorEvent {
   readonly bytes: Uint8Array<ArrayBuffer>;
 }
 
+/** Options of {@link CoreFiles.write}. */
+export interface WriteOptions {
+  /** The SHA-256 that the file must have, in hexadecimal. */
+  readonly sha256?: string;
+  /** Ends the writing. */
+  readonly signal?: AbortSignal;
+}
+
 /** Files in the core's own memory. */
 export interface CoreFiles {
   /**
-   * Streams a file in, without a second copy of it outside of the core. Where that fails nothing of it stays.
+   * Streams a file in, without a second copy of it outside of the core. Where that fails nothing of it stays, and the
+   * stream is cancelled.
    *
-   * @param path its name in the core
+   * @param path its name in the core; one that is being written by this name is given up
    * @param size in bytes
-   * @param sha256 in hexadecimal, where it is known
    * @throws {EngineError} There is no memory for it, the stream has another size, or the hash is another.
+   * @throws The signal's reason.
    */
-  write(path: string, size: number, stream: ReadableStream<Uint8Array>, sha256?: string): Promise<void>;
+  write(
+    path: string,
+    size: number,
+    stream: ReadableStream<Uint8Array>,
+    options?: WriteOptions,
+  ): Promise<void>;
   /** Names of the files below a folder. */
   list(folder: string): Promise<string[]>;
   /** A copy of a file. */

@@ -127,7 +127,10 @@ export async function staged<T>(
       const counted = onDownload === undefined
         ? stream
         : stream.pipeThrough(counting((received) => onDownload({ file: name, received, total: size })));
-      await files.write(`${folder}/${name}`, size, counted, sha256);
+      await files.write(`${folder}/${name}`, size, counted, {
+        ...(sha256 !== undefined && { sha256 }),
+        ...(signal !== undefined && { signal }),
+      });
     }
     signal?.throwIfAborted();
     return await use(folder);

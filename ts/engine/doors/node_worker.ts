@@ -18,6 +18,7 @@ export function startNodeWorker(): CoreWorker {
     },
     onEnd: (listener) => {
       worker.on("error", (error) => listener(String(error)));
+      worker.on("messageerror", () => listener("a message from it cannot be read"));
       worker.on("exit", (code) => listener(`exit code ${code}`));
     },
     hold: (isBusy) => {

@@ -175,7 +175,10 @@ async function streamOf(path: string): Promise<ReadableStream<Uint8Array>> {
   return new ReadableStream({
     async pull(controller) {
       const chunk = new Uint8Array(CHUNK_BYTES);
-      const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES);
+      const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES).catch(async (error: unknown) => {
+        await file.close();
+        throw error;
+      });
       if (bytesRead > 0) controller.enqueue(bytesRead === CHUNK_BYTES ? chunk : chunk.slice(0, bytesRead));
       else {
         await file.close();

@@ -9,8 +9,8 @@ import type { CoreChoice, CoreWorker } from "../wasm/worker_door.ts";
 /** The core that a browser can have: memory is shared only on pages that are isolated from other sites. */
 export function browserCore(options: WasmOptions): CoreChoice {
   const why = "a browser has no other core";
-  if (globalThis.crossOriginIsolated) {
-    return { why, shares: true, threads: threadCount(options, navigator.hardwareConcurrency) };
+  if ((globalThis as { readonly crossOriginIsolated?: boolean }).crossOriginIsolated === true) {
+    return { why, shares: true, threads: threadCount(options, navigator.hardwareConcurrency ?? 1) };
   }
   threadCount(options, 1);
   return {
@@ -37,6 +37,7 @@ export function coreWorkerOf(worker: Worker): CoreWorker {
         event.preventDefault();
         listener(event.message ?? "it could not be loaded");
       };
+      worker.onmessageerror = () => listener("a message from it cannot be read");
     },
     hold: () => {},
     terminate: () => worker.terminate(),

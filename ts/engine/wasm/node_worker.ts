@@ -16,6 +16,10 @@ serve(
     post: (message, transfer) => port.postMessage(message, [...transfer]),
     onMessage: (listener) => {
       port.on("message", listener);
+      // It ends the worker, which its owner hears of.
+      port.on("messageerror", (error) => {
+        throw error;
+      });
     },
   },
   { loadGlue, wasm: () => readFile(WASM_URL) as Promise<Uint8Array<ArrayBuffer>> },

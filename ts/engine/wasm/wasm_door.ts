@@ -11,6 +11,8 @@ import { type FilePieces, filesOf, memoryPieces } from "./pieces.ts";
 
 /** No event yet: the job has had a turn and asks for another. */
 const WORKING = 4;
+/** What 32 bits can count. */
+const MOST_BYTES = 2 ** 32 - 1;
 /** Milliseconds of work after which the thread hears of other things. */
 const TURN_MILLISECONDS = 8;
 
@@ -28,6 +30,7 @@ export class WasmDoor implements Door {
   /** For threads that compute with this one. */
   readonly shared: SharedCore;
   readonly #glue: Glue;
+  readonly #ended = new AbortController();
   #failure: EngineError | undefined;
   #turnEnds = 0;
 
@@ -35,7 +38,7 @@ export class WasmDoor implements Door {
     this.#glue = glue;
     this.shared = shared;
     this.pieces = this.#makePieces();
-    this.files = filesOf(this.pieces);
+    this.files = filesOf(this.pieces, this.#ended.signal);
   }
 
   /**
@@ -112,7 +115,12 @@ export class WasmDoor implements Door {
     const call = <T>(work: () => T): Promise<T> => new Promise((resolve) => resolve(this.#call(work)));
     return {
       ...memoryPieces(this.shared.memory),
-      reserve: (path, size) => call(() => this.#glue.reserveFile(path, size)),
+      reserve: (path, size) =>
+        call(() => {
+          // The core counts in 32 bits and would see a smaller number.
+          if (!(size <= MOST_BYTES)) throw refusal("memory");
+          return this.#glue.reserveFile(path, size);
+        }),
       publish: (path, sha256) =>
         call(() => {
           this.#glue.publishFile(path);
@@ -144,6 +152,7 @@ export class WasmDoor implements Door {
       if (typeof error === "string") throw refusal(error);
       // A trap: the instance is of no use any more.
       this.#failure = failureOf(this.#glue, error);
+      this.#ended.abort(this.#failure);
       throw this.#failure;
     }
   }
@@ -151,7 +160,13 @@ export class WasmDoor implements Door {
 
 /** Why a trap ended an instance. */
 export function failureOf(glue: Glue, trap: unknown): EngineError {
-  const [kind, message] = glue.failure();
+  let kind: string | undefined, message: string | undefined;
+  try {
+    [kind, message] = glue.failure();
+  } catch {
+    // Telling takes memory, too.
+    [kind, message] = ["internal", "The WebAssembly core ended with a trap and could not say why"];
+  }
   const words = kind === "internal" && trap instanceof Error ? `${message} (${trap.message})` : message;
   return new EngineError(kind as EngineErrorKind, words!, { cause: trap });
 }

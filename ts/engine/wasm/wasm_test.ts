@@ -9,7 +9,7 @@ import { openWasmDoor } from "../doors/server.ts";
 import { CoreEngine, CoreReference } from "../core/core_engine.ts";
 import { flatForest } from "../forest.ts";
 import { loadGlue, WASM_URL } from "./glue.ts";
-import { WasmDoor } from "./wasm_door.ts";
+import { failureOf, WasmDoor } from "./wasm_door.ts";
 
 const BASE = fileURLToPath(new URL("../../../models/embedded-base", import.meta.url));
 const SMOLLM2 = process.env["RMR1_SMOLLM2"] ??
@@ -69,6 +69,14 @@ Deno.test(
           await engine.step(ADAM_W);
         }
         const saved = join(folder, String(at));
+        const gradients = join(folder, `gradients-${at}.safetensors`);
+        await engine.forward(forest).then(async (tape) => {
+          using kept = tape;
+          await kept.backward({ dLogprobs: kept.logprobs.map((logprob) => Number.isNaN(logprob) ? 0 : 1) });
+        });
+        await engine.saveGradients(gradients);
+        expect((await stat(gradients)).size).toBeGreaterThan(3e6);
+        await engine.discardGradients();
         await engine.save(saved, { optimizer: true });
         await engine.load(saved);
         expect(JSON.parse(await readFile(join(saved, "config.json"), "utf8")).model_type).toBe("llama");
@@ -125,14 +133,53 @@ Deno.test(
       }
     }
     for (const logprobs of found) expect(logprobs).toEqual(found[0]);
-    for (const threads of [0, -1, 1.5]) {
+    for (const threads of [0, -1, 1.5, 256]) {
       await expect(openWasmDoor({ threads })).rejects.toMatchObject({
         kind: "input",
-        message: `Option threads is "${threads}", expected a whole number above 0`,
+        message: `Option threads is "${threads}", expected a whole number from 1 to 255`,
       });
     }
   },
 );
+
+Deno.test("memory that runs out on a lent thread ends the core, too", options, async () => {
+  const config = JSON.parse(await readFile(join(BASE, "config.json"), "utf8"));
+  const door = await openWasmDoor({ threads: 2 });
+  const wide = { ...config, vocab_size: 100_000, hidden_size: 1024, num_hidden_layers: 1 };
+  const engine = await CoreEngine.init(wide, { door });
+  const copies = async (): Promise<void> => {
+    while (true) await engine.reference();
+  };
+  await expect(copies()).rejects.toMatchObject({ kind: "memory" });
+  expect(door.isEnded).toBe(true);
+});
+
+Deno.test("a file beyond what 32 bits count is refused, and the core goes on", options, async () => {
+  const door = await openWasmDoor({ threads: 1 });
+  try {
+    for (const size of [2 ** 32, 2 ** 32 + 70_000, NaN]) {
+      const stream = new Blob([new Uint8Array(100_000)]).stream();
+      await expect(door.files!.write("large", size, stream)).rejects.toMatchObject({ kind: "memory" });
+    }
+    await using engine = await CoreReference.open(BASE, { door });
+    expect((await engine.encode(["Anna"]))[0]!.length).toBeGreaterThan(0);
+  } finally {
+    door.terminate();
+  }
+});
+
+Deno.test("a core that cannot even say why it failed has failed", async () => {
+  const trap = new Error("unreachable");
+  const silent = {
+    failure: () => {
+      throw trap;
+    },
+  } as unknown as Parameters<typeof failureOf>[0];
+  await expect(Promise.reject(failureOf(silent, trap))).rejects.toMatchObject({
+    kind: "internal",
+    message: "The WebAssembly core ended with a trap and could not say why (unreachable)",
+  });
+});
 
 Deno.test(
   "a quantised model takes little more memory than its file, while it opens and after",

@@ -11,6 +11,7 @@ import {
   type Port,
   receiveError,
   type Role,
+  sendError,
   type SharedCore,
   STARTED,
   transferred,
@@ -49,6 +50,8 @@ export class WorkerDoor implements OwnDoor {
   readonly files: CoreFiles;
   readonly #workers: CoreWorker[] = [];
   readonly #waiting = new Map<number, Waiting>();
+  readonly #ending = new AbortController();
+  readonly #messages: Pick<FilePieces, "fill" | "copy">;
   /** How files' bytes go to the core and come back: as messages, unless its memory is shared. */
   #bytes: Pick<FilePieces, "fill" | "copy">;
   #calls = 0;
@@ -59,19 +62,19 @@ export class WorkerDoor implements OwnDoor {
     this.about = about;
     const call = <T>(method: string) => (...args: unknown[]): Promise<T> =>
       this.#call(method, args) as Promise<T>;
-    this.#bytes = { fill: call("fill"), copy: call("copy") };
-    this.files = filesOf({
+    const fill = call<void>("fill");
+    this.#messages = { fill: (address, chunk) => fill(address, owned(chunk)), copy: call("copy") };
+    this.#bytes = this.#messages;
+    const pieces: FilePieces = {
       reserve: call("reserve"),
-      fill: async (address, chunk) => {
-        if (this.#ended !== undefined) throw this.#ended;
-        await this.#bytes.fill(address, chunk);
-      },
+      fill: (address, chunk) => this.#bytes.fill(address, chunk),
       publish: call("publish"),
       list: call("list"),
       find: call("find"),
       copy: (address, length) => this.#bytes.copy(address, length),
       remove: call("remove"),
-    });
+    };
+    this.files = filesOf(pieces, this.#ending.signal);
   }
 
   /**
@@ -83,17 +86,21 @@ export class WorkerDoor implements OwnDoor {
     const { why, shares, threads, wasm = null } = choice;
     const door = new WorkerDoor(`WebAssembly on ${threads} thread${threads === 1 ? "" : "s"} (${why})`);
     try {
-      const core = await door.#add(startWorker(), { role: "core", wasm, shares }) as SharedCore | null;
+      const core = await door.#add(startWorker, { role: "core", wasm, shares }) as SharedCore | null;
       if (core !== null) door.#bytes = memoryPieces(core.memory);
       if (core !== null && threads > 1) {
         const role: Role = { role: "thread", core };
-        await Promise.all(Array.from({ length: threads }, () => door.#add(startWorker(), role)));
+        await Promise.all(Array.from({ length: threads }, () => door.#add(startWorker, role)));
         await door.#call("expectThreads", [threads]);
       }
       return door;
     } catch (error) {
       door.terminate();
-      throw error;
+      if (error instanceof EngineError) throw error;
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new EngineError("library", `Cannot start a worker of the WebAssembly core: ${reason}`, {
+        cause: error,
+      });
     }
   }
 
@@ -130,7 +137,8 @@ export class WorkerDoor implements OwnDoor {
   }
 
   /** Gives a new worker its role, and waits until it has taken it. */
-  #add(worker: CoreWorker, role: Role): Promise<unknown> {
+  async #add(startWorker: () => CoreWorker, role: Role): Promise<unknown> {
+    const worker = startWorker();
     this.#workers.push(worker);
     const started = ++this.#calls;
     worker.onMessage((message) => {
@@ -138,9 +146,7 @@ export class WorkerDoor implements OwnDoor {
       this.#settle(answer.id === STARTED ? { ...answer, id: started } : answer);
     });
     worker.onEnd((reason) => this.#end(new EngineError("internal", `A worker of the core ended: ${reason}`)));
-    const answer = this.#answer(started);
-    worker.post(role, []);
-    return answer;
+    return await this.#answer(started, () => worker.post(role, []));
   }
 
   /** A call whose answer nobody waits for: if it fails, so does what follows it. */
@@ -151,14 +157,20 @@ export class WorkerDoor implements OwnDoor {
   #call(method: string, args: readonly unknown[]): Promise<unknown> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     const id = ++this.#calls;
-    const answer = this.#answer(id);
-    this.#workers[0]!.post({ id, method, args }, transferred(args));
-    return answer;
+    return this.#answer(id, () => this.#workers[0]!.post({ id, method, args }, transferred(args)));
   }
 
-  #answer(id: number): Promise<unknown> {
+  #answer(id: number, post: () => void): Promise<unknown> {
     if (this.#waiting.size === 0) this.#workers[0]!.hold(true);
-    return new Promise((resolve, reject) => this.#waiting.set(id, { resolve, reject }));
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      try {
+        post();
+      } catch (error) {
+        // What cannot be sent, such as bytes that somebody else was given.
+        this.#settle({ id, error: sendError(error) });
+      }
+    });
   }
 
   #settle(answer: Answer): void {
@@ -173,6 +185,9 @@ export class WorkerDoor implements OwnDoor {
   /** Ends all workers: with one of them the core has died. */
   #end(error: EngineError): void {
     this.#ended ??= error;
+    // The memory is free once nobody holds it.
+    this.#bytes = this.#messages;
+    this.#ending.abort(this.#ended);
     for (const { reject } of this.#waiting.values()) reject(this.#ended);
     this.#waiting.clear();
     for (const worker of this.#workers) {
@@ -180,4 +195,10 @@ export class WorkerDoor implements OwnDoor {
       worker.terminate();
     }
   }
+}
+
+/** A chunk whose buffer is its own, so that it can be given away: pools lend theirs to many. */
+function owned(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
+  const whole = chunk.buffer instanceof ArrayBuffer && chunk.byteLength === chunk.buffer.byteLength;
+  return whole ? chunk as Uint8Array<ArrayBuffer> : chunk.slice();
 }

@@ -79,6 +79,35 @@ Deno.test("a thread that dies or ends takes the core with it, and who waits hear
   }
 });
 
+Deno.test("what cannot be sent is that call's error, and holds nothing", async () => {
+  const { door, workers } = await open();
+  workers[0]!.post = () => {
+    throw new DOMException("An ArrayBuffer is detached", "DataCloneError");
+  };
+  const job = door.start(new Uint8Array(1));
+  await expect(door.next(job)).rejects.toMatchObject({
+    kind: "internal",
+    message: "DataCloneError: An ArrayBuffer is detached",
+  });
+  expect([door.isEnded, workers[0]!.held]).toEqual([false, false]);
+});
+
+Deno.test("a worker that the system refuses is the door's error, and ends those before it", async () => {
+  const workers: ScriptedWorker[] = [];
+  const opening = WorkerDoor.open(() => {
+    if (workers.length === 2) throw new Error("EAGAIN");
+    workers.push(
+      new ScriptedWorker((role) => role === "core" ? { id: STARTED, value: shared() } : undefined),
+    );
+    return workers.at(-1)!;
+  }, { why: "test", shares: true, threads: 2 });
+  await expect(opening).rejects.toMatchObject({
+    kind: "library",
+    message: "Cannot start a worker of the WebAssembly core: EAGAIN",
+  });
+  expect(workers.map(({ terminated }) => terminated)).toEqual([true, true]);
+});
+
 Deno.test("where a thread cannot start there is no door, and no worker is left", async () => {
   const workers: ScriptedWorker[] = [];
   const failed = { id: STARTED, error: { kind: "memory", message: "No stack" } };

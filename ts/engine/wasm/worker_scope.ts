@@ -9,6 +9,7 @@ import type { Port } from "./messages.ts";
 export interface WorkerScope {
   postMessage(message: unknown, transfer: readonly ArrayBuffer[]): void;
   onmessage: ((event: { readonly data: unknown }) => void) | null;
+  onmessageerror: (() => void) | null;
 }
 
 /** The worker's end of the way to who started it. */
@@ -17,6 +18,10 @@ export function portOf(scope: WorkerScope): Port {
     post: (message, transfer) => scope.postMessage(message, transfer),
     onMessage: (listener) => {
       scope.onmessage = ({ data }) => listener(data);
+      // It ends the worker, which its owner hears of.
+      scope.onmessageerror = () => {
+        throw new TypeError("A message cannot be read");
+      };
     },
   };
 }

@@ -8,8 +8,9 @@ use std::sync::Mutex;
 
 /// Elements below which the system's allocator is as good.
 const POOLED_FROM: usize = 1 << 14;
-/// Bytes that may lie idle; what comes back beyond them is freed.
-const IDLE_LIMIT: usize = 2 << 30;
+/// Bytes that may lie idle; what comes back beyond them is freed. WebAssembly has 4 GiB for everything, and what is freed
+/// there costs no page faults when it is used again.
+const IDLE_LIMIT: usize = if cfg!(target_family = "wasm") { 256 << 20 } else { 2 << 30 };
 
 /// Idle memory of one scalar type, by capacity.
 pub struct Shelf<F> {
