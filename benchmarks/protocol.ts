@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Arithmetic, Device, InferencePrecision, Precision } from "../ts/engine/mod.ts";
 
 /** Random weights of a named shape, without a tokenizer. Ours knows shapes by name; peers are told more. */

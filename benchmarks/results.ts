@@ -8,7 +8,7 @@ import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { z } from "zod";
+import * as z from "zod";
 import { chartsOf } from "./charts.ts";
 import { curvesOf } from "./cuda/curves.ts";
 import { type CudaReport, cudaReportSchema } from "./cuda/report.ts";

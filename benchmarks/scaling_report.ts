@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Machine, Rest } from "./machine.ts";
 import type { Sample } from "./protocol.ts";
 import { type Point, STUDIES, type Study } from "./scaling_points.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Machine, Rest } from "./machine.ts";
 import type { Summary } from "./statistics.ts";
 

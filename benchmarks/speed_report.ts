@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Machine, Rest } from "./machine.ts";
 import type { Outcome, SideResult } from "./measure.ts";
 import { sampleSchema } from "./protocol.ts";

@@ -5,7 +5,7 @@
  */
 import { closeSync, createReadStream, fsyncSync, mkdirSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { UNPARSABLE_REASONS } from "rm-r1/cor";
 import { type Judgement, NO_VERDICT_REASONS } from "rm-r1/judge";
 

@@ -14,7 +14,7 @@ import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { showValue } from "rm-r1/data";
 import type { Message } from "rm-r1/engine";
-import { z } from "zod";
+import * as z from "zod";
 import {
   type BenchItem,
   BenchmarkDataError,

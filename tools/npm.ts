@@ -85,6 +85,14 @@ export function loadGlue() {
 }
 `;
 
+/** What the declarations use beyond the libraries that a project of today names. */
+async function nameLibraries(): Promise<void> {
+  for (const file of ["mod.d.ts", join("engine", "mod.d.ts")]) {
+    const path = join(PACKAGE, "dist", file);
+    await writeFile(path, `/// <reference lib="esnext.disposable" />\n${await readFile(path, "utf8")}`);
+  }
+}
+
 async function addWasm(): Promise<void> {
   const target = join(PACKAGE, "dist", "engine", "wasm");
   for (const file of ["rmr1_core.js", "rmr1_core_bg.wasm"]) {
@@ -94,8 +102,8 @@ async function addWasm(): Promise<void> {
     await cp(join(WASM, file), join(target, file));
   }
   await writeFile(join(target, "glue.js"), GLUE);
-  await edit("engine/doors/node_worker.js", "../wasm/node_worker.ts", "../wasm/node_worker.js");
-  await edit("engine/doors/web_worker.js", "../wasm/worker.ts", "../wasm/worker.js");
+  await edit("engine/wasm/start_node_worker.js", "./node_worker.ts", "./node_worker.js");
+  await edit("engine/wasm/start_web_worker.js", "./worker.ts", "./worker.js");
 }
 
 async function manifest(): Promise<Record<string, unknown>> {
@@ -155,6 +163,7 @@ try {
   await mkdir(PACKAGE, { recursive: true });
   await emit();
   await addWasm();
+  await nameLibraries();
   const content = await manifest();
   await writeFile(join(PACKAGE, "package.json"), `${JSON.stringify(content, null, 2)}\n`);
   await cp("LICENSE", join(PACKAGE, "LICENSE"));

@@ -5,7 +5,7 @@
  */
 /// <reference lib="dom" />
 import type { ModelFiles } from "../ts/engine/core/model_files.ts";
-import { browserCore, coreWorkerOf } from "../ts/engine/doors/web_worker.ts";
+import { browserCore, coreWorkerOf } from "../ts/engine/wasm/start_web_worker.ts";
 import { WorkerDoor } from "../ts/engine/wasm/worker_door.ts";
 
 function contentOf(id: string): string {

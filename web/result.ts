@@ -29,6 +29,9 @@ export function resultElements(comparison: Comparison): HTMLElement[] {
   if (type !== null) {
     shown.push(element("p", {}, `Taken for a ${type === "Chat" ? "chat" : "reasoning"} task`));
   }
+  if (comparison.swapped) {
+    shown.push(element("p", {}, "The trace is of the other order: its A is answer B, and its B answer A"));
+  }
   if (scores !== null) {
     shown.push(element("p", {}, `Scores: A ${scores.A.toFixed(3)}, B ${scores.B.toFixed(3)}`));
   }

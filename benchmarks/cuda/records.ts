@@ -5,7 +5,7 @@
  */
 import { appendFile, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { goalSchema, type RowReport, rowReportSchema } from "../speed_report.ts";
 import { summarySchema } from "../schemas.ts";
 import type { Gpu } from "./gpu.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import { type CudaRecord, recordKey, recordSchema } from "./records.ts";
 import { type TrainingRun, trainingSchema } from "./training.ts";
 

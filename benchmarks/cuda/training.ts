@@ -5,7 +5,7 @@
  */
 import { stat } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { formatEvaluation } from "../../ts/train/mod.ts";
 import { type JournalRecord, readJournal } from "../../ts/train/journal.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import { type Machine } from "../machine.ts";
 import { assertSameMachine, machineSchema } from "../schemas.ts";
 import { VARIANTS } from "./variants.ts";

@@ -17,7 +17,7 @@ import {
   ModelError,
   reasonOf,
 } from "rm-r1/models";
-import { z } from "zod";
+import * as z from "zod";
 import { DATA_SETS, type DataSet, type GithubData, type HubData } from "./catalog.ts";
 
 /** Options of {@link fetchDataSet}. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { BenchItem, Benchmark } from "../benchmark.ts";
 import { microFigures } from "../micro.ts";
 import { filledText, loadSet, optionalName, recordId } from "../records.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Message } from "rm-r1/engine";
-import { z } from "zod";
+import * as z from "zod";
 import type { BenchItem, Benchmark } from "../benchmark.ts";
 import { microFigures } from "../micro.ts";
 import { type Fault, filledText, loadSet, messages, optionalName, recordId } from "../records.ts";

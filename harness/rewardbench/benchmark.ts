@@ -4,7 +4,7 @@
  * @module
  */
 import { basename } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { type BenchItem, type Benchmark, meanOf } from "../benchmark.ts";
 import { PAIR_RECORD, type PairRecord } from "../preferences/benchmark.ts";
 import { type Fault, filledText, loadSet, optionalName, recordId } from "../records.ts";

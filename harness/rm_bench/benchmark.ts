@@ -4,7 +4,7 @@
  * @module
  */
 import { basename } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import type { BenchItem, Benchmark, Figures, Row, SubsetSums } from "../benchmark.ts";
 import { filledText, loadSet, recordId } from "../records.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import { type BenchItem, type Benchmark, meanOf, winsAll } from "../benchmark.ts";
 import { type Fault, filledText, loadSet, messages, recordId } from "../records.ts";
 

@@ -19,6 +19,9 @@ const MODELS = [join(ROOT, "models", "embedded-base"), SMOLLM2].filter((path) =>
 const CHROMIUM = await findChromium();
 if (CHROMIUM === null) process.stderr.write("SKIPPED: no Chromium; set RMR1_CHROMIUM to its file\n");
 
+/** What `task npm` installed to build the package with. */
+const TYPESCRIPT = join(ROOT, "npm", "node_modules", "typescript", "bin", "tsc");
+
 interface Probed {
   readonly backend: string;
   readonly tokens: readonly number[];
@@ -44,6 +47,17 @@ import { probe } from "./probe.js";
 const [model, kind] = process.argv.slice(2);
 const door = kind === "wasm" ? await engine.openWasmDoor() : await engine.openDoor();
 console.log(JSON.stringify({ ...await probe(engine, model, door), about: door.about }));
+`;
+
+const BLOBS = `
+import { openAsBlob } from "node:fs";
+import { readdir } from "node:fs/promises";
+import { CoreReference, modelFromBlobs } from "rm-r1/engine";
+const folder = process.argv[2];
+const names = await readdir(folder);
+const blobs = await Promise.all(names.map(async (name) => [name, await openAsBlob(folder + "/" + name)]));
+const model = await CoreReference.open(modelFromBlobs("mine", Object.fromEntries(blobs)));
+console.log(model.about);
 `;
 
 const PAGE = `
@@ -91,7 +105,7 @@ Deno.test("without a native core Node says that it takes WebAssembly, and why", 
   const { folder, run } = await installed();
   await writeFile(join(folder, "node.js"), NODE);
   const { about } = JSON.parse(await run("node", "node.js", MODELS[0]!, "any"));
-  expect(about).toMatch(/^WebAssembly on \d+ threads? \(there is no native core for \w+-\w+\)$/);
+  expect(about).toMatch(/^WebAssembly on \d+ threads? \(no native core for \w+-\w+ is installed\)$/);
 });
 
 Deno.test(
@@ -113,9 +127,38 @@ Deno.test(
     );
     const { about } = JSON.parse(await run("node", "node.js", MODELS[0]!, "any"));
     expect(about).toMatch(/^native core ".*@rm-r1.*" \(the package of this platform\)$/);
+    await writeFile(join(folder, "blobs.js"), BLOBS);
+    expect(await run("node", "blobs.js", MODELS[0]!)).toContain("the native core reads paths alone");
     await run("npm", "uninstall", "--silent", "koffi");
     const { about: without } = JSON.parse(await run("node", "node.js", MODELS[0]!, "any"));
     expect(without).toMatch(/^WebAssembly .*install koffi beside rm-r1/);
+  },
+);
+
+Deno.test(
+  "the package's declarations hold in a project that knows neither Node nor newer libraries",
+  needsPackage(),
+  async () => {
+    const { folder, run } = await installed();
+    await writeFile(
+      join(folder, "product.ts"),
+      `import { EndpointError, Judge, type Comparison } from "rm-r1";
+     import { CoreReference } from "rm-r1/engine";
+     export async function best(judge: Judge, a: string, b: string): Promise<Comparison> {
+       const compared = await judge.compare({ prompt: "Which?", a, b }, { orders: "given" });
+       if (compared.verdict === null && compared.swapped) throw new EndpointError("stop", "", { charged: false });
+       return compared;
+     }
+     export const open = (): Promise<CoreReference> => CoreReference.open("model.gguf");`,
+    );
+    const options = { noEmit: true, strict: true, target: "es2022", lib: ["es2022", "dom"], types: [] };
+    for (const module of ["nodenext", "preserve"]) {
+      const config = { compilerOptions: { ...options, module }, files: ["product.ts"] };
+      await writeFile(join(folder, "tsconfig.json"), JSON.stringify(config));
+      const complaints = await run("node", TYPESCRIPT, "-p", folder).catch(({ stdout }) => stdout);
+      expect(complaints).toBe("");
+    }
+    await rm(join(folder, "tsconfig.json"));
   },
 );
 
@@ -133,6 +176,17 @@ Deno.test("the package's program judges, and says what it does not understand", 
     stderr: expect.stringContaining('No model "nowhere"'),
   });
   await expect(run(program, "--orders", "none", "--judge", "x", ...pair)).rejects.toMatchObject({ code: 2 });
+  const { version } = JSON.parse(await readFile(join(ROOT, "npm", "package", "package.json"), "utf8"));
+  expect(await run(program, "--version")).toBe(`${version}\n`);
+  const compact = ["--judge", MODELS[0]!, "--protocol", "compact", "--max-tokens", "4", "--json"];
+  const listed = await run(program, ...compact, "--prompt", "Which?", "--a", "- one", "--b", "-1");
+  expect(JSON.parse(listed).judgements.length).toBe(2);
+  const file = join(folder, "pair.json");
+  await writeFile(file, '{"prompt": "Which?", "a": "one", "b": 2}');
+  await expect(run(program, ...compact, "--file", file)).rejects.toMatchObject({
+    code: 1,
+    stderr: `"${file}" has "2" as "b", expected a text\n`,
+  });
 });
 
 /** What a page needs to be cross-origin isolated, which lets it share memory between threads. */
@@ -185,17 +239,9 @@ function serve(folder: string): { readonly url: string; readonly server: Deno.Ht
 async function bundle({ folder, run }: Project): Promise<string> {
   await writeFile(join(folder, "page.js"), PAGE);
   const common = ["--bundle", "--format=esm", "--platform=browser", "--splitting", "--metafile=meta.json"];
-  await run("npx", "esbuild", "page.js", ...common, "--outdir=site", "--log-level=error");
-  await run(
-    "npx",
-    "esbuild",
-    "worker=rm-r1/worker",
-    "--bundle",
-    "--format=esm",
-    "--outdir=wasm",
-    "--log-level=error",
-  );
-  await run("cp", "node_modules/rm-r1/dist/engine/wasm/rmr1_core_bg.wasm", "wasm/");
+  const entries = ["page.js", "worker=rm-r1/worker"];
+  await run("npx", "esbuild", ...entries, ...common, "--outdir=site", "--log-level=error");
+  await run("cp", "node_modules/rm-r1/dist/engine/wasm/rmr1_core_bg.wasm", "site/");
   const { inputs } = JSON.parse(await readFile(join(folder, "meta.json"), "utf8"));
   const imported = Object.values(inputs as Record<string, { imports: { path: string }[] }>)
     .flatMap(({ imports }) => imports.map(({ path }) => path));

@@ -35,14 +35,14 @@ export interface JudgedOnce {
 }
 
 /** What a comparison came to. */
-export interface Comparison extends Omit<JudgedOnce, "swapped" | "tokens" | "finish"> {
+export interface Comparison extends Omit<JudgedOnce, "tokens" | "finish"> {
   /** The answer that more judgements are for; null where as many are for the other, or none could be read. */
   readonly verdict: Side | null;
   /** `votes-tied`, or where no judgement has a verdict the first one's reason. */
   readonly reason: string | null;
   /** Judgements by what they are for. */
   readonly votes: { readonly A: number; readonly B: number; readonly none: number };
-  /** All judgements. The rubric, quotes and trace above are those of the first one that has the verdict. */
+  /** All judgements. The rubric, quotes, trace and `swapped` above are of the first one that has the verdict. */
   readonly judgements: readonly JudgedOnce[];
 }
 
@@ -78,7 +78,7 @@ export function comparisonOf(judgements: readonly JudgedOnce[]): Comparison {
   const votes = { A: count("A"), B: count("B"), none: count(null) };
   const verdict = votes.A === votes.B ? null : votes.A > votes.B ? "A" : "B";
   const shown = judgements.find((judgement) => judgement.verdict === verdict) ?? judgements[0]!;
-  const { trace, type, rubric, solution, quotes, scores } = shown;
+  const { trace, swapped, type, rubric, solution, quotes, scores } = shown;
   const reason = verdict !== null ? null : votes.A > 0 ? "votes-tied" : judgements[0]!.reason;
-  return { verdict, reason, votes, trace, type, rubric, solution, quotes, scores, judgements };
+  return { verdict, reason, votes, trace, swapped, type, rubric, solution, quotes, scores, judgements };
 }

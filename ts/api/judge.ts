@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { Protocol } from "../cor/prompts.ts";
 import type { VerdictRule } from "../cor/verdict.ts";
 import type { ApiName } from "../endpoint/apis.ts";
 import type { Door } from "../engine/core/door.ts";
@@ -12,6 +11,7 @@ import type { Device } from "../engine/device.ts";
 import type { InferencePrecision, Message } from "../engine/engine.ts";
 import type { BestOfN, BestOfNMethod } from "../judge/best_of_n.ts";
 import type { Judge as PairJudge, JudgeInput } from "../judge/judge.ts";
+import type { JudgeProtocolName } from "../judge/judge_card.ts";
 import { type Comparison, comparisonOf, type JudgedOnce, judgedOnce } from "./comparison.ts";
 
 // What opens a judge is loaded when one is opened: importing this module costs little.
@@ -22,7 +22,10 @@ export interface CoreChoice {
   readonly door?: Door;
   /** Where it computes. Default "auto". */
   readonly device?: Device;
-  /** Threads of the whole process from now on. Default: as many as the machine offers. */
+  /**
+   * Threads of the whole process from now on. Default: as many as the machine offers; in WebAssembly up to 8, or as many
+   * as its door was opened with, which is also the most.
+   */
   readonly threads?: number;
   /** Most bytes of keys and values. Default: half of the free memory. */
   readonly kvBytes?: number;
@@ -34,22 +37,25 @@ export interface CoreChoice {
 export interface OpenOptions {
   /** The model of a server, where the source is a server's URL. */
   readonly model?: string;
-  /** The server's key. Default: the API's usual environment variable, where there is an environment. */
-  readonly key?: string;
+  /**
+   * The server's key; null sends none. Default: `OPENAI_API_KEY` or `ANTHROPIC_API_KEY` of the environment, by what the
+   * server speaks, over https or to this machine alone.
+   */
+  readonly key?: string | null;
   /** What the server speaks. Default: by its URL. */
   readonly api?: ApiName;
   /**
    * How the model is asked. Default: as its checkpoint says; a model that was not trained here needs one, a server's is
    * asked by `instruct` unless told otherwise.
    */
-  readonly protocol?: Protocol;
+  readonly protocol?: JudgeProtocolName;
   /** How verdicts are read. Default `strict`. */
   readonly verdicts?: VerdictRule;
   /** Most tokens of a judgement. Default 8192. */
   readonly maxNewTokens?: number;
   /** 0 takes the most likely token. Default 0. */
   readonly temperature?: number;
-  /** Of the draws at a temperature above 0. Default 0. */
+  /** Of a local model's draws at a temperature above 0; a server draws by itself. Default 0. */
   readonly seed?: number;
   /** What a local model's products read. Default "f32". */
   readonly precision?: InferencePrecision;
@@ -87,6 +93,16 @@ export interface CompareOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Options of {@link Judge.bestOf}. */
+export interface BestOfOptions {
+  /** `knockout` takes n − 1 comparisons, `all-pairs` n(n − 1)/2. Default `knockout`. */
+  readonly method?: BestOfNMethod;
+  /** Of the order in which the answers meet. Default 0. */
+  readonly seed?: number;
+  /** Ends the work. */
+  readonly signal?: AbortSignal;
+}
+
 /** What {@link Judge.stream} tells: the text of a judgement so far, by its index, and at the end the comparison. */
 export type CompareEvent =
   | { readonly type: "trace"; readonly judgement: number; readonly swapped: boolean; readonly text: string }
@@ -95,11 +111,11 @@ export type CompareEvent =
 /**
  * A judge of answers: a model in this process, or one behind a server.
  *
- * @example A model of one's own: here the small base of this repository, which has not learnt to judge yet
+ * @example A model's folder: here the small base of this project's repository, which has not learnt to judge yet
  * ```ts
  * import { Judge } from "rm-r1";
  *
- * await using judge = await Judge.open("embedded", { protocol: "compact" });
+ * await using judge = await Judge.open("models/embedded-base", { protocol: "compact" });
  * const { verdict, votes, quotes, trace } = await judge.compare({
  *   prompt: "Anna has 57 pens. Later 25 of the pens are sold. How many pens does Anna have now?",
  *   a: "So the answer is 32.",
@@ -112,7 +128,7 @@ export type CompareEvent =
  * ```ts
  * import { Judge } from "rm-r1";
  *
- * await using judge = await Judge.open("embedded", { protocol: "compact" });
+ * await using judge = await Judge.open("models/embedded-base", { protocol: "compact" });
  * const prompt = "Anna has 57 pens. Later 25 of the pens are sold. How many pens does Anna have now?";
  * for await (const event of judge.stream({ prompt, a: "So the answer is 32.", b: "So the answer is 42." })) {
  *   if (event.type === "comparison") console.assert(event.comparison.judgements.length === 2);
@@ -138,9 +154,11 @@ export class Judge implements AsyncDisposable {
   /** What computes, in words: a device, or a server's address. */
   readonly where: string;
   readonly #judge: PairJudge;
+  readonly #temperature: number;
 
-  private constructor(judge: PairJudge, where: string) {
+  private constructor(judge: PairJudge, where: string, temperature = 0) {
     this.#judge = judge;
+    this.#temperature = temperature;
     this.name = judge.name;
     this.where = where;
   }
@@ -148,27 +166,30 @@ export class Judge implements AsyncDisposable {
   /**
    * Opens a judge.
    *
-   * @param source a model's name, folder or GGUF file; a server's URL with `model` in the options; the URL of a GGUF file;
-   * or a model's files, from wherever they come. Downloads and files need the core in WebAssembly.
+   * @param source a model's folder or GGUF file; a server's URL with `model` in the options; the URL of a GGUF file; or a
+   * model's files, from wherever they come. Downloads and files go to the core in WebAssembly.
    * @throws {EngineError | ModelError | JudgeSpecError | RangeError} It cannot be opened, or is no judge.
    */
   static async open(source: string | URL | ModelFiles, options: OpenOptions = {}): Promise<Judge> {
     options.signal?.throwIfAborted();
+    const { checkOpenOptions } = await import("./options.ts");
+    checkOpenOptions(options);
     const url = urlOf(source);
     if (url !== null && (options.model !== undefined || !/\.gguf$/i.test(url.pathname))) {
       const { openServed } = await import("./open_served.ts");
       const { judge, where } = openServed(url, options);
-      return new Judge(judge, where);
+      return new Judge(judge, where, options.temperature);
     }
     const { openLocal } = await import("./open_local.ts");
     const { judge, where } = await openLocal(url ?? source, options);
-    return new Judge(judge, where);
+    return new Judge(judge, where, options.temperature);
   }
 
   /**
    * Says which of two answers is the better, and why.
    *
-   * @throws {Error} The model or the server failed.
+   * @throws {RangeError} An option is none, or the pair has no texts.
+   * @throws {EngineError | EndpointError} The model or the server failed.
    * @throws The signal's reason.
    */
   async compare(pair: Pair, options: CompareOptions = {}): Promise<Comparison> {
@@ -207,18 +228,24 @@ export class Judge implements AsyncDisposable {
   /**
    * Finds the best of several answers.
    *
-   * @param options `method`: `knockout` takes n − 1 comparisons, `all-pairs` n(n − 1)/2. Default `knockout`
-   * @throws {RangeError} There is no answer.
-   * @throws {Error} The model or the server failed.
+   * @throws {RangeError} There is no answer, or there is no such method.
+   * @throws {EngineError | EndpointError} The model or the server failed.
    */
-  async bestOf(
-    { prompt, answers }: Answers,
-    options: { readonly method?: BestOfNMethod; readonly seed?: number; readonly signal?: AbortSignal } = {},
-  ): Promise<BestOfN> {
-    const { bestOfN } = await import("../judge/best_of_n.ts");
+  async bestOf({ prompt, answers }: Answers, options: BestOfOptions = {}): Promise<BestOfN> {
+    const { BEST_OF_N_METHODS, bestOfN } = await import("../judge/best_of_n.ts");
+    const { method } = options;
+    if (method !== undefined && !BEST_OF_N_METHODS.includes(method)) {
+      throw new RangeError(`Option method is "${method}", expected one of ${BEST_OF_N_METHODS.join(", ")}`);
+    }
+    answers.forEach((answer, at) => checkText(`answers[${at}]`, answer));
     const conversation = conversationOf(prompt);
-    const [best] = await bestOfN(this.#judge, [{ id: "answers", conversation, answers }], options);
-    return best!;
+    try {
+      const [best] = await bestOfN(this.#judge, [{ id: "answers", conversation, answers }], options);
+      return best!;
+    } catch (error) {
+      // Which call of which judge it was says nothing here.
+      throw error instanceof Error && error.cause instanceof Error ? error.cause : error;
+    }
   }
 
   /** Frees the model. */
@@ -234,6 +261,16 @@ export class Judge implements AsyncDisposable {
     if (!Number.isSafeInteger(samples) || samples < 1) {
       throw new RangeError(`Option samples is "${samples}", expected a positive integer`);
     }
+    if (samples > 1 && this.#temperature === 0) {
+      throw new RangeError(
+        `Option samples is "${samples}", expected 1 at temperature 0: all would be the same`,
+      );
+    }
+    if (orders !== "both" && orders !== "given") {
+      throw new RangeError(`Option orders is "${orders}", expected one of both, given`);
+    }
+    checkText("a", a);
+    checkText("b", b);
     const conversation = conversationOf(prompt);
     const places = orders === "both" ? [{ a, b }, { a: b, b: a }] : [{ a, b }];
     const inputs: JudgeInput[] = Array.from(
@@ -254,7 +291,14 @@ export class Judge implements AsyncDisposable {
   }
 }
 
+function checkText(name: string, value: unknown): void {
+  if (typeof value !== "string") throw new RangeError(`Answer ${name} is "${value}", expected a text`);
+}
+
 function conversationOf(prompt: Pair["prompt"]): readonly Message[] {
+  if (typeof prompt !== "string" && !(Array.isArray(prompt) && prompt.length > 0)) {
+    throw new RangeError(`Option prompt is "${prompt}", expected a text, or messages`);
+  }
   return typeof prompt === "string" ? [{ role: "user", content: prompt }] : prompt;
 }
 

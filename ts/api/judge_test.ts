@@ -1,5 +1,8 @@
 import { expect } from "expect";
-import { type CompareEvent, Judge } from "./judge.ts";
+import process from "node:process";
+import { EndpointError } from "../endpoint/endpoint_error.ts";
+import { CoreReference } from "../engine/core/core_engine.ts";
+import { type CompareEvent, Judge, type OpenOptions } from "./judge.ts";
 
 const PAIR = { prompt: "Name a prime.", a: "It is 9.", b: "It is 7." };
 
@@ -11,12 +14,13 @@ function trace(verdict: string, quoteA: string): string {
 /** A server that speaks OpenAI's API piece by piece; `write` gives the text from what it was asked. */
 async function served(
   write: (asked: string) => string,
-  use: (url: string, state: { calls: number; ended: number }) => Promise<void>,
+  use: (url: string, state: { calls: number; ended: number; key: string | null }) => Promise<void>,
   pause = 0,
 ): Promise<void> {
-  const state = { calls: 0, ended: 0 };
+  const state = { calls: 0, ended: 0, key: null as string | null };
   const server = Deno.serve({ port: 0, onListen: () => {} }, async (request) => {
     state.calls++;
+    state.key = request.headers.get("authorization");
     const { messages } = await request.json();
     const text = write(messages.at(-1).content);
     if (text.startsWith("status ")) return new Response("busy", { status: Number(text.slice(7)) });
@@ -124,4 +128,91 @@ Deno.test("a server that is busy is asked again; one that refuses is an error", 
   });
   await expect(Judge.open("http://127.0.0.1:9/v1")).rejects.toThrow("Option model is missing");
   await expect(Judge.open("nowhere")).rejects.toThrow('No model "nowhere"');
+});
+
+Deno.test("the environment's key goes to this machine or by https alone, and null sends none", async () => {
+  const before = process.env["OPENAI_API_KEY"];
+  process.env["OPENAI_API_KEY"] = "from-environment";
+  try {
+    await served(() => trace("A", "x"), async (url, state) => {
+      const asked = async (options: { key?: string | null }, address = url): Promise<string | null> => {
+        await using judge = await Judge.open(address, { model: "m", ...options });
+        await judge.compare(PAIR, { orders: "given" });
+        return state.key;
+      };
+      expect(await asked({})).toBe("Bearer from-environment");
+      expect(await asked({ key: "mine" })).toBe("Bearer mine");
+      expect(await asked({ key: null })).toBe(null);
+      // Another name of this machine, which the rule does not know.
+      expect(await asked({}, url.replace("127.0.0.1", "0.0.0.0"))).toBe(null);
+    });
+  } finally {
+    if (before === undefined) delete process.env["OPENAI_API_KEY"];
+    else process.env["OPENAI_API_KEY"] = before;
+  }
+});
+
+Deno.test("a judge that was disposed of ends its calls, and takes no more", async () => {
+  await served(() => trace("A", "x"), async (url) => {
+    const judge = await Judge.open(url, { model: "m" });
+    const going = judge.compare(PAIR);
+    setTimeout(() => void judge[Symbol.asyncDispose](), 30);
+    await expect(going).rejects.toMatchObject({ name: "EngineError", kind: "handle" });
+    await expect(judge.compare(PAIR)).rejects.toMatchObject({ kind: "handle" });
+  }, 20);
+});
+
+Deno.test("a failure in the middle of the best of several is the server's own error", async () => {
+  await served(() => "status 404", async (url) => {
+    await using judge = await Judge.open(url, { model: "m" });
+    await expect(judge.bestOf({ prompt: "?", answers: ["a", "b"] })).rejects.toBeInstanceOf(EndpointError);
+  });
+});
+
+Deno.test("what is no option is refused by its name, before anything is asked", async () => {
+  const wrong: [OpenOptions, string][] = [
+    [{ protocol: "nonsense" as "instruct" }, 'Option protocol is "nonsense", expected one of instruct, '],
+    [{ protocol: "rewardbench-2-ratings" }, "expected one that compares two answers"],
+    [{ verdicts: "zzz" as "strict" }, 'Option verdicts is "zzz", expected one of strict, '],
+    [{ api: "zzz" as "openai" }, 'Option api is "zzz", expected one of openai, anthropic'],
+    [{ precision: "zzz" as "f32" }, 'Option precision is "zzz", expected one of f32, bf16, int8'],
+    [{ maxNewTokens: 0 }, 'Option maxNewTokens is "0", expected a whole number above 0'],
+    [{ temperature: -1 }, 'Option temperature is "-1", expected a number from 0 on'],
+    [{ seed: 0.5 }, 'Option seed is "0.5", expected a whole number from 0 on'],
+    [{ core: { threads: 0 } }, 'Option core.threads is "0", expected a whole number above 0'],
+  ];
+  await served(() => trace("A", "x"), async (url, state) => {
+    for (const [options, message] of wrong) {
+      await expect(Judge.open(url, { model: "m", ...options })).rejects.toThrow(message);
+    }
+    await using judge = await Judge.open(url, { model: "m" });
+    await expect(judge.compare(PAIR, { orders: "zzz" as "both" })).rejects.toThrow('Option orders is "zzz"');
+    await expect(judge.compare(PAIR, { samples: 2 })).rejects.toThrow("expected 1 at temperature 0");
+    await expect(judge.compare({ ...PAIR, a: undefined as unknown as string })).rejects.toThrow(
+      'Answer a is "undefined", expected a text',
+    );
+    await expect(judge.compare({ ...PAIR, prompt: [] })).rejects.toThrow("expected a text, or messages");
+    const method = "zzz" as "knockout";
+    await expect(judge.bestOf({ prompt: "?", answers: ["a"] }, { method })).rejects.toThrow(
+      'Option method is "zzz", expected one of knockout, all-pairs',
+    );
+    expect(state.calls).toBe(0);
+  });
+});
+
+Deno.test("half a character in an answer is read as one that is unknown", async () => {
+  await using judge = await Judge.open("models/embedded-base", { protocol: "compact", maxNewTokens: 8 });
+  const { judgements } = await judge.compare({ ...PAIR, a: "It is 9 \ud83d" });
+  expect(judgements.length).toBe(2);
+});
+
+Deno.test("opening ends with the signal, also while the core reads the model", async () => {
+  const enough = new AbortController();
+  enough.abort(new Error("enough"));
+  await expect(Judge.open("models/embedded-base", { protocol: "compact", signal: enough.signal })).rejects
+    .toThrow("enough");
+  const soon = new AbortController();
+  const opening = CoreReference.open("models/embedded-base", { signal: soon.signal });
+  soon.abort(new Error("soon"));
+  await expect(opening).rejects.toThrow("soon");
 });

@@ -18,12 +18,18 @@ import type { Opened } from "./open_local.ts";
  */
 export function openServed(url: URL, options: OpenOptions): Opened {
   const { model, key, api, protocol = "instruct", verdicts, maxNewTokens = 8192, temperature = 0 } = options;
+  if (protocol === "rewardbench-2-ratings") {
+    throw new RangeError(`Option protocol is "${protocol}", expected one that compares two answers`);
+  }
   if (model === undefined) {
     throw new RangeError(`Option model is missing, expected the name of a model of the server at "${url}"`);
   }
   const common = { url: String(url), ...(api !== undefined && { api }) };
-  const variable = APIS[new Endpoint({ ...common, key: null }).api].keyVariable;
-  const endpoint = new Endpoint({ ...common, key: key ?? environment(variable) ?? null });
+  const open = new Endpoint({ ...common, key: null });
+  const found = key === undefined && isPrivate(open.endpoint)
+    ? environment(APIS[open.api].keyVariable) ?? null
+    : key ?? null;
+  const endpoint = found === null ? open : new Endpoint({ ...common, key: found });
   const writer = new ServerWriter({ endpoint, model, sampling: { maxTokens: maxNewTokens, temperature } });
   const judge = new EndpointJudge(writer, {
     name: model,
@@ -31,4 +37,9 @@ export function openServed(url: URL, options: OpenOptions): Opened {
     ...(verdicts !== undefined && { verdicts }),
   });
   return { judge, where: `the server at ${endpoint.endpoint}` };
+}
+
+/** Whether nobody on the way can read what is sent: a key that was not given for this server may go there. */
+function isPrivate({ protocol, hostname }: URL): boolean {
+  return protocol === "https:" || /^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname);
 }

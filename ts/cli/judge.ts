@@ -4,7 +4,7 @@
  * @module
  */
 import { readFile } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
 import { type CheckedQuote, checkQuotes, parseTrace, type Trace } from "../cor/mod.ts";
 import type { JudgeInput, Judgement, Outcome } from "../judge/mod.ts";
 import { UsageError } from "./errors.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Message } from "../engine/engine.ts";
 
 /** A text. A lone surrogate has no UTF-8 form: it would be replaced on the way to a tokenizer. */

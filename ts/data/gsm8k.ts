@@ -5,7 +5,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { evaluate } from "./arithmetic.ts";
 import { DataError } from "./data_error.ts";
 import { hashFraction } from "./hash.ts";

@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { z } from "zod";
+import type * as z from "zod";
 import { DataError, showValue } from "./data_error.ts";
 
 /** A value with the line that it stands in. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { basename } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { DataError } from "./data_error.ts";
 import { conversationField, idField, textField } from "./fields.ts";
 import { readJsonLines } from "./json_lines.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import { parseVerdict } from "../cor/verdict.ts";
 import type { Message } from "../engine/engine.ts";
 import { DataError, showValue } from "./data_error.ts";

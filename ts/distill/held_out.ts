@@ -10,7 +10,7 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { DataError, type PreferenceRecord, readJsonLines, showValue } from "../data/mod.ts";
 
 /** Words of an n-gram. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import type { Message } from "../engine/engine.ts";
 import type { Answer, AnswerEnd } from "./call.ts";
 import { EndpointError } from "./endpoint_error.ts";

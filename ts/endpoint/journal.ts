@@ -9,7 +9,7 @@
  */
 import { createHash } from "node:crypto";
 import { type FileHandle, open } from "node:fs/promises";
-import { z } from "zod";
+import * as z from "zod";
 import { DataError, readJsonLines } from "../data/mod.ts";
 import type { Answer, Call, CallTokens } from "./call.ts";
 

@@ -7,6 +7,7 @@ import type { Answer } from "../endpoint/call.ts";
 import type { Sampling } from "../endpoint/apis.ts";
 import type { Endpoint, SendOptions } from "../endpoint/endpoint.ts";
 import { EndpointError } from "../endpoint/endpoint_error.ts";
+import { closedError } from "../engine/core/door.ts";
 import { sleep } from "../endpoint/sleep.ts";
 import type { Asking, WriteOptions } from "./engine_writer.ts";
 import type { Answered } from "./judge.ts";
@@ -27,6 +28,7 @@ const FIRST_WAIT = 500;
 /** Writes by a server's model, all texts at once. */
 export class ServerWriter implements ServedWriter {
   readonly #options: ServerWriterOptions;
+  readonly #closed = new AbortController();
 
   /** Calls begin with {@link ServerWriter.write}. */
   constructor(options: ServerWriterOptions) {
@@ -42,8 +44,13 @@ export class ServerWriter implements ServedWriter {
     askings: readonly Asking[],
     { signal, onText }: WriteOptions,
   ): AsyncGenerator<Answered<EndpointText>> {
+    this.#closed.signal.throwIfAborted();
     const left = new AbortController();
-    const ends = signal === undefined ? left.signal : AbortSignal.any([left.signal, signal]);
+    const ends = AbortSignal.any([
+      left.signal,
+      this.#closed.signal,
+      ...(signal === undefined ? [] : [signal]),
+    ]);
     const open = new Map(askings.map((asking, index) => {
       const telling = onText === undefined ? {} : { onText: (text: string) => onText(index, text) };
       return [index, this.#ask(index, asking, { signal: ends, ...telling })];
@@ -82,5 +89,9 @@ export class ServerWriter implements ServedWriter {
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {}
+  /** Ends all calls; there are no more. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed.abort(closedError());
+    return Promise.resolve();
+  }
 }

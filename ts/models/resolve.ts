@@ -24,14 +24,14 @@ export interface ResolveOptions {
  * @throws {ModelError} There is no such model, it has not been fetched, or its files are damaged.
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
-  const { cache = cacheFolder(), catalog = CATALOG } = options;
+  const { catalog = CATALOG } = options;
   if (model === EMBEDDED) {
     const path = fileURLToPath(new URL("../../models/embedded-base", import.meta.url));
     if (await exists(path)) return path;
     throw new ModelError("absent", `The embedded model is missing, expected it in folder "${path}"`);
   }
   const entry = catalog.get(model);
-  if (entry !== undefined) return await fetched(entry, cache);
+  if (entry !== undefined) return await fetched(entry, options.cache ?? cacheFolder());
   if (await exists(model)) return model;
   const names = [EMBEDDED, ...catalog.keys()].map((name) => `"${name}"`).join(", ");
   throw new ModelError(

@@ -5,7 +5,7 @@
  */
 import { readdir, readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import type { z } from "zod";
+import type * as z from "zod";
 import { describeIssues, describeJsonError } from "../train/config_error.ts";
 import { exists } from "../train/durable.ts";
 import { readLines } from "../train/lines.ts";

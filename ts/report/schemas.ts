@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import { type JournalLine, type JudgedLine, type LedgerLine, POINTS } from "./records.ts";
 
 const figure = z.number().nullish();

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { z } from "zod";
+import type * as z from "zod";
 import { configJsonSchema } from "./config_schema.ts";
 
 /** A configuration is refused. The message has a line for each problem. */

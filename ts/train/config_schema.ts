@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { z } from "zod";
+import * as z from "zod";
 import { formFault, JUDGE_KINDS, PROTOCOLS } from "../cor/mod.ts";
 import { ARITHMETICS, DEVICES, isDevice, LORA_TARGETS, PRECISIONS } from "../engine/mod.ts";
 import type { TrainConfig } from "./config.ts";

@@ -31,7 +31,7 @@ import type {
   TrainableEngine,
   TrainingMemory,
 } from "../engine.ts";
-import { modelFiles, openDoor, storeFiles } from "#doors";
+import { modelFiles, openDoor, openFileDoor, storeFiles } from "#doors";
 import { EngineError } from "../error.ts";
 import type { Door } from "./door.ts";
 import { arrayOf, type Frame, type FrameArray } from "./frame.ts";
@@ -60,7 +60,7 @@ export interface CoreOptions {
   readonly kvBytes?: number;
   /** Told once at the end of each `generate`, when all its rollouts have ended. */
   readonly onSummary?: (summary: GenerateSummary) => void;
-  /** Ends a download. */
+  /** Ends the opening. */
   readonly signal?: AbortSignal;
   /** Told as files arrive in a core that has no files of its own. */
   readonly onDownload?: (progress: DownloadProgress) => void;
@@ -411,7 +411,7 @@ async function load(
   frozen: boolean,
   options?: CoreReferenceOptions,
 ): Promise<Opened> {
-  const door = options?.door ?? await openDoor();
+  const door = options?.door ?? await (typeof model === "string" ? openDoor() : openFileDoor());
   const name = typeof model === "string" ? model : model.name;
   const open = (path: string): Promise<Opened> =>
     opened({ op: "load", path, frozen, ...computing(options) }, name, { ...options, door });
@@ -435,7 +435,7 @@ async function opened(body: Frame["body"], name: string, options?: CoreOptions):
   if (options?.threads !== undefined) {
     await jobs.call({ body: { op: "set_threads", threads: options.threads }, arrays: {} });
   }
-  const answer = await jobs.call({ body, arrays: {} });
+  const answer = await jobs.call({ body, arrays: {} }, options?.signal);
   const info = { ...(answer.body["info"] as Omit<ModelInfo, "name">), name };
   return {
     door,

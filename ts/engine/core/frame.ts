@@ -31,7 +31,7 @@ export function encodeFrame({ body, arrays }: Frame): Uint8Array<ArrayBuffer> {
   const header = new TextEncoder().encode(JSON.stringify({
     body,
     arrays: named.map(([name, array]) => ({ name, dtype: dtypeOf(array), length: array.length })),
-  }));
+  }, wellFormed));
   let end = 4 + header.length;
   const starts = named.map(([, array]) => {
     const start = aligned(end);
@@ -45,6 +45,11 @@ export function encodeFrame({ body, arrays }: Frame): Uint8Array<ArrayBuffer> {
     bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), starts[i]!)
   );
   return bytes;
+}
+
+/** Half a character, as cutting a text can leave it, has no UTF-8: it becomes U+FFFD, as `TextEncoder` has it. */
+function wellFormed(_: string, value: unknown): unknown {
+  return typeof value === "string" ? value.toWellFormed() : value;
 }
 
 /** Reads a frame that the core wrote. The arrays are views of `bytes`, which must start its buffer. */

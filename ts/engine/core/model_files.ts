@@ -136,12 +136,18 @@ export async function staged<T>(
     return await use(folder);
   } catch (error) {
     signal?.throwIfAborted();
-    throw error;
+    throw error instanceof EngineError ? named(error, folder, name) : error;
   } finally {
     await files.remove(folder).catch(() => {
       // A core that has died has no files; its death has been reported.
     });
   }
+}
+
+/** The error with files by the names that the caller knows, not by the place where the core had them. */
+function named(error: EngineError, folder: string, name: string): EngineError {
+  const message = error.message.replaceAll(`"${folder}/`, '"').replaceAll(`"${folder}"`, `"${name}"`);
+  return message === error.message ? error : new EngineError(error.kind, message, { cause: error });
 }
 
 /** Tells the number of bytes that have gone through. */

@@ -6,24 +6,25 @@
 import type { CoreFiles, Door, OwnDoor } from "../core/door.ts";
 import type { ModelFiles } from "../core/model_files.ts";
 import { EngineError } from "../error.ts";
+import { kept } from "./kept.ts";
 import { WorkerDoor } from "../wasm/worker_door.ts";
 import type { WasmOptions } from "../wasm/threads.ts";
-import { browserCore, startWebWorker } from "./web_worker.ts";
+import { browserCore, startWebWorker } from "../wasm/start_web_worker.ts";
 
-let opened: Promise<Door> | undefined;
+const openKept = kept(() => openWasmDoor());
 
 /**
  * The page's core, which stays open; one that has died is replaced.
  *
  * @throws {EngineError} It cannot be had, or the browser has no WebAssembly with SIMD.
  */
-export async function openDoor(): Promise<Door> {
-  const before = opened;
-  const door = await before?.catch(() => null);
-  if (door && !door.isEnded) return door;
-  // Of several callers the first one opens it anew.
-  if (opened === before) opened = openWasmDoor();
-  return await opened!;
+export function openDoor(): Promise<Door> {
+  return openKept();
+}
+
+/** As {@link openDoor}: files can be streamed into it. */
+export function openFileDoor(): Promise<Door> {
+  return openKept();
 }
 
 /**

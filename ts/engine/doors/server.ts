@@ -14,26 +14,35 @@ import { ABI_VERSION, type CoreFiles, type Door, type OwnDoor } from "../core/do
 import type { ModelFile, ModelFiles } from "../core/model_files.ts";
 import { EngineError } from "../error.ts";
 import { WASM_URL } from "../wasm/glue.ts";
+import { startNodeWorker } from "../wasm/start_node_worker.ts";
 import { threadCount, type WasmOptions } from "../wasm/threads.ts";
 import { WorkerDoor } from "../wasm/worker_door.ts";
+import { environment } from "../../environment.ts";
+import { IN_WORKSPACE } from "../../workspace.ts";
+import { kept } from "./kept.ts";
 import { NativeDoor } from "./native_door.ts";
-import { startNodeWorker } from "./node_worker.ts";
 
-let opened: Promise<Door> | undefined;
+const openKept = kept(find);
+const openKeptWasm = kept(() => openWasm("the native core reads paths alone"));
 
 /**
- * The process's core, which stays open; one that has died is replaced. In this order: the file that `RMR1_NATIVE_LIB` names, what
- * `cargo build --release` left in this workspace, the platform's package, WebAssembly.
+ * The process's core, which stays open; one that has died is replaced. In this order: the file that `RMR1_NATIVE_LIB`
+ * names, what `cargo build --release` left in this workspace, the platform's package, WebAssembly.
  *
  * @throws {EngineError} Kind `library`: none can be loaded, or the one that was named cannot.
  */
-export async function openDoor(): Promise<Door> {
-  const before = opened;
-  const door = await before?.catch(() => null);
-  if (door && !door.isEnded) return door;
-  // Of several callers the first one opens it anew.
-  if (opened === before) opened = find();
-  return await opened!;
+export function openDoor(): Promise<Door> {
+  return openKept();
+}
+
+/**
+ * The process's core that files can be streamed into: that of {@link openDoor}, or one in WebAssembly beside it.
+ *
+ * @throws {EngineError} As {@link openDoor}.
+ */
+export async function openFileDoor(): Promise<Door> {
+  const door = await openDoor();
+  return door.files === null ? await openKeptWasm() : door;
 }
 
 /**
@@ -49,7 +58,9 @@ async function openWasm(why: string, options: WasmOptions = {}): Promise<OwnDoor
   if (WASM_URL.protocol === "file:" && !existsSync(WASM_URL)) {
     throw new EngineError(
       "library",
-      `There is no WebAssembly core at "${fileURLToPath(WASM_URL)}": build it with "deno task wasm"`,
+      `There is no WebAssembly core at "${fileURLToPath(WASM_URL)}": ${
+        IN_WORKSPACE ? 'build it with "deno task wasm"' : "leave rm-r1 out of bundles for servers"
+      }`,
     );
   }
   const threads = threadCount(options, availableParallelism());
@@ -73,7 +84,7 @@ async function find(): Promise<Door> {
       reasons.push(error.message);
     }
   }
-  if (reasons.length === 0) reasons.push(`there is no native core for ${platform()}`);
+  if (reasons.length === 0) reasons.push(`no native core for ${platform()} is installed`);
   try {
     return await openWasm(reasons.join("; "));
   } catch (error) {
@@ -96,16 +107,6 @@ async function openNative(path: string, why: string): Promise<NativeDoor> {
   return new NativeDoor(symbols, `native core "${path}" (${why})`);
 }
 
-function environment(name: string): string | undefined {
-  // Asking first keeps a run of Deno with no environment permission from stopping at a prompt.
-  if (
-    "Deno" in globalThis && Deno.permissions.querySync({ name: "env", variable: name }).state !== "granted"
-  ) {
-    return undefined;
-  }
-  return process.env[name];
-}
-
 function libraryName(): string {
   switch (process.platform) {
     case "win32":
@@ -117,9 +118,8 @@ function libraryName(): string {
   }
 }
 
-/** Only in a workspace, where this module is TypeScript. */
 function localBuild(): string | null {
-  if (!import.meta.url.startsWith("file:") || !import.meta.url.endsWith(".ts")) return null;
+  if (!IN_WORKSPACE) return null;
   return fileURLToPath(new URL(`../../../target/release/${libraryName()}`, import.meta.url));
 }
 

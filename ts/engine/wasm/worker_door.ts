@@ -50,6 +50,8 @@ export class WorkerDoor implements OwnDoor {
   readonly files: CoreFiles;
   readonly #workers: CoreWorker[] = [];
   readonly #waiting = new Map<number, Waiting>();
+  /** Calls that wait for the next event of a job. */
+  readonly #nexts = new Map<number, number>();
   readonly #ending = new AbortController();
   readonly #messages: Pick<FilePieces, "fill" | "copy">;
   /** How files' bytes go to the core and come back: as messages, unless its memory is shared. */
@@ -116,16 +118,30 @@ export class WorkerDoor implements OwnDoor {
   }
 
   async next(job: number): Promise<DoorEvent> {
-    const [kind, bytes] = await this.#call("next", [job]) as [number, Uint8Array<ArrayBuffer>];
-    return { kind, bytes };
+    const id = ++this.#calls;
+    this.#nexts.set(job, id);
+    try {
+      const [kind, bytes] = await this.#call("next", [job], id) as [number, Uint8Array<ArrayBuffer>];
+      return { kind, bytes };
+    } finally {
+      this.#nexts.delete(job);
+    }
   }
 
   cancel(job: number): void {
     this.#tell("cancel", [job]);
+    this.#giveUp(job, new EngineError("cancelled", "The work was cancelled"));
   }
 
   closeJob(job: number): void {
     this.#tell("closeJob", [job]);
+    this.#giveUp(job, closedError());
+  }
+
+  /** Answers who waits for a job's next event: the core hears of its end only after its turn. */
+  #giveUp(job: number, error: EngineError): void {
+    const id = this.#nexts.get(job);
+    if (id !== undefined) this.#settle({ id, error: sendError(error) });
   }
 
   closeHandle(handle: number): void {
@@ -154,9 +170,8 @@ export class WorkerDoor implements OwnDoor {
     this.#call(method, args).catch(() => {});
   }
 
-  #call(method: string, args: readonly unknown[]): Promise<unknown> {
+  #call(method: string, args: readonly unknown[], id: number = ++this.#calls): Promise<unknown> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    const id = ++this.#calls;
     return this.#answer(id, () => this.#workers[0]!.post({ id, method, args }, transferred(args)));
   }
 

@@ -79,6 +79,24 @@ Deno.test("a thread that dies or ends takes the core with it, and who waits hear
   }
 });
 
+Deno.test("who waits for a cancelled job hears of it while the core is still at work", async () => {
+  const { door, workers } = await open();
+  const [one, other] = [door.start(new Uint8Array(1)), door.start(new Uint8Array(1))];
+  const [first, second] = [door.next(one), door.next(other)];
+  door.cancel(one);
+  await expect(first).rejects.toMatchObject({ kind: "cancelled" });
+  door.closeJob(other);
+  await expect(second).rejects.toMatchObject({ kind: "handle" });
+  const next = workers[0]!.calls.find(({ method }) => method === "next")!;
+  // The core's own answer comes later, and nobody waits for it.
+  workers[0]!.tell({ id: next.id, value: [2, new Uint8Array()] });
+  expect(door.isEnded).toBe(false);
+  expect(workers[0]!.calls.map(({ method }) => method)).toEqual([
+    ...["start", "start", "next", "next"],
+    ...["cancel", "closeJob"],
+  ]);
+});
+
 Deno.test("what cannot be sent is that call's error, and holds nothing", async () => {
   const { door, workers } = await open();
   workers[0]!.post = () => {

@@ -4,11 +4,11 @@
  * @module
  */
 import { Worker } from "node:worker_threads";
-import type { CoreWorker } from "../wasm/worker_door.ts";
+import type { CoreWorker } from "./worker_door.ts";
 
 /** Starts a worker of the core. */
 export function startNodeWorker(): CoreWorker {
-  const worker = new Worker(new URL("../wasm/node_worker.ts", import.meta.url));
+  const worker = new Worker(new URL("./node_worker.ts", import.meta.url));
   return {
     post: (message, transfer) => worker.postMessage(message, [...transfer]),
     onMessage: (listener) => {

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { threadCount, type WasmOptions } from "../wasm/threads.ts";
-import type { CoreChoice, CoreWorker } from "../wasm/worker_door.ts";
+import { threadCount, type WasmOptions } from "./threads.ts";
+import type { CoreChoice, CoreWorker } from "./worker_door.ts";
 
 /** The core that a browser can have: memory is shared only on pages that are isolated from other sites. */
 export function browserCore(options: WasmOptions): CoreChoice {
@@ -22,7 +22,7 @@ export function browserCore(options: WasmOptions): CoreChoice {
 
 /** Starts a worker of the core. */
 export function startWebWorker(): CoreWorker {
-  return coreWorkerOf(new Worker(new URL("../wasm/worker.ts", import.meta.url), { type: "module" }));
+  return coreWorkerOf(new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }));
 }
 
 /** A worker of the core. */
