@@ -6,6 +6,7 @@
 export { openDoor, openWasmDoor } from "#doors";
 export type { Comparison, JudgedOnce } from "./api/comparison.ts";
 export * from "./api/judge.ts";
+export type { Protocol } from "./cor/prompts.ts";
 export type { RubricItem } from "./cor/rubric.ts";
 export type { CheckedQuote, Citation, QuoteOutcome, TaskType } from "./cor/trace.ts";
 export type { UnparsableReason, Verdict, VerdictRule } from "./cor/verdict.ts";
@@ -28,6 +29,7 @@ export { EngineError, type EngineErrorKind } from "./engine/error.ts";
 export type { WasmOptions } from "./engine/wasm/threads.ts";
 export type { BestOfN, BestOfNMethod, Meeting } from "./judge/best_of_n.ts";
 export type { NoVerdictReason, Outcome } from "./judge/judge.ts";
-export { type JudgeProtocolName, JudgeSpecError } from "./judge/judge_card.ts";
+export type { JudgeProtocolName } from "./judge/judge_card.ts";
+export { JudgeSpecError } from "./judge/judge_spec_error.ts";
 export type { PairProtocolName } from "./judge/pair_protocol.ts";
 export { ModelError, type ModelErrorKind } from "./models/model_error.ts";

@@ -17,13 +17,16 @@ export class EndpointLostError extends Error {
 
 /** A call without an answer. The message never holds the API key. */
 export class EndpointError extends Error {
+  /** For messages. */
   override readonly name = "EndpointError";
+  /** What to do about it. */
   readonly kind: EndpointErrorKind;
   /** Milliseconds for which the server wants no calls; null where it does not say. */
   readonly retryAfter: number | null;
   /** Whether tokens may have been written and charged for. */
   readonly charged: boolean;
 
+  /** Made where servers are called; callers only read it. */
   constructor(
     kind: EndpointErrorKind,
     message: string,

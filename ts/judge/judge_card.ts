@@ -4,6 +4,7 @@
  * @module
  */
 import { type Chain, FULL_CHAIN, JUDGE_KINDS, type JudgeKind, type Protocol, PROTOCOLS } from "../cor/mod.ts";
+import { JudgeSpecError } from "./judge_spec_error.ts";
 import { PAIR_PROTOCOLS, type PairProtocolName } from "./pair_protocol.ts";
 
 /** Name of the file in the checkpoint's folder. */
@@ -22,12 +23,6 @@ export interface JudgeCard {
   readonly protocol: Protocol;
   readonly judge: JudgeKind;
   readonly chain: Chain;
-}
-
-/** No judge can be opened by that name. */
-export class JudgeSpecError extends Error {
-  /** For messages. */
-  override readonly name = "JudgeSpecError";
 }
 
 /**

@@ -10,6 +10,7 @@ export * from "./endpoint_writer.ts";
 export * from "./engine_writer.ts";
 export * from "./judge.ts";
 export * from "./judge_card.ts";
+export * from "./judge_spec_error.ts";
 export * from "./open_judge.ts";
 export * from "./pair_protocol.ts";
 export * from "./rating_judge.ts";

@@ -8,14 +8,9 @@ import { join } from "node:path";
 import type { Engine } from "../engine/engine.ts";
 import { Baseline } from "./baseline.ts";
 import type { Judge } from "./judge.ts";
-import {
-  JUDGE_FILE,
-  type JudgeCard,
-  type JudgeProtocolName,
-  JudgeSpecError,
-  parseCard,
-} from "./judge_card.ts";
+import { JUDGE_FILE, type JudgeCard, type JudgeProtocolName, parseCard } from "./judge_card.ts";
 import { judgeOf } from "./judge_of.ts";
+import { JudgeSpecError } from "./judge_spec_error.ts";
 import type { RmR1JudgeOptions } from "./rm_r1_judge.ts";
 import { hashModel } from "./weights_hash.ts";
 

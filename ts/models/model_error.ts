@@ -16,9 +16,12 @@ export type ModelErrorKind = "unknown" | "absent" | "damaged" | "unreachable";
 
 /** A model cannot be found or fetched. */
 export class ModelError extends Error {
+  /** For messages. */
   override readonly name = "ModelError";
+  /** Why it cannot be had. */
   readonly kind: ModelErrorKind;
 
+  /** Made where models are looked for; callers only read it. */
   constructor(kind: ModelErrorKind, message: string, options?: ErrorOptions) {
     super(message, options);
     this.kind = kind;
