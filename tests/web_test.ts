@@ -1,4 +1,5 @@
 /// <reference lib="dom" />
+import axe from "axe-core";
 import { expect } from "expect";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -66,6 +67,17 @@ Deno.test(
         const verdict = await page.$eval("#verdict", (element) => element.textContent);
         expect(verdict).toMatch(/^(Answer [AB] is the better one|No verdict: )/);
         expect(await page.$$eval(".quotes li", (items) => items.length)).toBeGreaterThan(0);
+      });
+
+      await test.step("an accessibility checker finds nothing, in light and dark", async () => {
+        for (const value of ["light", "dark"]) {
+          await page.emulateMediaFeatures([{ name: "prefers-color-scheme", value }]);
+          const found = await page.evaluate(`(async () => {
+            ${axe.source};
+            return (await axe.run()).violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]);
+          })()`);
+          expect(found).toEqual([]);
+        }
       });
 
       await test.step("a file that is no model", async () => {

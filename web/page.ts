@@ -67,7 +67,7 @@ this page: nothing is sent anywhere.</p></header>
 <p id="status" role="status"></p><progress id="progress" hidden></progress>
 <section id="result" aria-label="Result"></section>
 <section id="traces" aria-labelledby="trace-title" hidden><h2 id="trace-title">Trace</h2>
-<div id="trace" tabindex="0" role="region" aria-labelledby="trace-title"></div></section>
+<div id="trace" tabindex="0" role="region" aria-label="What the judge wrote"></div></section>
 <section aria-labelledby="runs-title"><h2 id="runs-title">A run of the harness</h2>
 <p>Judgements to browse: the page that <code>deno task bench view RUN</code> wrote.</p>
 <label>Page of a run <input id="run-file" type="file" accept=".html"></label>
