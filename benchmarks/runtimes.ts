@@ -173,11 +173,11 @@ const path = await resolveModel("smollm2-135m");
 const { folder, run } = await installPackage("esbuild@0.28.2", WLLAMA);
 await writeFile(join(folder, "page.js"), PAGE);
 const common = ["--bundle", "--format=esm", "--log-level=error"];
-await run("npx", "esbuild", "page.js", ...common, "--splitting", "--outdir=site/app");
-await run("npx", "esbuild", "worker=rm-r1/worker", ...common, "--outdir=site/wasm");
+const entries = ["page.js", "worker=rm-r1/worker"];
+await run("npx", "esbuild", ...entries, ...common, "--splitting", "--outdir=site/app");
 await cp(
   join(folder, "node_modules/rm-r1/dist/engine/wasm/rmr1_core_bg.wasm"),
-  join(folder, "site/wasm/rmr1_core_bg.wasm"),
+  join(folder, "site/app/rmr1_core_bg.wasm"),
 );
 await cp(join(folder, "node_modules/@wllama/wllama/esm/wasm/wllama.wasm"), join(folder, "site/wllama.wasm"));
 await writeFile(join(folder, "site/index.html"), '<script type="module" src="app/page.js"></script>');
