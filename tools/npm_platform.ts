@@ -14,6 +14,8 @@ import { PackageError, run } from "./npm_packages.ts";
 interface Platform {
   /** Last part of its package's name. */
   readonly name: string;
+  /** As rustc names it. */
+  readonly target: string;
   readonly os: string;
   readonly cpu: string;
   readonly libc?: "glibc" | "musl";
@@ -21,13 +23,33 @@ interface Platform {
   readonly file: string;
 }
 
-/** All platforms; each one's package is built on it. */
+/** All platforms. */
 export const PLATFORMS: readonly Platform[] = [
-  { name: "linux-x64-gnu", os: "linux", cpu: "x64", libc: "glibc", file: "librmr1_core.so" },
-  { name: "linux-arm64-gnu", os: "linux", cpu: "arm64", libc: "glibc", file: "librmr1_core.so" },
-  { name: "darwin-arm64", os: "darwin", cpu: "arm64", file: "librmr1_core.dylib" },
-  { name: "darwin-x64", os: "darwin", cpu: "x64", file: "librmr1_core.dylib" },
-  { name: "win32-x64", os: "win32", cpu: "x64", file: "rmr1_core.dll" },
+  {
+    name: "linux-x64-gnu",
+    target: "x86_64-unknown-linux-gnu",
+    os: "linux",
+    cpu: "x64",
+    libc: "glibc",
+    file: "librmr1_core.so",
+  },
+  {
+    name: "linux-arm64-gnu",
+    target: "aarch64-unknown-linux-gnu",
+    os: "linux",
+    cpu: "arm64",
+    libc: "glibc",
+    file: "librmr1_core.so",
+  },
+  {
+    name: "darwin-arm64",
+    target: "aarch64-apple-darwin",
+    os: "darwin",
+    cpu: "arm64",
+    file: "librmr1_core.dylib",
+  },
+  { name: "darwin-x64", target: "x86_64-apple-darwin", os: "darwin", cpu: "x64", file: "librmr1_core.dylib" },
+  { name: "win32-x64", target: "x86_64-pc-windows-msvc", os: "win32", cpu: "x64", file: "rmr1_core.dll" },
 ];
 
 /** The packages of all platforms at a version: npm installs the one that fits. */
@@ -42,18 +64,52 @@ export function platformPackages(version: string): Record<string, string> {
 export async function packPlatform(folder: string, version: string, license: string): Promise<string | null> {
   const platform = PLATFORMS.find(({ os, cpu }) => os === process.platform && cpu === process.arch);
   if (platform === undefined) return null;
-  const { name, os, cpu, libc, file } = platform;
+  const { os, file } = platform;
   const library = join("target", "release", file);
   if (!existsSync(library)) return null;
+  const packed = await fillPackage(platform, library, { folder, version, license });
+  if (os !== "win32") {
+    const args = os === "darwin" ? ["-x", packed] : ["--strip-debug", packed];
+    const { ok } = await runCommand({ name: "strip", program: "strip", args });
+    if (!ok) throw new PackageError(`Cannot strip "${packed}"`);
+  }
+  return await pack(platform, { folder, version, license });
+}
+
+/**
+ * Builds the library for another platform and packs it. The target's standard library and linker must be there.
+ *
+ * @param target as rustc names it
+ */
+export async function packTarget(target: string, about: About): Promise<string> {
+  const platform = PLATFORMS.find((platform) => platform.target === target);
+  if (platform === undefined) {
+    const targets = PLATFORMS.map(({ target }) => target).join(", ");
+    throw new PackageError(`There is no package for target "${target}", expected one of ${targets}`);
+  }
+  const args = ["build", "--release", "--locked", "--package", "rmr1-core", "--target", target];
+  await run("cargo", ...args, "--config", 'profile.release.strip="debuginfo"');
+  await fillPackage(platform, join("target", target, "release", platform.file), about);
+  return await pack(platform, about);
+}
+
+/** Where packages are made, and what all of them say. */
+interface About {
+  readonly folder: string;
+  readonly version: string;
+  readonly license: string;
+}
+
+/** Puts a platform's package together; gives the path of the library in it. */
+async function fillPackage(
+  { name, os, cpu, libc, file }: Platform,
+  library: string,
+  { folder, version, license }: About,
+): Promise<string> {
   const target = join(folder, name);
   await rm(target, { recursive: true, force: true });
   await mkdir(target, { recursive: true });
   await cp(library, join(target, file));
-  if (os !== "win32") {
-    const args = os === "darwin" ? ["-x", join(target, file)] : ["--strip-debug", join(target, file)];
-    const { ok } = await runCommand({ name: "strip", program: "strip", args });
-    if (!ok) throw new PackageError(`Cannot strip "${join(target, file)}"`);
-  }
   const manifest = {
     name: `@rm-r1/${name}`,
     version,
@@ -66,6 +122,10 @@ export async function packPlatform(folder: string, version: string, license: str
   };
   await writeFile(join(target, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   await cp("LICENSE", join(target, "LICENSE"));
-  await run("npm", "pack", "--silent", "--pack-destination", folder, `./${target}`);
+  return join(target, file);
+}
+
+async function pack({ name }: Platform, { folder, version }: About): Promise<string> {
+  await run("npm", "pack", "--silent", "--pack-destination", folder, `./${join(folder, name)}`);
   return join(folder, `rm-r1-${name}-${version}.tgz`);
 }
