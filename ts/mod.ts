@@ -11,7 +11,7 @@ export type { RubricItem } from "./cor/rubric.ts";
 export type { CheckedQuote, Citation, QuoteOutcome, TaskType } from "./cor/trace.ts";
 export type { UnparsableReason, Verdict, VerdictRule } from "./cor/verdict.ts";
 export type { Side } from "./data/record.ts";
-export type { ApiName } from "./endpoint/apis.ts";
+export type { ApiName } from "./endpoint/api_name.ts";
 export { EndpointError, type EndpointErrorKind } from "./endpoint/endpoint_error.ts";
 export type { CoreFiles, Door, DoorEvent, OwnDoor, WriteOptions } from "./engine/core/door.ts";
 export {

@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { text as readText } from "node:stream/consumers";
 import { parseArgs, type ParseArgsConfig } from "node:util";
-import { API_NAMES } from "../endpoint/apis.ts";
+import { API_NAMES } from "../endpoint/api_name.ts";
 import { PAIR_PROTOCOLS } from "../judge/pair_protocol.ts";
 import { IN_WORKSPACE } from "../workspace.ts";
 import type { Comparison } from "./comparison.ts";

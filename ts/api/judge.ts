@@ -4,7 +4,7 @@
  * @module
  */
 import type { VerdictRule } from "../cor/verdict.ts";
-import type { ApiName } from "../endpoint/apis.ts";
+import type { ApiName } from "../endpoint/api_name.ts";
 import type { Door } from "../engine/core/door.ts";
 import type { DownloadProgress, ModelFiles } from "../engine/core/model_files.ts";
 import type { Device } from "../engine/device.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { VERDICT_RULES } from "../cor/verdict.ts";
-import { API_NAMES } from "../endpoint/apis.ts";
+import { API_NAMES } from "../endpoint/api_name.ts";
 import { JUDGE_PROTOCOLS } from "../judge/judge_card.ts";
 import type { OpenOptions } from "./judge.ts";
 

@@ -5,14 +5,9 @@
  */
 import * as z from "zod";
 import type { Message } from "../engine/engine.ts";
+import type { ApiName } from "./api_name.ts";
 import type { Answer, AnswerEnd } from "./call.ts";
 import { EndpointError } from "./endpoint_error.ts";
-
-/** The APIs by name. */
-export type ApiName = "openai" | "anthropic";
-
-/** All APIs. */
-export const API_NAMES: readonly ApiName[] = ["openai", "anthropic"];
 
 /** How a server samples. What is left out is left to the server. */
 export interface Sampling {

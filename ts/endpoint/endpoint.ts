@@ -7,7 +7,8 @@ import { createParser } from "eventsource-parser";
 import { chunks } from "../engine/chunks.ts";
 import type { Message } from "../engine/engine.ts";
 import { retryAfter } from "./adaptive_limit.ts";
-import { API_NAMES, type ApiName, APIS, type EndpointRequest, malformed, parseJson } from "./apis.ts";
+import { API_NAMES, type ApiName } from "./api_name.ts";
+import { APIS, type EndpointRequest, malformed, parseJson } from "./apis.ts";
 import type { Answer, CallTokens } from "./call.ts";
 import { EndpointError } from "./endpoint_error.ts";
 

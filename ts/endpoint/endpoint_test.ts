@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import type { AddressInfo } from "node:net";
 import { expect } from "expect";
 import fc from "fast-check";
-import type { ApiName } from "./apis.ts";
+import type { ApiName } from "./api_name.ts";
 import { Endpoint, mostTokens } from "./endpoint.ts";
 import type { Answer } from "./call.ts";
 import { EndpointError } from "./endpoint_error.ts";

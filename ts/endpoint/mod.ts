@@ -4,7 +4,8 @@
  * @module
  */
 export * from "./adaptive_limit.ts";
-export { API_NAMES, type ApiName, APIS, type EndpointRequest, type Sampling } from "./apis.ts";
+export * from "./api_name.ts";
+export { APIS, type EndpointRequest, type Sampling } from "./apis.ts";
 export * from "./budget.ts";
 export * from "./caller.ts";
 export * from "./endpoint.ts";

@@ -12,7 +12,7 @@ import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { hashFraction } from "../../data/mod.ts";
 import type { Message } from "../../engine/engine.ts";
-import type { ApiName } from "../apis.ts";
+import type { ApiName } from "../api_name.ts";
 import { keyOf } from "../journal.ts";
 
 /** Stands in each better answer of test data. */
