@@ -4,7 +4,7 @@
  * @module
  */
 import { createParser } from "eventsource-parser";
-import { chunks } from "../engine/chunks.ts";
+import { chunks } from "./chunks.ts";
 import type { Message } from "../engine/engine.ts";
 import { retryAfter } from "./adaptive_limit.ts";
 import { API_NAMES, type ApiName } from "./api_name.ts";
