@@ -15,7 +15,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import type { Page } from "puppeteer-core";
-import { findChromium, openChromium } from "../harness/testing/chromium.ts";
+import { findChromium, ISOLATION, openChromium } from "../harness/testing/chromium.ts";
 import { installPackage } from "../tools/installed_package.ts";
 import { CoreReference, type Engine, flatForest } from "../ts/engine/mod.ts";
 import { resolveModel } from "../ts/models/mod.ts";
@@ -31,11 +31,6 @@ const DOCUMENT = "docs/results/runtimes.md";
 
 type Precision = "f32" | "int8";
 const PRECISIONS: readonly Precision[] = ["f32", "int8"];
-/** Lets the page share memory between threads. */
-const ISOLATION = {
-  "cross-origin-opener-policy": "same-origin",
-  "cross-origin-embedder-policy": "require-corp",
-};
 
 /** Tokens a second of a repetition. */
 type Side = () => Promise<number>;

@@ -4,21 +4,20 @@ import { expect } from "expect";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
-import { availableParallelism, homedir, tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { promisify } from "node:util";
 import type { ElementHandle, Page } from "puppeteer-core";
-import { findChromium, openChromium } from "../harness/testing/chromium.ts";
+import { findChromium, ISOLATION, openChromium } from "../harness/testing/chromium.ts";
 import { scriptedRun } from "../harness/testing/scripted_run.ts";
 import { viewPage } from "../harness/view/page.ts";
 import { needsPackage } from "../tools/installed_package.ts";
+import { SMOLLM2 } from "../ts/models/testing/smollm2.ts";
 
 const ROOT = fileURLToPath(new URL("../", import.meta.url));
 const BASE = join(ROOT, "models", "embedded-base");
-const SMOLLM2 = process.env["RMR1_SMOLLM2"] ??
-  join(homedir(), ".cache", "rm-r1", "smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf");
 const CHROMIUM = await findChromium();
 
 async function status(page: Page, words: string): Promise<void> {
@@ -147,11 +146,7 @@ Deno.test(
 
       await test.step("served so that memory may be shared it computes on several threads", async () => {
         const content = await readFile(join(ROOT, "target", "web", "index.html"));
-        const headers = {
-          "content-type": "text/html",
-          "cross-origin-opener-policy": "same-origin",
-          "cross-origin-embedder-policy": "require-corp",
-        };
+        const headers = { "content-type": "text/html", ...ISOLATION };
         const server = Deno.serve({ port: 0, onListen: () => {} }, () => new Response(content, { headers }));
         const isolated = await browser.newPage();
         await isolated.goto(`http://127.0.0.1:${(server.addr as Deno.NetAddr).port}/`);

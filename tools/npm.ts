@@ -171,7 +171,8 @@ try {
   await run("npm", "pack", "--silent", "--pack-destination", FOLDER, `./${PACKAGE}`);
   const tarball = join(FOLDER, `rm-r1-${content["version"]}.tgz`);
   process.stdout.write(`${tarball}: ${((await stat(tarball)).size / 1e6).toFixed(2)} MB\n`);
-  const native = await packPlatform(FOLDER, String(content["version"]), String(content["license"]));
+  const [version, license] = [String(content["version"]), String(content["license"])];
+  const native = await packPlatform({ folder: FOLDER, version, license });
   if (native !== null) {
     process.stdout.write(`${native}: ${((await stat(native)).size / 1e6).toFixed(2)} MB\n`);
   }

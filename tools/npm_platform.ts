@@ -61,19 +61,19 @@ export function platformPackages(version: string): Record<string, string> {
  * Packs the library that `deno task setup` built, without its debug information. Gives the tarball's path, or null where
  * this platform has no package or nothing has been built.
  */
-export async function packPlatform(folder: string, version: string, license: string): Promise<string | null> {
+export async function packPlatform(about: About): Promise<string | null> {
   const platform = PLATFORMS.find(({ os, cpu }) => os === process.platform && cpu === process.arch);
   if (platform === undefined) return null;
   const { os, file } = platform;
   const library = join("target", "release", file);
   if (!existsSync(library)) return null;
-  const packed = await fillPackage(platform, library, { folder, version, license });
+  const packed = await fillPackage(platform, library, about);
   if (os !== "win32") {
     const args = os === "darwin" ? ["-x", packed] : ["--strip-debug", packed];
     const { ok } = await runCommand({ name: "strip", program: "strip", args });
     if (!ok) throw new PackageError(`Cannot strip "${packed}"`);
   }
-  return await pack(platform, { folder, version, license });
+  return await pack(platform, about);
 }
 
 /**

@@ -14,6 +14,12 @@ const PLACES = [
   "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
+/** Headers that make a page cross-origin isolated, which lets it share memory between threads. */
+export const ISOLATION: Readonly<Record<string, string>> = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+};
+
 /** Path of Chromium or Chrome: `RMR1_CHROMIUM`, or where systems put it; null where there is none. */
 export async function findChromium(): Promise<string | null> {
   const named = process.env["RMR1_CHROMIUM"];

@@ -1,19 +1,17 @@
 import { expect } from "expect";
 import { existsSync } from "node:fs";
 import { cp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { homedir } from "node:os";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { findChromium, openChromium } from "../../harness/testing/chromium.ts";
+import { findChromium, ISOLATION, openChromium } from "../../harness/testing/chromium.ts";
 import * as engine from "../../ts/engine/mod.ts";
+import { SMOLLM2 } from "../../ts/models/testing/smollm2.ts";
 import { installPackage, needsPackage, type Project } from "../../tools/installed_package.ts";
 import { probe } from "./probe.js";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const LIBRARY = join(ROOT, "target", "release", "librmr1_core.so");
-const SMOLLM2 = process.env["RMR1_SMOLLM2"] ??
-  join(homedir(), ".cache", "rm-r1", "smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf");
 /** The embedded base as a folder, and SmolLM2 in 4 bits where it is there. */
 const MODELS = [join(ROOT, "models", "embedded-base"), SMOLLM2].filter((path) => existsSync(path));
 const CHROMIUM = await findChromium();
@@ -188,12 +186,6 @@ Deno.test("the package's program judges, and says what it does not understand", 
     stderr: `"${file}" has "2" as "b", expected a text\n`,
   });
 });
-
-/** What a page needs to be cross-origin isolated, which lets it share memory between threads. */
-const ISOLATION = {
-  "cross-origin-opener-policy": "same-origin",
-  "cross-origin-embedder-policy": "require-corp",
-};
 
 /** Serves files of a folder, and models by their names; below `/isolated/` with {@link ISOLATION}. */
 function serve(folder: string): { readonly url: string; readonly server: Deno.HttpServer } {

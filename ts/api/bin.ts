@@ -9,6 +9,7 @@ import process from "node:process";
 import { text as readText } from "node:stream/consumers";
 import { parseArgs, type ParseArgsConfig } from "node:util";
 import { API_NAMES } from "../endpoint/api_name.ts";
+import { INFERENCE_PRECISIONS } from "../engine/engine.ts";
 import { PAIR_PROTOCOLS } from "../judge/pair_protocol.ts";
 import { IN_WORKSPACE } from "../workspace.ts";
 import type { Comparison } from "./comparison.ts";
@@ -150,7 +151,7 @@ async function main(signal: AbortSignal): Promise<void> {
   const options: OpenOptions = {
     maxNewTokens: numberOf("max-tokens", values["max-tokens"], "count"),
     temperature: numberOf("temperature", values.temperature, "number"),
-    precision: one("precision", values.precision, ["f32", "bf16", "int8"]),
+    precision: one("precision", values.precision, INFERENCE_PRECISIONS),
     ...(model !== undefined && { model }),
     ...(values.api !== undefined && { api: one("api", values.api, API_NAMES) }),
     ...(values.protocol !== undefined && { protocol: one("protocol", values.protocol, PAIR_PROTOCOLS) }),

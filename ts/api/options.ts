@@ -5,10 +5,9 @@
  */
 import { VERDICT_RULES } from "../cor/verdict.ts";
 import { API_NAMES } from "../endpoint/api_name.ts";
+import { INFERENCE_PRECISIONS } from "../engine/engine.ts";
 import { JUDGE_PROTOCOLS } from "../judge/judge_card.ts";
 import type { OpenOptions } from "./judge.ts";
-
-const PRECISIONS = ["f32", "bf16", "int8"];
 
 type Holds = (value: unknown) => boolean;
 
@@ -35,7 +34,7 @@ export function checkOpenOptions(options: OpenOptions): void {
       "a number from 0 on",
     ],
     ["seed", options.seed, isWhole(0), "a whole number from 0 on"],
-    ["precision", options.precision, isOneOf(PRECISIONS), listed(PRECISIONS)],
+    ["precision", options.precision, isOneOf(INFERENCE_PRECISIONS), listed(INFERENCE_PRECISIONS)],
     ["core.threads", options.core?.threads, isWhole(1), "a whole number above 0"],
     ["core.kvBytes", options.core?.kvBytes, isWhole(1), "a whole number above 0"],
   ];

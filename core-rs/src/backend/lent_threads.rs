@@ -46,13 +46,12 @@ pub fn set_threads(threads: usize) {
     // Its threads are free for the next pool as soon as nobody uses it.
     lent.pool = None;
     if threads > 1 {
-        let mut roles = VecDeque::new();
         let pool = ThreadPoolBuilder::new().num_threads(threads).spawn_handler(|role| {
-            roles.push_back(role);
+            lent.roles.push_back(role);
             Ok(())
         });
-        lent.pool = Some(Arc::new(pool.build().expect("the handler refuses no thread")));
-        lent.roles.append(&mut roles);
+        let pool = pool.build().expect("the handler refuses no thread");
+        lent.pool = Some(Arc::new(pool));
         ROLES_CHANGED.notify_all();
     }
 }

@@ -14,6 +14,7 @@ mod templates;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::Deref;
 use std::path::Path;
 
 use crate::config::ModelConfig;
@@ -191,13 +192,16 @@ fn check_tokenizer(path: &Path, config: &ModelConfig, text: &TextAssets) -> Resu
 
 /// Maps a file into memory, to be read as bytes.
 fn map_file(path: &Path) -> Result<files::Bytes> {
-    let bytes = files::map(path).map_err(|error| Error::io("read", path, &error))?;
-    if bytes.is_empty() { Err(Error::format(path, "The file is empty")) } else { Ok(bytes) }
+    filled(path, files::map(path))
 }
 
 /// As [`map_file`], for whoever is the last to read it: a file in memory is gone then.
 fn take_file(path: &Path) -> Result<files::Taken> {
-    let bytes = files::take(path).map_err(|error| Error::io("read", path, &error))?;
+    filled(path, files::take(path))
+}
+
+fn filled<B: Deref<Target = [u8]>>(path: &Path, bytes: std::io::Result<B>) -> Result<B> {
+    let bytes = bytes.map_err(|error| Error::io("read", path, &error))?;
     if bytes.is_empty() { Err(Error::format(path, "The file is empty")) } else { Ok(bytes) }
 }
 

@@ -9,15 +9,10 @@ import type { CoreChoice, CoreWorker } from "./worker_door.ts";
 /** The core that a browser can have: memory is shared only on pages that are isolated from other sites. */
 export function browserCore(options: WasmOptions): CoreChoice {
   const why = "a browser has no other core";
-  if ((globalThis as { readonly crossOriginIsolated?: boolean }).crossOriginIsolated === true) {
-    return { why, shares: true, threads: threadCount(options, navigator.hardwareConcurrency ?? 1) };
-  }
-  threadCount(options, 1);
-  return {
-    why: `${why}, and more threads need a page that is cross-origin isolated`,
-    shares: false,
-    threads: 1,
-  };
+  const threads = threadCount(options, navigator.hardwareConcurrency ?? 1);
+  const shares = (globalThis as { readonly crossOriginIsolated?: boolean }).crossOriginIsolated === true;
+  if (shares) return { why, shares, threads };
+  return { why: `${why}, and more threads need a page that is cross-origin isolated`, shares, threads: 1 };
 }
 
 /** Starts a worker of the core. */

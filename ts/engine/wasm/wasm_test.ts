@@ -1,10 +1,11 @@
 import { expect } from "expect";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { SMOLLM2 } from "../../models/testing/smollm2.ts";
 import { openWasmDoor } from "../doors/server.ts";
 import { CoreEngine, CoreReference } from "../core/core_engine.ts";
 import { flatForest } from "../forest.ts";
@@ -12,8 +13,6 @@ import { loadGlue, WASM_URL } from "./glue.ts";
 import { failureOf, WasmDoor } from "./wasm_door.ts";
 
 const BASE = fileURLToPath(new URL("../../../models/embedded-base", import.meta.url));
-const SMOLLM2 = process.env["RMR1_SMOLLM2"] ??
-  join(homedir(), ".cache", "rm-r1", "smollm2-135m", "SmolLM2-135M-Instruct.Q4_1.gguf");
 const ADAM_W = { learningRate: 1e-3, beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxGradNorm: 1 };
 const missing = !existsSync(WASM_URL);
 if (missing) {
